@@ -1,0 +1,10 @@
+# tests/fuzz/<room>_<parser>.c: one libFuzzer target each, its corpus in tests/fuzz/corpus/<room>_<parser>/.
+file(GLOB FUZZERS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/tests/fuzz ${PROJECT_SOURCE_DIR}/tests/fuzz/*.c)
+foreach(source IN LISTS FUZZERS)
+  string(REGEX REPLACE "_.*" "" room_name ${source})
+  string(REGEX REPLACE "\\.c$" "" stem ${source})
+  add_executable(fuzz.${stem} tests/fuzz/${source})
+  set_target_properties(fuzz.${stem} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  target_link_libraries(fuzz.${stem} PRIVATE tulle_flags room_${room_name})
+  target_link_options(fuzz.${stem} PRIVATE -fsanitize=fuzzer)
+endforeach()
