@@ -1,0 +1,44 @@
+"""Fixtures: `lab` for one test, `shared_lab` for one module; the logs of a failed test's programs are shown."""
+import os
+
+import pytest
+
+from lab import SANITIZED, Lab
+
+LABS = pytest.StashKey()
+
+
+def pytest_configure(config):
+    if os.getpid() != 1 and not os.path.ismount("/run"):
+        raise pytest.UsageError("run end-to-end tests by script/e2e: they need namespaces of their own")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if SANITIZED and item.get_closest_marker("release"):
+            item.add_marker(pytest.mark.skip(reason="measured on the release build only"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        for name in ("lab", "shared_lab"):
+            lab = item.funcargs.get(name) if hasattr(item, "funcargs") else None
+            for title, text in lab.logs() if lab else ():
+                report.sections.append((title, text))
+    return report
+
+
+@pytest.fixture
+def lab(tmp_path):
+    lab = Lab(tmp_path)
+    yield lab
+    lab.close()
+
+
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory, request):
+    lab = Lab(tmp_path_factory.mktemp(request.module.__name__))
+    yield lab
+    lab.close()

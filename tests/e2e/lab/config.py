@@ -1,0 +1,73 @@
+"""Builders for Envoy bootstrap documents: plain dicts in Envoy's names, so that Envoy reads them too."""
+import yaml
+
+TYPE = "type.googleapis.com/"
+HCM = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
+TCP_PROXY = TYPE + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+
+
+def to_yaml(document):
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def socket_address(address, port):
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def bootstrap(listeners=(), clusters=(), admin_port=15000, **more):
+    """A whole bootstrap document with static resources and an admin interface on loopback."""
+    return {
+        "node": {"id": "test", "cluster": "test"},
+        "admin": {"address": socket_address("127.0.0.1", admin_port)},
+        "static_resources": {"listeners": list(listeners), "clusters": list(clusters)},
+        **more,
+    }
+
+
+def cluster(name, *endpoints, **more):
+    """A STATIC cluster; endpoints are (address, port)."""
+    return {
+        "name": name, "type": "STATIC", "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
+            {"endpoint": {"address": socket_address(address, port)}} for address, port in endpoints]}]},
+        **more,
+    }
+
+
+def route(prefix="/", to=None, **more):
+    """A route by prefix (or `match` in more) to a cluster (or `route`, `redirect`, `direct_response` in more)."""
+    made = {"match": {"prefix": prefix}}
+    if to:
+        made["route"] = {"cluster": to}
+    made.update(more)
+    return made
+
+
+def virtual_host(*routes, name="all", domains=("*",), **more):
+    return {"name": name, "domains": list(domains), "routes": list(routes), **more}
+
+
+def http_listener(port, *virtual_hosts, name=None, address="0.0.0.0", listener=None, **more):
+    """A listener with one HTTP connection manager; `more` goes into the manager, `listener` into the listener."""
+    manager = {
+        "@type": HCM, "stat_prefix": name or f"http_{port}", "codec_type": "AUTO",
+        "route_config": {"name": f"routes_{port}", "virtual_hosts": list(virtual_hosts)},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
+        **more,
+    }
+    return {
+        "name": name or f"http_{port}", "address": socket_address(address, port),
+        "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}],
+        **(listener or {}),
+    }
+
+
+def tcp_listener(port, to, name=None, address="0.0.0.0", listener=None, **more):
+    """A listener that passes bytes to a cluster."""
+    proxy = {"@type": TCP_PROXY, "stat_prefix": name or f"tcp_{port}", "cluster": to, **more}
+    return {
+        "name": name or f"tcp_{port}", "address": socket_address(address, port),
+        "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}],
+        **(listener or {}),
+    }
