@@ -1,0 +1,110 @@
+/*
+ * push: who needs what after a change, when it goes out, and what each proxy has acknowledged.
+ *
+ * Two kinds of thread meet here. The model thread owns a `push`: it collects notes of change in two lanes, and when a lane is
+ * due asks its source for the views that changed. xDS threads own streams: each gets, by mailbox, counted views and
+ * nothing else, and mails back who came, who went and what was acknowledged. There may be one xDS thread, and it may be
+ * the model thread; the mail is the same.
+ *
+ *   model thread:  push_note ─▶ lane due ─▶ source.refresh ─▶ push_publish(class, view) ─┐
+ *                  source.classify ◀─ mail: a proxy came                                 │ mail: view
+ *                                      └─ push_class of this proxy ─▶                    ▼
+ *   xDS thread:    ads_server: session of each stream sees the view, sends the difference
+ *
+ * A class is a key (text) that the source gives to a proxy: proxies with one key see one view. Until the source has
+ * said that its knowledge is complete (push_set_ready), no proxy is answered.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "base/slice.h"
+#include "xds/ads_server.h"
+#include "xds/view.h"
+
+struct buffer;
+struct loop;
+struct push;
+struct rpc_server;
+
+/* Why something is pushed; the label of pilot_push_triggers and the reason in the log. */
+enum push_lane {
+    PUSH_CONFIG,    /* coalesced: 100 ms quiet, 10 s at most */
+    PUSH_ENDPOINTS, /* the first at once, then 20 ms quiet, 100 ms at most */
+    PUSH_LANES
+};
+
+/* A proxy as the source sees it, on the model thread. Lives from on_proxy until on_proxy_gone. */
+struct push_proxy {
+    const struct ads_peer *peer;
+    void *state; /* the source's own */
+};
+
+/* What control/translate implements. Called on the model thread only, from the loop. */
+struct push_source {
+    /* The class of a proxy that has come, or whose class is asked anew. False = it is refused with `code` and `reason`
+     * (filled; heap, freed here). The key is copied. */
+    bool (*classify)(void *owner, struct push_proxy *proxy, struct buffer *key,
+                     enum grpc_code *code, char **reason);
+    void (*on_proxy_gone)(void *owner, struct push_proxy *proxy);
+    /* The first proxy of this class has come: the view of it, one reference given; NULL = not known yet (push_publish follows). */
+    const struct view *(*build)(void *owner, struct slice key);
+    /* No proxy has had this class for a minute: what is kept for it may go. */
+    void (*forget)(void *owner, struct slice key);
+    /* The lane is due: bring every live class up to date and push_publish those whose view changed. */
+    void (*refresh)(void *owner, enum push_lane lane);
+};
+
+struct push_config {
+    uint32_t config_quiet_ms, config_most_ms;     /* 0 = 100, 10,000 */
+    uint32_t endpoint_quiet_ms, endpoint_most_ms; /* 0 = 20, 100 */
+    uint32_t class_linger_ms;                     /* 0 = 60,000 */
+    struct ads_server_limits server;
+    char identifier[256]; /* control_plane.identifier */
+};
+
+/* On the model thread. Metrics register themselves in `stats`. */
+struct stats;
+struct push *push_create(struct loop *model_loop, struct stats *stats,
+                         const struct push_config *config, const struct push_source *source,
+                         void *owner);
+/* After every push_thread was removed. */
+void push_destroy(struct push *push);
+/* Serves ADS on this rpc_server, whose loop is an xDS thread's (or the model thread's own). Before that loop runs, or on its
+ * thread. */
+struct push_thread;
+struct push_thread *push_add_thread(struct push *push, struct loop *loop,
+                                    struct rpc_server *server);
+/* Ends its streams. */
+void push_remove_thread(struct push_thread *thread);
+
+/* Every configured source has given its first list: proxies are answered from now on. */
+void push_set_ready(struct push *push, bool ready);
+
+/* Something changed; kind is the label of pilot_push_triggers ("service", "virtualservice", "endpoint", "proxy"). */
+void push_note(struct push *push, enum push_lane lane, const char *kind);
+/* The class's view from now on; takes a reference. Ignored when no proxy has the class. */
+void push_publish(struct push *push, struct slice key, const struct view *view);
+/* Asks the source for the class of each proxy anew (labels of a workload changed, a Sidecar came). */
+void push_reclassify(struct push *push);
+
+/* What people see: one row a proxy, gathered from the xDS threads by their mail. */
+struct push_type_status {
+    bool watched;
+    uint64_t sent, acked; /* nonces: sent 0 = NOT SENT, equal = SYNCED, else STALE */
+    uint64_t generation_sent, generation_acked;
+    int64_t sent_wall_us;
+    struct hash128 version_sent, version_acked;
+    const char *error; /* NULL = none */
+};
+struct push_status {
+    const struct ads_peer *peer;
+    struct slice class_key;
+    int64_t connected_wall_us;
+    bool stale;
+    uint64_t generation; /* of its class's newest view */
+    struct push_type_status types[RESOURCE_TYPES];
+};
+/* On the model thread; rows are borrowed for the visit. */
+void push_each(struct push *push, void (*visit)(void *to, const struct push_status *status),
+               void *to);
+size_t push_proxy_count(const struct push *push);

@@ -1,0 +1,34 @@
+/*
+ * delta_server: reads what a client says on a DeltaAggregatedResources stream into its session.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "base/slice.h"
+
+struct ads_session;
+
+struct delta_held {
+    struct slice name, version;
+};
+/* A request in our own words, so that nothing here depends on how it was decoded. Borrowed for the call. */
+struct delta_request {
+    struct slice type_url;
+    const struct slice *subscribe;
+    size_t subscribe_count;
+    const struct slice *unsubscribe;
+    size_t unsubscribe_count;
+    const struct delta_held *held; /* initial_resource_versions */
+    size_t held_count;
+    struct slice nonce;        /* empty = spontaneous */
+    const struct slice *error; /* NULL = no error_detail */
+};
+
+enum delta_verdict {
+    DELTA_TAKEN,
+    DELTA_STRANGE_TYPE, /* answered with nothing: we serve no such type */
+    DELTA_TOO_MANY,     /* the stream ends with RESOURCE_EXHAUSTED */
+    DELTA_BAD_NAME,     /* the stream ends with INVALID_ARGUMENT */
+};
+MUST_USE enum delta_verdict delta_server_read(struct ads_session *session,
+                                              const struct delta_request *request, uint64_t now_ms);
