@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define MUST_USE __attribute__((warn_unused_result))
-#define PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF(text, first) __attribute__((format(printf, text, first)))
 #define COLD __attribute__((cold))
 #define UNUSED __attribute__((unused))
 #define NORETURN __attribute__((noreturn))
