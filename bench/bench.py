@@ -1,0 +1,530 @@
+#!/usr/bin/env python3
+"""Proxy bench: suites that pair the contenders round by round. See README.md. Run it through run.sh."""
+import argparse, json, os, re, subprocess, time
+import harness as H
+from harness import Proc, Window, best_try, loadgen, med, port, pki, tool
+from contenders import ALL
+
+PC, LC = H.PROXY_CPU, H.LOAD_CPU
+
+
+def wdir(*parts):
+    d = os.path.join(H.BUILD, "work", *parts)
+    os.makedirs(d, exist_ok=True)
+    return d
+
+
+def backend(size=1024, cpu=None):
+    p = port()
+    return Proc([tool("backend"), "-p", str(p), "-s", str(size), "-t", "3000"], LC if cpu is None else cpu, p), p
+
+
+def start(argv, p, cpu=None, tag="x"):
+    return Proc(argv, PC if cpu is None else cpu, p, log=os.path.join(H.BUILD, "log-%s.txt" % tag))
+
+
+class Path:
+    """client port -> proxies (in order) -> backend, as one contender of a suite."""
+    def __init__(self, name, port, proxies):
+        self.name, self.port, self.proxies = name, port, proxies
+
+
+def single(names, up, method="http", cpu=None, **kw):
+    """One hop a contender. A contender that cannot play the part, or is not installed, is left out."""
+    out = [Path("direct", up, [])] if method.startswith("http") else []
+    for n in names:
+        p = port()
+        argv = getattr(ALL[n], method)(wdir(method, n), p, up, **kw)
+        if argv:
+            out.append(Path(n, p, [start(argv, p, cpu, n)]))
+    return out
+
+
+def double(names, up, variants, cpu=None):
+    c, out = pki(), [Path("direct", up, [])]
+    for n in names:
+        for v in variants:
+            a, b = port(), port()
+            ab = ALL[n].mesh_in(wdir("mesh", n + v, "in"), b, up, c, v)
+            aa = ALL[n].mesh_out(wdir("mesh", n + v, "out"), a, b, c, v)
+            if aa and ab:
+                pb = start(ab, b, cpu, n + v + "in")
+                out.append(Path("%s/%s" % (n, v), a, [start(aa, a, cpu, n + v + "out"), pb]))
+    return out
+
+
+def one_run(path, be, lcpu=None, **lo):
+    """One load run through a path: rate, latency, CPU per request of each process. Retried while others use the CPUs."""
+    def go():
+        w = Window({"proxy": path.proxies}, load=[be] if be else [])
+        per0 = [p.cpu_us()[0] for p in path.proxies]
+        r = loadgen(path.port, cpu=lcpu, **dict(lo))
+        x = w.close(r["client_cpu_us"])
+        n = max(1, r["done_total"])
+        c = x["cpu"]["proxy"]
+        o = {k: r[k] for k in ("rps", "p50", "p90", "p99", "p999", "max", "s_p50", "s_p90", "s_p99", "errors", "non2xx", "done_total", "conns_made")}
+        tot = c[0] / n
+        us = c[1] + c[2] or 1
+        o.update(cpu_us=tot, user_us=tot * c[1] / us, sys_us=tot * c[2] / us, client_us=r["client_cpu_us"] / n, proxy_core=x["proxy_core"],
+                 each_us=[(p.cpu_us()[0] - a) / n for p, a in zip(path.proxies, per0)])
+        return o, x
+    return best_try(go)
+
+
+def rounds(paths, n, fn, label=""):
+    """A B C A B C ...: all contenders in each round, so that drift hits them alike."""
+    runs = {p.name: [] for p in paths}
+    for i in range(n):
+        for p in paths:
+            r = fn(p)
+            runs[p.name].append(r)
+            print("  %s round %d %-16s %s" % (label, i + 1, p.name, " ".join("%s=%.1f" % (k, r[k]) for k in ("rps", "cpu_us", "s_p50", "s_p99", "p99", "gbps", "s_per_gb", "foreign") if r.get(k) is not None) + (" NOISY" if r.get("noisy") else "")), flush=True)
+    return runs
+
+
+def summarise(runs, keys):
+    return {n: dict({k: med([r.get(k) for r in rs]) for k in keys}, noisy=sum(1 for r in rs if r.get("noisy")), errors=sum(r.get("errors", 0) + r.get("non2xx", 0) for r in rs)) for n, rs in runs.items()}
+
+
+HTTPKEYS = ("rps", "cpu_us", "user_us", "sys_us", "client_us", "p50", "p90", "p99", "p999", "s_p50", "s_p90", "s_p99", "proxy_core")
+
+
+# ---------------------------------------------------------------- suites
+def s_http(a):
+    """Single hop, plain HTTP/1.1 keep-alive, closed loop: requests/s and CPU us/request (--full, --post, --workers)."""
+    be, up = backend(a.size)
+    for n in a.contenders:
+        ALL[n].workers = a.workers
+    cpu = None if a.workers == 1 else "%d-%d" % (min(PC, LC), max(PC, LC))
+    paths = single(a.contenders, up, "http_full" if a.full else "http", cpu=cpu)
+    more = {"B": a.post} if a.post else {}
+    out = {}
+    for c in a.conns:
+        out["c%d" % c] = summarise(rounds(paths, a.rounds, lambda p: one_run(p, be, c=c, d=a.dur, w=0.5, **more), "http c=%d" % c), HTTPKEYS)
+    return out
+
+
+def s_latency(a):
+    """Single hop at a fixed rate, open loop. colocated: all on one CPU (no cross-CPU wake-up). split: proxy on its own CPU."""
+    out = {}
+    for topo in ("colocated", "split"):
+        cpu = PC if topo == "colocated" else LC
+        be, up = backend(a.size, cpu)
+        paths = single(a.contenders, up, cpu=PC)
+        out[topo] = summarise(rounds(paths, a.rounds, lambda p: one_run(p, be, lcpu=cpu, c=16, d=a.dur, w=0.5, r=a.rate), "latency " + topo), HTTPKEYS)
+        H.stop_all()
+    out["rate"] = a.rate
+    return out
+
+
+def s_mesh(a):
+    """Two proxies with mTLS between them (both on the proxy CPU): closed loop, then a fixed rate."""
+    out = {}
+    be, up = backend(a.size)
+    paths = double(a.contenders, up, ("plain", "h1", "h2", "l4"))
+    runs = rounds(paths, a.rounds, lambda p: one_run(p, be, c=64, d=a.dur, w=0.5), "mesh")
+    out["closed"] = summarise(runs, HTTPKEYS)
+    for n, rs in runs.items():
+        out["closed"][n]["each_us"] = [med([r["each_us"][i] for r in rs])["median"] for i in range(len(rs[0]["each_us"]))]
+    out["split"] = summarise(rounds(paths, a.rounds, lambda p: one_run(p, be, c=16, d=a.dur, w=0.5, r=a.rate / 2), "mesh split"), HTTPKEYS)
+    H.stop_all()
+    be, up = backend(a.size, PC)
+    paths = double(a.contenders, up, ("plain", "h1", "h2", "l4"))
+    out["colocated"] = summarise(rounds(paths, a.rounds, lambda p: one_run(p, be, lcpu=PC, c=16, d=a.dur, w=0.5, r=a.rate / 2), "mesh colocated"), HTTPKEYS)
+    out["rate"] = a.rate / 2
+    return out
+
+
+def hold(port_, n, path="/", secs=60):
+    p = subprocess.Popen(["taskset", "-c", str(LC), tool("loadgen"), "-c", str(n), "-H", str(secs), "-P", path, "127.0.0.1:%d" % port_], stdout=subprocess.PIPE, text=True)
+    line = p.stdout.readline()
+    return p, line.strip()
+
+
+def s_rss(a):
+    """Memory: idle; N keep-alive connections idle after one request each; N requests in flight."""
+    out = {}
+    be, up = backend(a.size)
+    c = pki()
+    cases = []
+    for n in a.contenders:
+        cases.append((n, "http", getattr(ALL[n], "http_many", ALL[n].http)))
+        cases.append((n, "tls", lambda d, l, u, n=n: ALL[n].tls_front(d, l, c)))
+    for n, kind, mk in cases:
+        p = port()
+        argv = mk(wdir("rss", n + kind), p, up)
+        if not argv:
+            continue
+        res = out.setdefault("%s/%s" % (n, kind), {})
+        for label, cnt, path in (("idle", 0, None), ("idle100", 100, "/"), ("idle10k", 10000, "/"), ("flight100", 100, "/hold"), ("flight4k", 4000, "/hold")):
+            if kind == "tls" and path == "/hold":
+                continue
+            vals = []
+            for _ in range(1 if cnt > 1000 else 3):
+                proc = start(argv, p, PC, n)
+                time.sleep(0.3)
+                if cnt:
+                    if kind == "tls":
+                        q = subprocess.Popen(["taskset", "-c", str(LC), tool("loadgen"), "-T", "-C", c["leaf.crt"], "-K", c["leaf.key"], "-A", c["ca.crt"], "-c", str(cnt), "-H", "20", "127.0.0.1:%d" % p], stdout=subprocess.PIPE, text=True)
+                        line = q.stdout.readline().strip()
+                    else:
+                        q, line = hold(p, cnt, path, 20)
+                    time.sleep(1)
+                    m = proc.mem_kb()
+                    m["held"] = line
+                    fds = sum(len(os.listdir("/proc/%d/fd" % x)) for x in proc.pids())
+                    m["fds"] = fds
+                    q.kill(); q.wait()
+                else:
+                    m = proc.mem_kb()
+                proc.stop()
+                vals.append(m)
+                time.sleep(0.2)
+            m = sorted(vals, key=lambda x: x["rss"])[len(vals) // 2]
+            res[label] = m
+            print("  rss %-14s %-9s rss %6d KiB anon %6d KiB %s" % (n + "/" + kind, label, m["rss"], m["anon"], m.get("held", "")), flush=True)
+    return out
+
+
+def s_idle(a):
+    """Start to first accepted connection, and what an idle proxy costs: wake-ups and CPU per second (100 idle connections held)."""
+    out = {}
+    be, up = backend(a.size)
+    for n in a.contenders:
+        p = port()
+        argv = ALL[n].http(wdir("idle", n), p, up)
+        if not argv:
+            continue
+        ms = []
+        for _ in range(max(a.rounds, 5)):
+            H.wait_quiet()
+            t = time.perf_counter()
+            proc = start(argv, p, PC, n)  # polls each millisecond
+            ms.append((time.perf_counter() - t) * 1e3)
+            proc.stop()
+        proc = start(argv, p, PC, n)
+        q, _ = hold(p, 100, "/", 12)
+        time.sleep(1)
+        sw = lambda: sum(int(x) for pid in proc.pids() for t in os.listdir("/proc/%d/task" % pid) for x in re.findall(r"ctxt_switches:\s+(\d+)", open("/proc/%d/task/%s/status" % (pid, t)).read()))
+        s0, c0 = sw(), proc.cpu_us()[0]
+        time.sleep(8)
+        out[n] = {"start_ms": med(ms), "switches_per_s": (sw() - s0) / 8, "cpu_us_per_s": (proc.cpu_us()[0] - c0) / 8}
+        q.kill(); q.wait(); proc.stop()
+        print("  idle %-10s %s" % (n, out[n]), flush=True)
+    return out
+
+
+def s_tls(a):
+    """A new connection with a full TLS 1.3 mutual handshake for each request; the plain connection beside it."""
+    c, out, be = pki(), {}, None
+    paths = []
+    for n in a.contenders:
+        p, q = port(), port()
+        x = ALL[n].tls_front(wdir("tls", n), p, c)
+        y = ALL[n].answer(wdir("answer", n), q)
+        if x: paths.append(Path(n + "/mtls", p, [start(x, p, PC, n)]))
+        if y: paths.append(Path(n + "/plain", q, [start(y, q, PC, n)]))
+    tls = ["-T", "-C", c["leaf.crt"], "-K", c["leaf.key"], "-A", c["ca.crt"]]
+    runs = rounds(paths, a.rounds, lambda p: one_run(p, be, c=16, d=a.dur, w=0.5, flags=["-n"] + (tls if "mtls" in p.name else [])), "tls")
+    out["new_connections"] = summarise(runs, HTTPKEYS)
+    runs = rounds([p for p in paths if "mtls" in p.name], a.rounds, lambda p: one_run(p, be, c=64, d=a.dur, w=1.0, flags=tls), "tls keep-alive")
+    out["keepalive"] = summarise(runs, HTTPKEYS)
+    return out
+
+
+def bulk_run(path, src, conns):
+    def go():
+        w = Window({"proxy": path.proxies}, load=[src])
+        t0 = os.times()
+        p = subprocess.run(["taskset", "-c", str(LC), tool("bulk"), "sink", "-d", "2", "-w", "0.5", "-c", str(conns), "127.0.0.1:%d" % path.port], capture_output=True, text=True, timeout=60)
+        if not p.stdout.strip():
+            raise RuntimeError(p.stderr)
+        r, t1 = json.loads(p.stdout), os.times()
+        x = w.close((t1.children_user - t0.children_user + t1.children_system - t0.children_system) * 1e6)
+        gb = r["bytes_total"] / 1e9
+        cpu = x["cpu"]["proxy"][0] / 1e6
+        return {"gbps": r["gbps"], "s_per_gb": cpu / gb if gb else None, "proxy_core": x["proxy_core"], "gb_per_core_s": gb / cpu if cpu else None}, x
+    return best_try(go)
+
+
+def s_tcp(a):
+    """Bulk TCP through the proxy: GB/s and CPU seconds per GB; with and without splice; through an mTLS pair."""
+    sp = port()
+    src = Proc([tool("bulk"), "source", "-p", str(sp), "-t", "3000"], LC, sp)
+    c = pki()
+    paths = [Path("direct", sp, [])]
+    for n in a.contenders:
+        for label, s in (("", None), ("+splice", True)):
+            p = port()
+            argv = ALL[n].tcp(wdir("tcp", n + label), p, sp, splice=s)
+            if argv:
+                paths.append(Path(n + label, p, [start(argv, p, PC, n)]))
+    paths += [p for p in double([n for n in a.contenders if not n.startswith("null")], sp, ("l4",)) if p.proxies]
+    return summarise(rounds(paths, a.rounds, lambda p: bulk_run(p, src, 4), "tcp"), ("gbps", "s_per_gb", "gb_per_core_s", "proxy_core"))
+
+
+def h2load(port_, path, conns, streams, n, data=None, h1=False):
+    argv = ["taskset", "-c", str(LC), "h2load", "-t", "1", "-c", str(conns), "-m", str(streams), "-n", str(n)]
+    if h1: argv.append("--h1")
+    if data: argv += ["-d", data, "-H", "content-type: application/grpc", "-H", "te: trailers"]
+    t0 = os.times()
+    p = subprocess.run(argv + ["http://127.0.0.1:%d%s" % (port_, path)], capture_output=True, text=True, timeout=120)
+    t1 = os.times()
+    m = re.search(r"finished in ([\d.]+)(m?s|us), ([\d.]+) req/s", p.stdout)
+    ok = re.search(r"(\d+) succeeded, (\d+) failed", p.stdout)
+    lat = re.search(r"time for request:\s+(\S+)\s+(\S+)\s+(\S+)", p.stdout)
+    return {"rps": float(m.group(3)), "ok": int(ok.group(1)), "errors": int(ok.group(2)), "mean_lat": lat.group(3) if lat else None,
+            "client_cpu_us": (t1.children_user - t0.children_user + t1.children_system - t0.children_system) * 1e6}
+
+
+def s_h2(a):
+    """HTTP/2 without TLS, many small requests multiplexed: GET of 1 KB, and gRPC-like unary calls with trailers."""
+    docs = wdir("docs")
+    os.makedirs(os.path.join(docs, "helloworld.Greeter"), exist_ok=True)
+    with open(os.path.join(docs, "k"), "w") as f: f.write("x" * a.size)
+    with open(os.path.join(docs, "helloworld.Greeter", "SayHello"), "wb") as f: f.write(b"\0\0\0\0\x0d\x0a\x0bHello world")
+    msg = os.path.join(docs, "msg")
+    with open(msg, "wb") as f: f.write(b"\0\0\0\0\x07\x0a\x05world")
+    out = {}
+    for kind, path, data, extra in (("get1k", "/k", None, []), ("grpc", "/helloworld.Greeter/SayHello", msg, ["--trailer=grpc-status: 0"])):
+        up = port()
+        be = Proc(["nghttpd", "--no-tls", "-d", docs, "--max-concurrent-streams=1000", *extra, str(up)], LC, up)
+        paths = [Path("direct", up, [])] + single(a.contenders, up, "h2")
+        def run(p):
+            def go():
+                w = Window({"proxy": p.proxies}, load=[be])
+                n = 250000
+                r = h2load(p.port, path, 8, 16, n, data)
+                x = w.close(r["client_cpu_us"])
+                tot = x["cpu"]["proxy"]
+                r["cpu_us"] = tot[0] / n
+                s = tot[1] + tot[2] or 1
+                r["user_us"], r["sys_us"] = r["cpu_us"] * tot[1] / s, r["cpu_us"] * tot[2] / s
+                r["proxy_core"] = x["proxy_core"]
+                return r, x
+            return best_try(go)
+        out[kind] = summarise(rounds(paths, a.rounds, run, "h2 " + kind), ("rps", "cpu_us", "user_us", "sys_us", "proxy_core"))
+        H.stop_all()
+    return out
+
+
+def syscall_counts(pids, port_, rate, conns, secs=3):
+    """System calls per request from the raw_syscalls tracepoint (perf stat: hardly slows the proxy), and by name (strace: does)."""
+    out = {}
+    ids = ",".join(map(str, pids))
+    p = subprocess.Popen(["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter,context-switches", "-p", ids, "sleep", str(secs + 0.5)], stderr=subprocess.PIPE, text=True)
+    time.sleep(0.3)
+    r = loadgen(port_, c=conns, d=secs - 1, w=0.2, **({"r": rate} if rate else {}))
+    err = p.communicate(timeout=60)[1]
+    for line in err.splitlines():
+        f = line.split(",")
+        if len(f) > 2 and f[0].isdigit():
+            out["syscalls" if "sys_enter" in f[2] else "switches"] = int(f[0]) / r["done_total"]
+    names = {}
+    log = os.path.join(H.BUILD, "strace.txt")
+    p = subprocess.Popen(["strace", "-f", "-c", "-o", log] + sum((["-p", str(x)] for x in pids), []), stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    r = loadgen(port_, c=conns, d=2, w=0.2, r=min(rate or 3000, 3000))
+    p.send_signal(2); p.wait(20)
+    for line in open(log):
+        f = line.split()
+        if len(f) >= 5 and f[0].replace(".", "").isdigit() and f[-1] != "total":
+            names[f[-1]] = round(int(f[3]) / r["done_total"], 2)
+    out["by_name_at_3k_rps"] = dict(sorted(names.items(), key=lambda x: -x[1])[:8])
+    return out
+
+
+def s_profile(a):
+    """System calls per request at saturation and at a low rate."""
+    out = {}
+    be, up = backend(a.size)
+    for p in single(a.contenders, up) + double([n for n in a.contenders], up, ("plain", "h1", "h2", "l4")):
+        if not p.proxies:
+            continue
+        res = []
+        for q in p.proxies:
+            res.append({"saturated_c64": syscall_counts(q.pids(), p.port, None, 64), "rate2k_c16": syscall_counts(q.pids(), p.port, 2000, 16)})
+        out[p.name] = res
+        for i, r in enumerate(res):
+            print("  profile %-14s #%d saturated %.2f low-rate %.2f syscalls/request; %s" % (p.name, i, r["saturated_c64"]["syscalls"], r["rate2k_c16"]["syscalls"], r["rate2k_c16"]["by_name_at_3k_rps"]), flush=True)
+    return out
+
+
+def callgrind(argv, p, entry, n, other=None):
+    """User-space instructions of argv over n or more requests sent to `entry`, and how many they were."""
+    out = os.path.join(H.BUILD, "callgrind.%d" % p)
+    proc = Proc(["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out, *argv], PC, p, ready=90)
+    done = 0
+    while done < n:  # one connection, a low rate: each request is by itself, so the count hardly varies
+        done += loadgen(entry, c=1, d=1, w=0, r=min(500, n - done))["done_total"]
+    proc.stop()
+    if other:
+        other.stop()
+    with open(out) as f:
+        m = re.search(r"^(?:summary|totals): (\d+)", f.read(), re.M)
+    os.unlink(out)
+    return (int(m.group(1)), done) if m else None
+
+
+def per_request(one, lo=500, hi=2500):
+    """Start-up and shut-down cancel out: the difference of a long and a short run."""
+    x, y = one(lo), one(hi)
+    return (y[0] - x[0]) / (y[1] - x[1]) if x and y else None
+
+
+def s_instr(a):
+    """User-space instructions per request under callgrind: (count after N+M requests - count after N) / M. Repeatable to under 1 %."""
+    out, c = {}, pki()
+    be, up = backend(a.size)
+    for n in a.contenders:
+        if not ALL[n].http(wdir("cg", n), 1, up) or "uring" in n:  # valgrind 3.19 has no io_uring of today
+            continue
+        def one(cnt, n=n):
+            p = port()
+            return callgrind(ALL[n].http(wdir("cg", n), p, up), p, p, cnt)
+        out[n] = {"http": med([per_request(one) for _ in range(3)])}
+        print("  instr %-10s %s" % (n, out[n]["http"]), flush=True)
+        for v in ("h1", "h2", "l4"):  # the mTLS pair: one side under callgrind, the other native
+            for side in ("out", "in"):
+                def one(cnt, n=n, v=v, side=side):
+                    pc, po = port(), port()
+                    A = ALL[n].mesh_out(wdir("cg", n + v + "o"), pc if side == "out" else po, po if side == "out" else pc, c, v)
+                    B = ALL[n].mesh_in(wdir("cg", n + v + "i"), po if side == "out" else pc, up, c, v)
+                    if not A or not B:
+                        return None
+                    if side == "out":
+                        return callgrind(A, pc, pc, cnt, start(B, po, LC, "cgother"))
+                    other = start(A, po, LC, "cgother")
+                    return callgrind(B, pc, po, cnt, other)
+                r = per_request(one)
+                if r:
+                    out[n]["mesh %s %s" % (v, side)] = r
+                    print("  instr %s/%s %s %.0f" % (n, v, side, r), flush=True)
+    return out
+
+
+def alloc_count(argv, p, entry):
+    """Heap allocations a request in steady state: of 20,000 requests on 16 warm connections, all threads."""
+    path = os.path.join(H.BUILD, "allocations")
+    with open(path, "wb") as f:
+        f.write(bytes(8))
+    proc = Proc(argv, PC, p, env={"COUNT_ALLOC": path, "LD_PRELOAD": tool("countalloc.so")})
+    read = lambda: int.from_bytes(open(path, "rb").read(8), "little")
+    q = subprocess.Popen(["taskset", "-c", str(LC), tool("loadgen"), "-J", "-c", "16", "-r", "5000", "-w", "2", "-d", "4", "127.0.0.1:%d" % entry],
+                         stdout=subprocess.PIPE, text=True)
+    time.sleep(2)  # connections made and pools filled
+    before, cpu = read(), proc.cpu_us()[0]
+    time.sleep(3)
+    after = read()
+    r = json.loads(q.communicate(timeout=30)[0])
+    proc.stop()
+    return (after - before) / (3 * r["rps"])
+
+
+def s_gate(a):
+    """Tulle against bench/baseline.json: instructions, system calls, allocations a request; memory. --record writes it."""
+    name = next(n for n in a.contenders if not n.startswith("null"))
+    be, up = backend(a.size)
+    p = port()
+    argv = lambda p: ALL[name].http(wdir("gate"), p, up)
+    if not argv(1):
+        raise SystemExit("gate: %s is not built" % name)
+    def one(cnt):
+        p = port()
+        return callgrind(argv(p), p, p, cnt)
+    got = {"instructions": med([per_request(one) for _ in range(3)])["median"]}
+    p = port()
+    got["allocations"] = alloc_count(argv(p), p, p)
+    p = port()
+    proc = start(argv(p), p, PC, name)
+    time.sleep(0.3)
+    got["rss_idle_kib"] = proc.mem_kb()["rss"]
+    got["anon_idle_kib"] = proc.mem_kb()["anon"]
+    q, _ = hold(p, 1000, "/", 10)
+    time.sleep(1)
+    got["bytes_per_idle_connection"] = (proc.mem_kb()["anon"] - got["anon_idle_kib"]) * 1024 / 1000
+    q.kill(); q.wait()
+    got["syscalls_busy"] = syscall_counts(proc.pids(), p, None, 64).get("syscalls")
+    proc.stop()
+    path = os.path.join(H.HERE, "baseline.json")
+    base = json.load(open(path)) if os.path.exists(path) else {}
+    if a.record:
+        with open(path, "w") as f:
+            f.write(json.dumps({k: round(v, 3) for k, v in got.items()}, indent=2) + "\n")
+    # What a measurement may exceed its baseline by before it is a regression: its own scatter, relative and absolute.
+    slack = {"instructions": (0.03, 0), "allocations": (0, 0.01), "rss_idle_kib": (0.1, 0), "anon_idle_kib": (0.1, 128),
+             "bytes_per_idle_connection": (0.1, 64), "syscalls_busy": (0.05, 0.1)}
+    worse = 0
+    for k, v in got.items():
+        limit = base[k] * (1 + slack[k][0]) + slack[k][1] if k in base else None
+        bad = limit is not None and v > limit
+        worse += bad
+        print("  gate %-28s %12.2f  baseline %12s  %s" % (k, v, "%.2f" % base[k] if k in base else "-", "WORSE" if bad else "ok"), flush=True)
+    print("%d passed, %d failed" % (len(got) - worse, worse))
+    if worse and not a.record:
+        raise SystemExit(1)
+    return got
+
+
+def s_limits(a):
+    """This machine's floor: system calls, loopback, memory, TLS."""
+    c, out = pki(), {}
+    runs = [json.loads(subprocess.run([tool("limits"), str(PC), str(LC)], capture_output=True, text=True, timeout=120).stdout) for _ in range(3)]
+    out["machine"] = {k: min(r[k] for r in runs) if "GBps" not in k else max(r[k] for r in runs) for k in runs[0]}
+    files = [c["leaf.crt"], c["leaf.key"], c["ca.crt"]]
+    for lib in ("tlsbench", "tlsbench-boring"):
+        if not os.path.exists(tool(lib)): continue
+        t = lambda *x: json.loads(subprocess.run(["taskset", "-c", str(PC), tool(lib), x[0], *files, *x[1:]], capture_output=True, text=True, timeout=60).stdout)
+        hs = [t("hs", "1.5") for _ in range(a.rounds)]
+        out[lib] = {"server_us": med([h["server_us"] for h in hs]), "client_us": med([h["client_us"] for h in hs]), "bulk16k": t("bulk", "16384"), "bulk1k": t("bulk", "1024"), "mem": t("mem", "1000")}
+    sp = {}
+    for alg in ("ecdsap256", "ecdhx25519", "rsa2048"):
+        t = subprocess.run(["taskset", "-c", str(PC), "openssl", "speed", "-seconds", "2", alg], capture_output=True, text=True).stdout.strip().splitlines()[-1]
+        sp[alg] = t.strip()
+    for alg in ("aes-128-gcm", "aes-256-gcm", "chacha20-poly1305"):
+        for b in ("1024", "16384"):
+            t = subprocess.run(["taskset", "-c", str(PC), "openssl", "speed", "-seconds", "1", "-evp", alg, "-bytes", b], capture_output=True, text=True).stdout.strip().splitlines()[-1]
+            sp["%s/%s" % (alg, b)] = t.split()[-1]
+    out["openssl_speed"] = sp
+    print(json.dumps(out, indent=1))
+    return out
+
+
+SUITES = {k[2:]: v for k, v in list(globals().items()) if k.startswith("s_") and callable(v)}
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="suites:\n" + "\n".join("  %-9s %s" % (k, v.__doc__.split("\n")[0]) for k, v in SUITES.items()))
+    ap.add_argument("suite", choices=list(SUITES) + ["all"])
+    ap.add_argument("-C", "--contenders", default=",".join(ALL), help="comma list of %s" % ",".join(ALL))
+    ap.add_argument("-r", "--rounds", type=int, default=5)
+    ap.add_argument("-d", "--dur", type=float, default=2.0, help="measured seconds of one run")
+    ap.add_argument("-s", "--size", type=int, default=1024, help="bytes of the answer's body")
+    ap.add_argument("-R", "--rate", type=float, default=10000, help="requests/s of the fixed-rate runs")
+    ap.add_argument("-c", "--conns", default="64", help="comma list of connection counts of the closed loop")
+    ap.add_argument("-B", "--post", type=int, default=0, help="http: POST a body of this many bytes")
+    ap.add_argument("-w", "--workers", type=int, default=1, help="http: worker threads of each proxy; above 1 they share both CPUs with the load")
+    ap.add_argument("-f", "--full", action="store_true", help="http: with metrics, access log and timeouts")
+    ap.add_argument("--record", action="store_true", help="gate: write bench/baseline.json")
+    ap.add_argument("-o", "--out", default=os.path.join(H.BUILD, "results"), help="directory for SUITE.json")
+    ap.add_argument("-m", "--merge", action="store_true", help="add to an earlier SUITE.json instead of replacing it")
+    a = ap.parse_args()
+    a.contenders = [x for x in a.contenders.split(",") if x]
+    a.conns = [int(x) for x in a.conns.split(",")]
+    os.makedirs(a.out, exist_ok=True)
+    for s in ([s for s in SUITES if s != "gate"] if a.suite == "all" else [a.suite]):
+        print("== %s: %s" % (s, SUITES[s].__doc__.split("\n")[0]), flush=True)
+        try:
+            r = SUITES[s](a)
+        finally:
+            H.stop_all()
+        name = os.path.join(a.out, s + ".json")
+        if a.merge and os.path.exists(name):
+            r = dict(json.load(open(name))["result"], **r)
+        cc = open("/proc/sys/net/ipv4/tcp_congestion_control").read().strip()
+        with open(name, "w") as f:
+            json.dump({"suite": s, "rounds": a.rounds, "dur": a.dur, "size": a.size, "kernel": os.uname().release, "cpus": H.NCPU, "congestion": cc, "result": r}, f, indent=1)
+
+
+if __name__ == "__main__":
+    main()

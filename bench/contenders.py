@@ -1,0 +1,263 @@
+"""One class per proxy under test. Each method writes what configuration it needs into directory `d` and
+returns the argv of ONE single-threaded proxy process, or None when it cannot play that part.
+
+To add a proxy: copy a class, fill in the methods it can play, add it to ALL. Nothing else changes.
+
+  http(d, listen, up)          HTTP/1.1 in and out, keep-alive on both sides, connections pooled
+  http_full(d, listen, up)     the same with what a mesh needs: metrics, an access log, timeouts
+  tls_front(d, listen, pki)    TLS 1.3 in, client certificate required, answers 200 by itself
+  mesh_out(d, listen, up, pki, v)  plain in, mTLS out   v: "h1" HTTP/1.1, "h2" HTTP/2 between the two, "l4" bytes only
+  mesh_in(d, listen, up, pki, v)   mTLS in (client certificate verified), plain out
+  tcp(d, listen, up, splice)   bytes only; splice: True/False/None (None: the proxy's default)
+  h2(d, listen, up, grpc)      HTTP/2 without TLS in and out (prior knowledge)
+  answer(d, listen)            plain HTTP/1.1 in, answers 200 by itself (to subtract from tls_front)
+"""
+import glob
+import json
+import os
+from harness import TOP, tool
+
+
+def write(d, name, text):
+    os.makedirs(d, exist_ok=True)
+    p = os.path.join(d, name)
+    with open(p, "w") as f:
+        f.write(text)
+    return p
+
+
+class Contender:
+    name = None
+    workers = 1
+    def http(self, d, listen, up): return None
+    def http_full(self, d, listen, up): return None
+    def tls_front(self, d, listen, pki): return None
+    def mesh_out(self, d, listen, up, pki, v): return None
+    def mesh_in(self, d, listen, up, pki, v): return None
+    def tcp(self, d, listen, up, splice=None): return None
+    def h2(self, d, listen, up, grpc=False): return None
+    def answer(self, d, listen): return None
+
+
+class Null(Contender):
+    """Our own relay that looks at no byte: the floor for one epoll (or io_uring) process."""
+    def __init__(self, mode):
+        self.mode, self.name = mode, "null-" + mode
+    def http(self, d, listen, up): return [tool("nullproxy"), "-l", str(listen), "-u", str(up), "-m", self.mode]
+    def mesh_out(self, d, listen, up, pki, v): return self.http(d, listen, up) if v == "plain" else None
+    mesh_in = mesh_out
+    def tcp(self, d, listen, up, splice=None): return self.http(d, listen, up) if splice is None and self.mode == "epoll" else None
+    def h2(self, d, listen, up, grpc=False): return self.http(d, listen, up) if self.mode == "epoll" else None
+
+
+class Haproxy(Contender):
+    name = "haproxy"
+    GLOBAL = """global
+    nbthread %d
+    maxconn %d
+    tune.maxaccept 64
+    ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
+    ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
+    ssl-default-bind-curves X25519
+    ssl-default-server-options ssl-min-ver TLSv1.3
+    ssl-default-server-ciphersuites TLS_AES_128_GCM_SHA256
+%s
+defaults
+    timeout connect 5s
+    timeout client 120s
+    timeout server 120s
+    timeout http-keep-alive 120s
+    http-reuse always
+"""
+    def cfg(self, d, mode, bind, server, extra_global="", extra="", maxconn=9900):
+        t = self.GLOBAL % (self.workers, maxconn, extra_global) + "    mode %s\nlisten l\n%s    bind 127.0.0.1:%s backlog 4096\n" % (mode, extra, bind)
+        if server:
+            t += "    server s 127.0.0.1:%s\n" % server
+        return ["haproxy", "-db", "-q", "-f", write(d, "haproxy.cfg", t)]
+    def http(self, d, listen, up):
+        return self.cfg(d, "http", listen, "%d pool-max-conn -1" % up)
+    def http_full(self, d, listen, up):  # counters are always on; the log goes to a file through its own pipe
+        return self.cfg(d, "http", listen, "%d pool-max-conn -1" % up, extra="    log stdout format raw local0\n    option httplog\n    timeout http-request 10s\n")
+    def http_many(self, d, listen, up):  # room for 10k client connections inside 20k descriptors
+        return self.cfg(d, "http", listen, "%d pool-max-conn 256" % up, extra_global="    no strict-limits\n    ulimit-n 19990\n", maxconn=10050)
+    def answer(self, d, listen):
+        return self.cfg(d, "http", listen, None, extra="    http-request return status 200 content-type text/plain string ok\n")
+    def tls_front(self, d, listen, pki):
+        return self.cfg(d, "http", "%d ssl crt %s ca-file %s verify required" % (listen, pki["leaf.pem"], pki["ca.crt"]), None,
+                        extra="    http-request return status 200 content-type text/plain string ok\n")
+    def mesh_out(self, d, listen, up, pki, v):
+        if v == "plain": return None
+        alpn = {"h1": "alpn http/1.1", "h2": "alpn h2", "l4": ""}[v]
+        return self.cfg(d, "tcp" if v == "l4" else "http", listen, "%d ssl crt %s ca-file %s verify required sni str(mesh.test) verifyhost mesh.test %s pool-max-conn -1" % (up, pki["leaf.pem"], pki["ca.crt"], alpn))
+    def mesh_in(self, d, listen, up, pki, v):
+        if v == "plain": return None
+        alpn = {"h1": "alpn http/1.1", "h2": "alpn h2", "l4": ""}[v]
+        return self.cfg(d, "tcp" if v == "l4" else "http", "%d ssl crt %s ca-file %s verify required %s" % (listen, pki["leaf.pem"], pki["ca.crt"], alpn), "%d pool-max-conn -1" % up)
+    def tcp(self, d, listen, up, splice=None):
+        return self.cfg(d, "tcp", listen, str(up), extra="    option splice-request\n    option splice-response\n" if splice else "",
+                        extra_global="" if splice else "    nosplice\n", maxconn=2000)
+    def h2(self, d, listen, up, grpc=False):
+        return self.cfg(d, "http", "%d proto h2" % listen, "%d proto h2 pool-max-conn -1" % up)
+
+
+class Nginx(Contender):
+    name = "nginx"
+    def conf(self, d, http=None, stream=None):
+        for s in ("body", "proxy", "fastcgi", "uwsgi", "scgi"):
+            os.makedirs(os.path.join(d, s), exist_ok=True)
+        t = "load_module %s;\n" % os.environ.get("NGINX_STREAM_MODULE", "/usr/lib/nginx/modules/ngx_stream_module.so") if stream else ""
+        t += "daemon off;\nmaster_process %s;\nuser root;\nworker_processes %d;\nworker_rlimit_nofile 20000;\npid %s/pid;\nerror_log %s/error.log crit;\nevents { worker_connections 20000; }\n" % ("on" if self.workers > 1 else "off", self.workers, d, d)
+        tls = "ssl_protocols TLSv1.3; ssl_ecdh_curve X25519; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; ssl_session_tickets off; ssl_session_cache off;\n"
+        if http:
+            t += "http {\naccess_log off;\nkeepalive_requests 1000000000;\nkeepalive_timeout 120s;\ntcp_nodelay on;\nclient_body_buffer_size 128k;\n%s%s%s\n}\n" % (
+                tls, "".join("%s_temp_path %s/%s;\n" % (n, d, s) for n, s in (("client_body", "body"), ("proxy", "proxy"), ("fastcgi", "fastcgi"), ("uwsgi", "uwsgi"), ("scgi", "scgi"))), http)
+        if stream:
+            t += "stream {\n%s%s\n}\n" % (tls, stream)
+        return ["nginx", "-e", d + "/error.log", "-p", d, "-c", write(d, "nginx.conf", t)]
+    UP = "upstream u { server 127.0.0.1:%d; keepalive 256; keepalive_requests 1000000000; }\n"
+    LOC = "location / { proxy_pass %s://u; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Host $host; %s } }\n"
+    def sslin(self, pki):
+        return "ssl_certificate %s; ssl_certificate_key %s; ssl_client_certificate %s; ssl_verify_client on;\n" % (pki["leaf.crt"], pki["leaf.key"], pki["ca.crt"])
+    def sslout(self, pki):
+        return "proxy_ssl_certificate %s; proxy_ssl_certificate_key %s; proxy_ssl_trusted_certificate %s; proxy_ssl_verify on; proxy_ssl_name mesh.test; proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.3; proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;" % (pki["leaf.crt"], pki["leaf.key"], pki["ca.crt"])
+    def http(self, d, listen, up):
+        return self.conf(d, self.UP % up + "server { listen 127.0.0.1:%d backlog=4096;\n" % listen + self.LOC % ("http", ""))
+    http_many = http
+    def http_full(self, d, listen, up):
+        return self.conf(d, self.UP % up + "server { listen 127.0.0.1:%d backlog=4096 reuseport; access_log %s/access.log combined buffer=64k flush=1s; client_header_timeout 10s; proxy_read_timeout 15s;\n" % (listen, d) + self.LOC % ("http", ""))
+    def answer(self, d, listen):
+        return self.conf(d, "server { listen 127.0.0.1:%d backlog=4096; location / { return 200 ok; } }" % listen)
+    def tls_front(self, d, listen, pki):
+        return self.conf(d, "server { listen 127.0.0.1:%d ssl backlog=4096; %s location / { return 200 ok; } }" % (listen, self.sslin(pki)))
+    def mesh_out(self, d, listen, up, pki, v):
+        if v == "h1":
+            return self.conf(d, self.UP % up + "server { listen 127.0.0.1:%d backlog=4096;\n" % listen + self.LOC % ("https", self.sslout(pki)))
+        if v == "l4":
+            return self.conf(d, stream="server { listen 127.0.0.1:%d backlog=4096; proxy_pass 127.0.0.1:%d; proxy_ssl on; %s }" % (listen, up, self.sslout(pki)))
+    def mesh_in(self, d, listen, up, pki, v):
+        if v == "h1":
+            return self.conf(d, self.UP % up + "server { listen 127.0.0.1:%d ssl backlog=4096; %s\n" % (listen, self.sslin(pki)) + self.LOC % ("http", ""))
+        if v == "l4":
+            return self.conf(d, stream="server { listen 127.0.0.1:%d ssl backlog=4096; %s proxy_pass 127.0.0.1:%d; }" % (listen, self.sslin(pki), up))
+    def tcp(self, d, listen, up, splice=None):
+        return None if splice else self.conf(d, stream="server { listen 127.0.0.1:%d backlog=4096; proxy_pass 127.0.0.1:%d; proxy_buffer_size 16k; }" % (listen, up))
+    def h2(self, d, listen, up, grpc=False):
+        return self.conf(d, self.UP % up + "server { listen 127.0.0.1:%d http2 backlog=4096; http2_max_concurrent_streams 1000; location / { grpc_pass grpc://u; } }" % listen)
+
+
+class Nghttpx(Contender):
+    name = "nghttpx"
+    BASE = ["nghttpx", "--workers=1", "--no-ocsp", "--conf=/dev/null", "--accesslog-file=/dev/null", "--errorlog-file=/dev/null", "--log-level=ERROR",
+            "--no-via", "--no-add-x-forwarded-proto"]
+    def http(self, d, listen, up):
+        return self.BASE + ["-f127.0.0.1,%d;no-tls" % listen, "-b127.0.0.1,%d" % up]
+    def h2(self, d, listen, up, grpc=False):
+        return self.BASE + ["-f127.0.0.1,%d;no-tls" % listen, "-b127.0.0.1,%d;;proto=h2" % up]
+
+
+TYPE = "type.googleapis.com/envoy.extensions."
+
+
+def address(port):
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def typed(name, kind, **fields):
+    return {"name": name, "typed_config": {"@type": TYPE + kind, **fields}}
+
+
+class Envoy(Contender):
+    """Envoy, and in its own words Tulle too: both read the same bootstrap."""
+    name = "envoy"
+
+    def argv(self, path):
+        found = glob.glob(os.path.join(TOP, ".venv", "lib", "python3*", "site-packages", "envoy", "_bin", "envoy"))
+        return [found[0], "-c", path, "--concurrency", str(self.workers), "--disable-hot-restart", "--log-level", "off"] if found else None
+
+    def config(self, d, listener, *clusters):
+        document = {"node": {"id": "bench", "cluster": "bench"}, "static_resources": {"listeners": [listener], "clusters": list(clusters)}}
+        return self.argv(write(d, self.name + ".json", json.dumps(document, indent=1)))
+
+    def listener(self, port, filters, tls=None):
+        chain = {"filters": filters}
+        if tls:
+            chain["transport_socket"] = tls
+        return {"name": "l", "address": address(port), "filter_chains": [chain]}
+
+    def http_filters(self, route, full=None):
+        more = {}
+        if full:
+            more = {"access_log": [typed("envoy.access_loggers.file", "access_loggers.file.v3.FileAccessLog", path=full)],
+                    "request_headers_timeout": "10s", "stream_idle_timeout": "300s"}
+        return [typed("envoy.filters.network.http_connection_manager", "filters.network.http_connection_manager.v3.HttpConnectionManager",
+                      stat_prefix="h", codec_type="AUTO",
+                      route_config={"name": "r", "virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **route}]}]},
+                      http_filters=[typed("envoy.filters.http.router", "filters.http.router.v3.Router")], **more)]
+
+    def tcp_filters(self):
+        return [typed("envoy.filters.network.tcp_proxy", "filters.network.tcp_proxy.v3.TcpProxy", stat_prefix="t", cluster="u")]
+
+    def cluster(self, port, h2=False, tls=None):
+        made = {"name": "u", "type": "STATIC", "connect_timeout": "5s",
+                "circuit_breakers": {"thresholds": [{"max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}]},
+                "load_assignment": {"cluster_name": "u", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]}}
+        if h2:
+            made["typed_extension_protocol_options"] = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": TYPE + "upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}}
+        if tls:
+            made["transport_socket"] = tls
+        return made
+
+    def common_tls(self, pki, alpn):
+        made = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3", "ecdh_curves": ["X25519"]},
+                "tls_certificates": [{"certificate_chain": {"filename": pki["leaf.crt"]}, "private_key": {"filename": pki["leaf.key"]}}],
+                "validation_context": {"trusted_ca": {"filename": pki["ca.crt"]}}}
+        if alpn:
+            made["alpn_protocols"] = [alpn]
+        return made
+
+    def tls_in(self, pki, alpn=None):
+        return typed("envoy.transport_sockets.tls", "transport_sockets.tls.v3.DownstreamTlsContext", require_client_certificate=True,
+                     disable_stateless_session_resumption=True, disable_stateful_session_resumption=True, common_tls_context=self.common_tls(pki, alpn))
+
+    def tls_out(self, pki, alpn=None):
+        return typed("envoy.transport_sockets.tls", "transport_sockets.tls.v3.UpstreamTlsContext", sni="mesh.test", max_session_keys=0,
+                     common_tls_context=self.common_tls(pki, alpn))
+
+    OK = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
+    TO = {"route": {"cluster": "u", "timeout": "0s"}}
+    ALPN = {"h1": "http/1.1", "h2": "h2", "l4": None}
+
+    def http(self, d, listen, up):
+        return self.config(d, self.listener(listen, self.http_filters(self.TO)), self.cluster(up))
+    http_many = http
+    def http_full(self, d, listen, up):
+        full = {"route": {"cluster": "u", "timeout": "15s"}}
+        return self.config(d, self.listener(listen, self.http_filters(full, os.path.join(d, "access.log"))), self.cluster(up))
+    def answer(self, d, listen):
+        return self.config(d, self.listener(listen, self.http_filters(self.OK)))
+    def tls_front(self, d, listen, pki):
+        return self.config(d, self.listener(listen, self.http_filters(self.OK), self.tls_in(pki, "http/1.1")))
+    def mesh_out(self, d, listen, up, pki, v):
+        if v == "plain": return None
+        filters = self.tcp_filters() if v == "l4" else self.http_filters(self.TO)
+        return self.config(d, self.listener(listen, filters), self.cluster(up, v == "h2", self.tls_out(pki, self.ALPN[v])))
+    def mesh_in(self, d, listen, up, pki, v):
+        if v == "plain": return None
+        filters = self.tcp_filters() if v == "l4" else self.http_filters(self.TO)
+        return self.config(d, self.listener(listen, filters, self.tls_in(pki, self.ALPN[v])), self.cluster(up))
+    def tcp(self, d, listen, up, splice=None):
+        return None if splice else self.config(d, self.listener(listen, self.tcp_filters()), self.cluster(up))
+    def h2(self, d, listen, up, grpc=False):
+        return self.config(d, self.listener(listen, self.http_filters(self.TO)), self.cluster(up, True))
+
+
+class Tulle(Envoy):
+    name = "tulle"
+
+    def argv(self, path):
+        program = os.environ.get("TULLE_PROXY", os.path.join(TOP, "build", "release", "bin", "tulle-proxy"))
+        return [program, "-c", path, "--concurrency", str(self.workers)] if os.path.exists(program) else None
+
+
+ALL = {c.name: c for c in (Null("epoll"), Null("uring"), Tulle(), Haproxy(), Nginx(), Envoy(), Nghttpx())}
