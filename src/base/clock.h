@@ -11,7 +11,7 @@ struct buffer;
 uint64_t clock_now_us(void);
 /* Microseconds since 1970. */
 int64_t clock_wall_us(void);
-/* 2026-01-31T12:00:00.123Z into at least 25 bytes; returns the length (24). */
+/* 2026-01-31T12:00:00.123Z into at least 25 bytes; returns the length (24). Years 0 to 9999. */
 size_t clock_format(int64_t wall_us, char *text);
 /* RFC 3339 to microseconds since 1970; false when it is not one. */
 MUST_USE bool clock_parse(const char *text, int64_t *wall_us);

@@ -17,5 +17,7 @@ static inline bool hash128_equals(struct hash128 a, struct hash128 b)
 }
 /* 32 hexadecimal digits and a NUL. */
 void hash128_hex(struct hash128 hash, char text[33]);
-/* Keyed with a secret drawn once a process. */
+/* SipHash-1-3 under a key of the caller's. */
+uint64_t hash_keyed(struct slice bytes, const uint64_t key[2]);
+/* The same with a secret that is drawn once a process. */
 uint64_t hash_hostile(struct slice bytes);

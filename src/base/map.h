@@ -1,6 +1,7 @@
 /*
  * map: string keys to pointers, open addressing, keyed hash (SipHash with a per-process secret when
- * `hostile`, XXH3 otherwise). Keys are copied; values are the caller's.
+ * `hostile`, XXH3 otherwise). Keys are copied; values are the caller's. Iteration goes in the order of insertion,
+ * so that what is made from a map does not depend on a secret.
  */
 #pragma once
 

@@ -12,7 +12,8 @@
 
 void *mem_alloc(size_t size) __attribute__((malloc, alloc_size(1), returns_nonnull));
 /* Zeroed; count * size is checked for overflow. */
-void *mem_calloc(size_t count, size_t size) __attribute__((malloc, alloc_size(1, 2), returns_nonnull));
+void *mem_calloc(size_t count, size_t size)
+    __attribute__((malloc, alloc_size(1, 2), returns_nonnull));
 void *mem_realloc(void *old, size_t size) __attribute__((alloc_size(2), returns_nonnull));
 void mem_free(void *memory);
 /* Overwrites before it frees: for keys and tokens. */

@@ -37,8 +37,10 @@ static inline bool slice_equals_str(struct slice a, const char *text)
 static inline struct slice slice_take(struct slice *in, size_t size)
 {
     struct slice taken = {in->data, size};
-    in->data += size;
-    in->size -= size;
+    if (size > 0) { /* an empty slice may have no data to add to */
+        in->data += size;
+        in->size -= size;
+    }
     return taken;
 }
 static inline uint8_t slice_take_byte(struct slice *in)
@@ -50,7 +52,7 @@ static inline uint8_t slice_take_byte(struct slice *in)
 }
 static inline struct slice slice_from(struct slice s, size_t offset)
 {
-    return (struct slice){s.data + offset, s.size - offset};
+    return offset == 0 ? s : (struct slice){s.data + offset, s.size - offset};
 }
 static inline struct slice slice_first(struct slice s, size_t size)
 {
@@ -79,6 +81,8 @@ struct slice slice_trim(struct slice s);
 bool slice_cut(struct slice s, char byte, struct slice *head, struct slice *tail);
 /* Valid UTF-8 by RFC 3629: no overlong form, no surrogate, at most U+10FFFF. */
 bool slice_is_utf8(struct slice s);
+/* Bytes of the valid UTF-8 sequence at the front (1 to 4), or 0 when there is none. */
+size_t slice_utf8_length(struct slice s);
 /* Whole slice as a decimal number without sign or blank, at most `max`; false otherwise. */
 MUST_USE bool slice_to_u64(struct slice s, uint64_t max, uint64_t *value);
 MUST_USE bool slice_to_i64(struct slice s, int64_t *value);

@@ -17,8 +17,8 @@
 #define vector_push(vector, ...)                                                                   \
     do {                                                                                           \
         if ((vector)->count == (vector)->capacity)                                                 \
-            (vector)->items = vector_grow((vector)->items, &(vector)->capacity,                    \
-                                          sizeof(*(vector)->items));                               \
+            (vector)->items =                                                                      \
+                vector_grow((vector)->items, &(vector)->capacity, sizeof(*(vector)->items));       \
         (vector)->items[(vector)->count++] = (__typeof__(*(vector)->items))__VA_ARGS__;            \
     } while (0)
 #define vector_last(vector) ((vector)->items[(vector)->count - 1])

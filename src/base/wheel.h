@@ -18,7 +18,8 @@ struct timer {
 struct wheel;
 struct wheel *wheel_create(uint64_t now_ms);
 void wheel_destroy(struct wheel *wheel);
-void wheel_start(struct wheel *wheel, struct timer *timer, uint64_t due_ms, void (*on_due)(struct timer *));
+void wheel_start(struct wheel *wheel, struct timer *timer, uint64_t due_ms,
+                 void (*on_due)(struct timer *));
 void wheel_stop(struct wheel *wheel, struct timer *timer);
 static inline bool timer_is_running(const struct timer *timer)
 {

@@ -1,0 +1,83 @@
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Nothing can be formatted any more, so the line is written as it is. */
+NORETURN COLD static void die_of_memory(void)
+{
+    static const char line[] = "tulle: out of memory\n";
+    (void)!fwrite(line, 1, sizeof(line) - 1, stderr);
+    abort();
+}
+
+void *mem_alloc(size_t size)
+{
+    void *memory = malloc(size ? size : 1);
+    if (UNLIKELY(!memory))
+        die_of_memory();
+    return memory;
+}
+
+void *mem_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        die_of_memory();
+    void *memory = calloc(1, bytes ? bytes : 1);
+    if (UNLIKELY(!memory))
+        die_of_memory();
+    return memory;
+}
+
+void *mem_realloc(void *old, size_t size)
+{
+    void *memory = realloc(old, size ? size : 1);
+    if (UNLIKELY(!memory))
+        die_of_memory();
+    return memory;
+}
+
+void mem_free(void *memory)
+{
+    free(memory);
+}
+
+void mem_free_secret(void *memory, size_t size)
+{
+    if (memory)
+        explicit_bzero(memory, size);
+    free(memory);
+}
+
+char *str_copy(const char *text)
+{
+    return str_copy_n(text, strlen(text));
+}
+
+char *str_copy_n(const char *text, size_t size)
+{
+    char *copy = mem_alloc(size + 1);
+    if (size > 0)
+        memcpy(copy, text, size);
+    copy[size] = '\0';
+    return copy;
+}
+
+char *str_format(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = str_format_v(format, args);
+    va_end(args);
+    return text;
+}
+
+char *str_format_v(const char *format, va_list args)
+{
+    char *text;
+    if (vasprintf(&text, format, args) < 0)
+        die_of_memory();
+    return text;
+}
