@@ -67,5 +67,9 @@ def test_help_names_every_target_that_contributing_names():
     listed = subprocess.run(["make", "-s", "-C", TOP, "help"], capture_output=True, text=True, check=True).stdout
     for path in PAGES:
         with open(path) as file:
-            for target in re.findall(r"(?:^|`)make ([a-z0-9-]+)", file.read(), re.M):
-                assert f"make {target} " in listed, f"{path} names make {target}"
+            prose = FENCE.sub("", file.read())
+        commands = re.findall(r"`make ([a-z0-9-]+)", prose)
+        for _, _, text in blocks(path):
+            commands += re.findall(r"^make ([a-z0-9-]+)", text, re.M)
+        for target in commands:
+            assert f"make {target} " in listed, f"{path} names make {target}"
