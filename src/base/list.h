@@ -52,9 +52,9 @@ static inline void list_splice(struct list *to, struct list *from)
     list_init(from);
 }
 #define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
-#define LIST_EACH(node, list)                                                                      \
-    for (struct list *node = (list)->next; node != (list); node = node->next)
+#define LIST_EACH(node, head)                                                                      \
+    for (struct list *node = (head)->next; node != (head); node = node->next)
 /* The body may remove `node`. */
-#define LIST_EACH_SAFE(node, after, list)                                                          \
-    for (struct list *node = (list)->next, *after = node->next; node != (list);                    \
+#define LIST_EACH_SAFE(node, after, head)                                                          \
+    for (struct list *node = (head)->next, *after = node->next; node != (head);                    \
          node = after, after = node->next)
