@@ -1,5 +1,7 @@
 # What developers do often. `make help` lists it; CMakePresets.json holds the builds behind it.
 CMAKE ?= cmake
+# One moving line on a terminal; only what matters in a log.
+NINJA ?= ninja $(if $(MAKE_TERMOUT),,--quiet)
 T ?=
 SECONDS ?= 60
 # The build that `make e2e` tests; also e.g. TULLE_BUILD=build/release.
@@ -16,12 +18,12 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 release: build/release/build.ninja ## the three programs, optimised, as build/tulle-proxy, build/tulled and build/tulle (plain `make`)
-	@ninja -C build/release
+	@$(NINJA) -C build/release
 	@for program in $(PROGRAMS); do \
 		if [ -e build/release/bin/$$program ]; then ln -sfn release/bin/$$program build/$$program; fi; done
 
 debug: build/dev/build.ninja ## the same with ASan and UBSan, in build/dev/bin
-	@ninja -C build/dev
+	@$(NINJA) -C build/dev
 
 unit: debug ## unit tests under ASan and UBSan (T=http/chunked: one of them)
 	@ctest --test-dir build/dev -L unit --output-on-failure --parallel $$(nproc) $(if $(T),-R '^unit\.$(subst /,.,$(T))')
@@ -30,15 +32,15 @@ check: setup debug ## what to run before each commit: format, floors, words, cla
 	@script/run-tests checks unit
 
 e2e: setup $(TULLE_BUILD)/build.ninja ## real programs on hosts that are network namespaces (T=expression, TULLE_BUILD=build/release)
-	@ninja -C $(TULLE_BUILD)
+	@$(NINJA) -C $(TULLE_BUILD)
 	@TULLE_BUILD=$(TULLE_BUILD) script/e2e $(if $(T),-k '$(T)')
 
 tsan: setup build/tsan/build.ninja ## unit and end-to-end tests with ThreadSanitizer and 4 workers
-	@ninja -C build/tsan
+	@$(NINJA) -C build/tsan
 	@script/run-tests unit=build/tsan e2e=build/tsan
 
 fuzz: setup build/fuzz/build.ninja ## one fuzz target for SECONDS: make fuzz T=chunked SECONDS=600; without T: each in turn
-	@ninja -C build/fuzz
+	@$(NINJA) -C build/fuzz
 	@script/fuzz --seconds $(SECONDS) $(T)
 
 bench: setup release ## side by side with other proxies: T=http, latency, mesh, tls, tcp, h2, rss, idle, profile, instr
@@ -53,7 +55,7 @@ soak: setup debug release ## the long forms of the end-to-end tests (SECONDS: ho
 	@TULLE_SOAK=$(SECONDS) script/run-tests e2e=build/dev e2e=build/release
 
 test: setup release debug build/fuzz/build.ninja ## everything that a release must pass; what CI runs
-	@ninja -C build/fuzz
+	@$(NINJA) -C build/fuzz
 	@script/run-tests
 
 demo: setup-build release ## a real mesh on this machine, with something to try
@@ -63,13 +65,13 @@ format: ## lays out every C file as .clang-format says
 	@clang-format-14 -i $(SOURCES)
 
 coverage: setup build/coverage/build.ninja ## line coverage of the unit tests, in build/coverage/report
-	@ninja -C build/coverage
+	@$(NINJA) -C build/coverage
 	@ctest --test-dir build/coverage -L unit --parallel $$(nproc) --output-on-failure
 	@mkdir -p build/coverage/report
 	@gcovr --root . --filter src/ --object-directory build/coverage --html-details build/coverage/report/index.html --print-summary
 
 clang: build/clang/build.ninja ## compiles everything with Clang, the same warnings as errors
-	@ninja -C build/clang
+	@$(NINJA) -C build/clang
 
 setup: ## installs what is missing (script/setup)
 	@script/setup

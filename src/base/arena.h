@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/attributes.h"
+#include "base/poison.h"
 #include "base/slice.h"
 
 struct arena_chunk;
@@ -33,17 +34,19 @@ void *arena_alloc_slow(struct arena *arena, size_t size);
 /* Aligned to 8; NULL only when a block pool refuses. Not zeroed. */
 static inline void *arena_try_alloc(struct arena *arena, size_t size)
 {
-    size = (size + 7) & ~(size_t)7;
-    if (LIKELY((size_t)(arena->end - arena->next) >= size && arena->next)) {
+    /* Both ends are aligned, so what fits before rounding fits after it. Size 0 takes the slow way. */
+    if (LIKELY(size - 1 < (size_t)(arena->end - arena->next))) {
         char *at = arena->next;
-        arena->next += size;
-        arena->used += size;
+        size_t step = (size + 7) & ~(size_t)7;
+        arena->next += step;
+        arena->used += step;
+        unpoison(at, size);
         return at;
     }
     return arena_alloc_slow(arena, size);
 }
 
-/* As above for heap arenas, where nothing fails; zeroed. */
+/* As above for heap arenas, where nothing fails (it aborts in others); zeroed. */
 void *arena_calloc(struct arena *arena, size_t count, size_t size) __attribute__((returns_nonnull));
 #define arena_new(arena, type) ((type *)arena_calloc((arena), 1, sizeof(type)))
 /* NUL-terminated copies; heap arenas only. */

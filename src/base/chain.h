@@ -3,7 +3,8 @@
  *
  * A chain owns one reference a segment. Moving bytes between chains moves references and copies
  * nothing; small appends are copied into the last block's free tail when this chain alone holds it.
- * A chain is embedded (zeroed = empty) and keeps four segments inline; more come from its pool.
+ * A chain is embedded (zeroed = empty) and keeps four segments inline. More lie in a block of the pool that its
+ * bytes come from, which goes back when the chain is empty, or on the heap when that pool refuses.
  */
 #pragma once
 
@@ -23,8 +24,9 @@ enum { CHAIN_INLINE = 4 };
 
 struct chain {
     struct segment *segments; /* ring of `capacity`; NULL while inline */
+    struct block *ring;       /* where the ring lies; NULL: inline, or on the heap */
     struct segment inline_segments[CHAIN_INLINE];
-    uint32_t capacity; /* 0 while inline */
+    uint32_t capacity; /* a power of two; 0 while inline */
     uint32_t first;    /* index of the first segment */
     uint32_t count;
     size_t size; /* bytes in all */
@@ -47,8 +49,12 @@ void chain_append_block(struct chain *chain, struct block *block, const char *da
 void chain_append_static(struct chain *chain, struct slice bytes);
 /* Copies; false when the pool refuses (the chain is then as it was). */
 MUST_USE bool chain_append_copy(struct chain *chain, struct block_pool *pool, struct slice bytes);
-/* Room for `size` contiguous bytes (at most a large block) at the tail, to be written and then committed; NULL when refused. */
+/*
+ * Room for `size` contiguous bytes (at most BLOCK_LARGE_CAPACITY) at the tail, to be written and then committed, with
+ * no other call in between; NULL when refused.
+ */
 MUST_USE char *chain_reserve(struct chain *chain, struct block_pool *pool, size_t size);
+/* At most what was reserved; 0 gives the room back. */
 void chain_commit(struct chain *chain, size_t size);
 
 /* Moves all, or the first `size` bytes, from one chain to the tail of another; no byte is copied. */
@@ -59,7 +65,10 @@ void chain_share_n(struct chain *to, const struct chain *from, size_t size);
 /* Drops `size` bytes from the front. */
 void chain_consume(struct chain *chain, size_t size);
 
-/* The first `size` bytes in one piece: in place when they lie in one segment, else copied to `scratch`. size <= chain->size. */
+/*
+ * The first `size` bytes in one piece: in place when they lie in one segment, else copied to `scratch`.
+ * size <= chain->size.
+ */
 struct slice chain_peek(const struct chain *chain, size_t size, char *scratch);
 /* Copies up to `size` bytes from offset; returns how many. */
 size_t chain_copy_out(const struct chain *chain, size_t offset, char *to, size_t size);

@@ -1,7 +1,8 @@
 /*
- * handle: a name for an object that may be gone when an answer arrives (DATA-PLANE: DNS, helper, dial, another worker).
+ * handle: a name for an object that may be gone when an answer arrives (DNS, helper, dial, another worker).
  *
- * A table maps a 64-bit handle (slot and generation) to a pointer; a stale handle gives NULL. One table a loop, not shared.
+ * A table maps a 64-bit handle (slot and generation) to a pointer; a stale handle gives NULL. One table a loop,
+ * not shared.
  */
 #pragma once
 
@@ -12,7 +13,9 @@ typedef uint64_t handle; /* 0 is never a live one */
 struct handle_table;
 struct handle_table *handle_table_create(void);
 void handle_table_destroy(struct handle_table *table);
+/* object is not NULL. */
 handle handle_new(struct handle_table *table, void *object);
 /* NULL when it was dropped. */
 void *handle_get(const struct handle_table *table, handle name);
+/* Harmless for a stale handle and for 0. */
 void handle_drop(struct handle_table *table, handle name);

@@ -42,3 +42,12 @@ def shared_lab(tmp_path_factory, request):
     lab = Lab(tmp_path_factory.mktemp(request.module.__name__))
     yield lab
     lab.close()
+
+
+@pytest.fixture(params=["tulle", "envoy"])
+def start_proxy(request):
+    """start_proxy(lab, host, document): Tulle, and Envoy as the judge of what a document means."""
+    def start(lab, host, document):
+        return lab.tulle_proxy(host, document) if request.param == "tulle" else lab.envoy(host, document)
+    start.kind = request.param
+    return start
