@@ -7,7 +7,7 @@ SECONDS ?= 60
 # The build that `make e2e` tests; also e.g. TULLE_BUILD=build/release.
 TULLE_BUILD ?= build/dev
 PROGRAMS := tulle-proxy tulled tulle
-SOURCES = $(shell git ls-files 'src/*.c' 'src/*.h' 'src/*.cc' 'tools/*.cc' 'tests/*.c' 'tests/*.h' 'samples/*.c' 'bench/*.c')
+SOURCES = $(shell git ls-files 'src/*.c' 'src/*.h' 'src/*.cc' 'tests/*.c' 'tests/*.h' 'samples/*.c' 'bench/*.c')
 
 .DEFAULT_GOAL := release
 .NOTPARALLEL:
