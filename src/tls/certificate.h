@@ -29,12 +29,14 @@ struct certificate_summary {
 };
 void certificate_summary_fini(struct certificate_summary *summary);
 /* One DER certificate. */
-MUST_USE bool certificate_summarize(struct slice der, struct certificate_summary *summary, struct error *error);
+MUST_USE bool certificate_summarize(struct slice der, struct certificate_summary *summary,
+                                    struct error *error);
 
 /* Walks the certificates of a PEM text (or yields a single DER one): calls for each in order are made with a cursor
    that starts at 0; false at the end or, with error set, at something that is no certificate. `der` is the caller's
    buffer and is overwritten each time. */
-MUST_USE bool certificate_next(struct slice text, size_t *cursor, struct buffer *der, struct error *error);
+MUST_USE bool certificate_next(struct slice text, size_t *cursor, struct buffer *der,
+                               struct error *error);
 /* Appends one certificate in PEM. */
 void certificate_write_pem(struct slice der, struct buffer *pem);
 
@@ -43,14 +45,17 @@ struct certificate_request {
     struct buffer public_key; /* SubjectPublicKeyInfo, DER */
 };
 void certificate_request_fini(struct certificate_request *request);
-MUST_USE bool certificate_request_parse(struct slice text, struct certificate_request *request, struct error *error);
+MUST_USE bool certificate_request_parse(struct slice text, struct certificate_request *request,
+                                        struct error *error);
 
 enum certificate_kind { CERTIFICATE_ROOT, CERTIFICATE_INTERMEDIATE, CERTIFICATE_LEAF };
 struct certificate_spec {
     enum certificate_kind kind;
-    struct slice common_name; /* authorities; a leaf's subject is empty and its SAN critical, as X.509-SVID says */
+    struct slice
+        common_name; /* authorities; a leaf's subject is empty and its SAN critical, as X.509-SVID says */
     struct slice organization;
-    struct slice uri;         /* the SPIFFE ID (authorities: spiffe://DOMAIN); may be empty with dns_names */
+    struct slice
+        uri; /* the SPIFFE ID (authorities: spiffe://DOMAIN); may be empty with dns_names */
     const struct slice *dns_names;
     size_t dns_count;
     struct slice public_key; /* SubjectPublicKeyInfo, DER */
@@ -59,4 +64,5 @@ struct certificate_spec {
 };
 /* Signed by `issuer_key`, whose certificate is issuer_der (empty: self-signed, a root). */
 MUST_USE bool certificate_issue(const struct certificate_spec *spec, struct slice issuer_der,
-                                const struct key_pair *issuer_key, struct buffer *der, struct error *error);
+                                const struct key_pair *issuer_key, struct buffer *der,
+                                struct error *error);

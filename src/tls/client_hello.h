@@ -10,10 +10,10 @@
 #include "base/slice.h"
 
 enum {
-    CLIENT_HELLO_BYTES_MAX = 64 << 10,   /* of the handshake message, as TLS-04 caps it */
-    CLIENT_HELLO_RECORDS_MAX = 1024,     /* that it may be cut into */
+    CLIENT_HELLO_BYTES_MAX = 64 << 10, /* of the handshake message, as TLS-04 caps it */
+    CLIENT_HELLO_RECORDS_MAX = 1024,   /* that it may be cut into */
     CLIENT_HELLO_NAME_MAX = 255,
-    CLIENT_HELLO_ALPN_BYTES_MAX = 256,   /* kept; the rest of a longer list is not */
+    CLIENT_HELLO_ALPN_BYTES_MAX = 256, /* kept; the rest of a longer list is not */
 };
 
 enum client_hello_status {
@@ -28,9 +28,10 @@ struct client_hello {
     char server_name[CLIENT_HELLO_NAME_MAX];
     uint8_t server_name_size;
     uint16_t alpn_size;
-    uint8_t alpn[CLIENT_HELLO_ALPN_BYTES_MAX]; /* length-prefixed names, as on the wire, whole ones */
-    uint16_t max_version;                      /* the highest that we know of: 0x0304, 0x0303 or lower */
-    const char *why;                           /* BAD: a phrase for the log */
+    uint8_t
+        alpn[CLIENT_HELLO_ALPN_BYTES_MAX]; /* length-prefixed names, as on the wire, whole ones */
+    uint16_t max_version; /* the highest that we know of: 0x0304, 0x0303 or lower */
+    const char *why;      /* BAD: a phrase for the log */
 };
 
 enum client_hello_status client_hello_peek(const struct chain *bytes, struct client_hello *hello);

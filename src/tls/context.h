@@ -22,11 +22,11 @@ enum tls_version { TLS_VERSION_NONE = 0, TLS_1_2 = 0x0303, TLS_1_3 = 0x0304 };
 enum tls_peer_certificate { TLS_PEER_NOT_ASKED, TLS_PEER_OPTIONAL, TLS_PEER_REQUIRED };
 
 enum {
-    TLS_CERTIFICATES_MAX = 4,      /* of a context: one a kind of key */
-    TLS_CHAIN_MAX = 10,            /* certificates in one chain, ours or a peer's */
+    TLS_CERTIFICATES_MAX = 4,       /* of a context: one a kind of key */
+    TLS_CHAIN_MAX = 10,             /* certificates in one chain, ours or a peer's */
     TLS_CHAIN_BYTES_MAX = 64 << 10, /* of a certificate message */
-    TLS_ALPN_MAX = 16,             /* protocols */
-    TLS_ALPN_BYTES_MAX = 255,      /* of a protocol */
+    TLS_ALPN_MAX = 16,              /* protocols */
+    TLS_ALPN_BYTES_MAX = 255,       /* of a protocol */
     TLS_CLOCK_SKEW_MAX_S = 60,
 };
 
@@ -40,22 +40,24 @@ struct tls_context_spec {
     const char *name; /* for messages: "secret default"; borrowed for the call */
     const struct tls_certificate *certificates; /* a server needs one at least */
     size_t certificate_count;
-    struct tls_trust *trust; /* NULL: the peer's certificate, if any, is accepted unverified and gives no identity */
+    struct tls_trust *
+        trust; /* NULL: the peer's certificate, if any, is accepted unverified and gives no identity */
     enum tls_peer_certificate peer_certificate; /* servers */
     enum tls_version min_version, max_version;  /* TLS_VERSION_NONE: 1.3 only .. 1.3 */
     const char *ciphers; /* TLS 1.2, OpenSSL names joined by ':'; NULL: the ECDHE AEAD suites */
     const struct slice *alpn; /* in order of preference; a session may replace them */
     size_t alpn_count;
-    struct tls_ticket_keys *ticket_keys; /* servers: NULL = no resumption. Kept over a rotation of the secret. */
-    bool resume;                         /* clients: keep and use tickets */
-    bool accept_expired;                 /* Envoy's allow_expired_certificate */
-    uint32_t clock_skew_s;               /* tolerated on notBefore and notAfter, at most TLS_CLOCK_SKEW_MAX_S */
+    struct tls_ticket_keys
+        *ticket_keys;      /* servers: NULL = no resumption. Kept over a rotation of the secret. */
+    bool resume;           /* clients: keep and use tickets */
+    bool accept_expired;   /* Envoy's allow_expired_certificate */
+    uint32_t clock_skew_s; /* tolerated on notBefore and notAfter, at most TLS_CLOCK_SKEW_MAX_S */
 };
 
 /* Copies what it needs and takes references of its own. `now_s` decides whether our own certificate has expired
    (an error for a leaf that is past its end). The caller owns one reference to *out. */
-MUST_USE bool tls_context_create(const struct tls_context_spec *spec, int64_t now_s, struct tls_context **out,
-                                 struct error *error);
+MUST_USE bool tls_context_create(const struct tls_context_spec *spec, int64_t now_s,
+                                 struct tls_context **out, struct error *error);
 /* Atomic; the last reference wipes and frees memory only and may be dropped on any thread. unref accepts NULL. */
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);

@@ -13,21 +13,21 @@ struct tls_engine;
 /* Why a connection failed: one counter each, and the label in logs and metrics. */
 enum tls_failure {
     TLS_FAILURE_NONE,
-    TLS_FAILURE_NOT_TLS,          /* the peer speaks something else */
-    TLS_FAILURE_VERSION,          /* no shared protocol version */
-    TLS_FAILURE_CIPHER,           /* no shared cipher, group or signature scheme */
-    TLS_FAILURE_NO_CERTIFICATE,   /* the peer showed none and must */
-    TLS_FAILURE_EXPIRED,          /* past its end, or not valid yet */
-    TLS_FAILURE_UNKNOWN_CA,       /* the chain does not end in a root that vouches for this peer */
+    TLS_FAILURE_NOT_TLS,        /* the peer speaks something else */
+    TLS_FAILURE_VERSION,        /* no shared protocol version */
+    TLS_FAILURE_CIPHER,         /* no shared cipher, group or signature scheme */
+    TLS_FAILURE_NO_CERTIFICATE, /* the peer showed none and must */
+    TLS_FAILURE_EXPIRED,        /* past its end, or not valid yet */
+    TLS_FAILURE_UNKNOWN_CA,     /* the chain does not end in a root that vouches for this peer */
     TLS_FAILURE_REVOKED,
-    TLS_FAILURE_BAD_CERTIFICATE,  /* malformed, or not fit for this use */
-    TLS_FAILURE_IDENTITY,         /* a good certificate of the wrong peer */
-    TLS_FAILURE_REFUSED_BY_PEER,  /* the peer sent an alert; the text says which */
-    TLS_FAILURE_TRUNCATED,        /* the connection ended in the middle of the handshake */
-    TLS_FAILURE_PROTOCOL,         /* the peer broke the rules */
-    TLS_FAILURE_LIMIT,            /* the peer passed one of our limits */
-    TLS_FAILURE_MEMORY,           /* the budget is spent */
-    TLS_FAILURE_INTERNAL,         /* the library failed in a way that no peer should cause */
+    TLS_FAILURE_BAD_CERTIFICATE, /* malformed, or not fit for this use */
+    TLS_FAILURE_IDENTITY,        /* a good certificate of the wrong peer */
+    TLS_FAILURE_REFUSED_BY_PEER, /* the peer sent an alert; the text says which */
+    TLS_FAILURE_TRUNCATED,       /* the connection ended in the middle of the handshake */
+    TLS_FAILURE_PROTOCOL,        /* the peer broke the rules */
+    TLS_FAILURE_LIMIT,           /* the peer passed one of our limits */
+    TLS_FAILURE_MEMORY,          /* the budget is spent */
+    TLS_FAILURE_INTERNAL,        /* the library failed in a way that no peer should cause */
     TLS_FAILURES
 };
 const char *tls_failure_name(enum tls_failure failure); /* "unknown_ca" */

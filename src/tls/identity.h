@@ -11,7 +11,12 @@
 #include "base/attributes.h"
 #include "base/slice.h"
 
-enum { SPIFFE_ID_MAX = 2048, TRUST_DOMAIN_MAX = 255, CERTIFICATE_HASH_BYTES = 32, PEER_SANS_MAX = 100 };
+enum {
+    SPIFFE_ID_MAX = 2048,
+    TRUST_DOMAIN_MAX = 255,
+    CERTIFICATE_HASH_BYTES = 32,
+    PEER_SANS_MAX = 100
+};
 
 /* Slices point into `text`. */
 struct spiffe_id {
@@ -26,7 +31,8 @@ struct spiffe_id {
 MUST_USE bool spiffe_id_parse(struct slice text, struct spiffe_id *id, const char **why);
 MUST_USE bool trust_domain_is_valid(struct slice text);
 /* spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT on the heap; NULL when a part cannot stand there. */
-MUST_USE char *spiffe_id_of_workload(struct slice trust_domain, struct slice name_space, struct slice account);
+MUST_USE char *spiffe_id_of_workload(struct slice trust_domain, struct slice name_space,
+                                     struct slice account);
 
 enum san_kind { SAN_URI, SAN_DNS, SAN_IP, SAN_EMAIL, SAN_KINDS };
 
@@ -38,7 +44,8 @@ struct san {
 struct peer_identity {
     uint32_t refs;
     uint32_t san_count;
-    struct spiffe_id id; /* id.text is empty for a certificate without a SPIFFE ID, such as a web server's */
+    struct spiffe_id
+        id; /* id.text is empty for a certificate without a SPIFFE ID, such as a web server's */
     struct slice subject; /* RFC 2253 text, possibly empty */
     struct san *sans;
     int64_t not_after_s;    /* when the leaf expires, Unix seconds */
@@ -64,5 +71,5 @@ struct san_match {
     struct slice value;
 };
 /* True when any of the peer's names fulfils any of the matches, or when there are no matches. */
-MUST_USE bool peer_identity_matches(const struct peer_identity *identity, const struct san_match *matches,
-                                    size_t count);
+MUST_USE bool peer_identity_matches(const struct peer_identity *identity,
+                                    const struct san_match *matches, size_t count);

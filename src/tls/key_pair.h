@@ -29,8 +29,8 @@ void key_buffer_fini(struct buffer *secret);
 #define owned_key_buffer __attribute__((cleanup(key_buffer_fini))) struct buffer
 
 /* A PKCS#10 request, PEM, with this SPIFFE ID as its only name. */
-MUST_USE bool key_pair_request(const struct key_pair *key, struct slice spiffe_id, struct buffer *pem,
-                               struct error *error);
+MUST_USE bool key_pair_request(const struct key_pair *key, struct slice spiffe_id,
+                               struct buffer *pem, struct error *error);
 
 /* Takes the same time for every pair of values of this size. */
 MUST_USE bool secret_equals(const void *a, const void *b, size_t size);

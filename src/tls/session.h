@@ -23,14 +23,17 @@ struct block_pool;
 struct tls_session;
 
 struct tls_session_spec {
-    struct tls_context *context; /* the session takes its own reference until the handshake is done */
+    struct tls_context
+        *context; /* the session takes its own reference until the handshake is done */
     /* The rest is for the handshake; everything is copied. */
-    struct slice server_name;         /* clients: SNI and, without `expected`, nothing else; empty = none */
-    const struct san_match *expected; /* the peer must have one of these names; none: any that the trust set accepts */
+    struct slice server_name; /* clients: SNI and, without `expected`, nothing else; empty = none */
+    const struct san_match
+        *expected; /* the peer must have one of these names; none: any that the trust set accepts */
     size_t expected_count;
     const struct slice *alpn; /* replaces the context's list; NULL = the context's */
     size_t alpn_count;
-    uint64_t peer_key; /* clients: tells apart servers that cannot read each other's tickets (a hash of the address) */
+    uint64_t
+        peer_key; /* clients: tells apart servers that cannot read each other's tickets (a hash of the address) */
 };
 
 /* NULL when the memory budget refuses. The engine and the pool must outlive the session. */
@@ -40,10 +43,10 @@ MUST_USE struct tls_session *tls_session_create(struct tls_engine *engine, struc
 void tls_session_destroy(struct tls_session *session);
 
 enum tls_feed {
-    TLS_FEED_MORE,   /* everything whole was taken; a part of a record may remain in cipher_in */
-    TLS_FEED_LIMIT,  /* `limit` bytes were delivered and more may be waiting in cipher_in: come again */
-    TLS_FEED_LATER,  /* the turn's handshake budget is spent: come again next turn */
-    TLS_FEED_END,    /* the peer's close_notify: no more bytes will come; anything after it is ignored */
+    TLS_FEED_MORE, /* everything whole was taken; a part of a record may remain in cipher_in */
+    TLS_FEED_LIMIT, /* `limit` bytes were delivered and more may be waiting in cipher_in: come again */
+    TLS_FEED_LATER, /* the turn's handshake budget is spent: come again next turn */
+    TLS_FEED_END, /* the peer's close_notify: no more bytes will come; anything after it is ignored */
     TLS_FEED_FAILED, /* flush once more (an alert may wait), then close; tls_session_failure says why */
 };
 /*
@@ -64,7 +67,8 @@ enum tls_flush {
 };
 /* Appends handshake messages, alerts and about `limit` (0 = all) bytes of sealed plaintext to cipher_out. The first
    flush of a client makes its hello. */
-MUST_USE enum tls_flush tls_session_flush(struct tls_session *session, struct chain *cipher_out, size_t limit);
+MUST_USE enum tls_flush tls_session_flush(struct tls_session *session, struct chain *cipher_out,
+                                          size_t limit);
 /* close_notify follows the queued plaintext. */
 void tls_session_end(struct tls_session *session);
 /* The transport ended. True when that is a proper end: close_notify had come. During the handshake it fails the

@@ -19,13 +19,14 @@ struct tls_trust;
 struct trust_source {
     struct slice trust_domain; /* empty: vouches for every domain that has no source of its own */
     struct slice roots;        /* PEM (any number of certificates) or one DER certificate */
-    struct slice revoked;      /* PEM or DER certificate revocation lists; empty = revocation is not checked */
-    bool revoked_leaf_only;    /* look only at the leaf, not at intermediates */
+    struct slice
+        revoked; /* PEM or DER certificate revocation lists; empty = revocation is not checked */
+    bool revoked_leaf_only; /* look only at the leaf, not at intermediates */
 };
 
 /* Copies what it needs. The caller owns one reference to *out. */
-MUST_USE bool tls_trust_create(const struct trust_source *sources, size_t count, struct tls_trust **out,
-                               struct error *error);
+MUST_USE bool tls_trust_create(const struct trust_source *sources, size_t count,
+                               struct tls_trust **out, struct error *error);
 /* The operating system's roots (/etc/ssl/certs/ca-certificates.crt), without a trust domain. */
 MUST_USE bool tls_trust_create_system(struct tls_trust **out, struct error *error);
 /* Atomic; the last reference frees memory only and may be dropped on any thread. unref accepts NULL. */

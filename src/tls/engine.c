@@ -1,0 +1,143 @@
+#include "tls/engine.h"
+
+#include "base/block.h"
+#include "base/map.h"
+#include "base/memory.h"
+#include "tls/engine_internal.h"
+#include "tls/handshake_internal.h"
+
+#include <openssl/err.h>
+#include <stdlib.h>
+
+const char *tls_failure_name(enum tls_failure failure)
+{
+    static const char *const names[TLS_FAILURES] = {
+        [TLS_FAILURE_NONE] = "none",
+        [TLS_FAILURE_NOT_TLS] = "not_tls",
+        [TLS_FAILURE_VERSION] = "version",
+        [TLS_FAILURE_CIPHER] = "cipher",
+        [TLS_FAILURE_NO_CERTIFICATE] = "no_certificate",
+        [TLS_FAILURE_EXPIRED] = "expired",
+        [TLS_FAILURE_UNKNOWN_CA] = "unknown_ca",
+        [TLS_FAILURE_REVOKED] = "revoked",
+        [TLS_FAILURE_BAD_CERTIFICATE] = "bad_certificate",
+        [TLS_FAILURE_IDENTITY] = "identity",
+        [TLS_FAILURE_REFUSED_BY_PEER] = "refused_by_peer",
+        [TLS_FAILURE_TRUNCATED] = "truncated",
+        [TLS_FAILURE_PROTOCOL] = "protocol",
+        [TLS_FAILURE_LIMIT] = "limit",
+        [TLS_FAILURE_MEMORY] = "memory",
+        [TLS_FAILURE_INTERNAL] = "internal",
+    };
+    return failure < TLS_FAILURES ? names[failure] : "none";
+}
+
+struct tls_engine *tls_engine_create(struct memory_budget *budget)
+{
+    struct tls_engine *engine = mem_new(struct tls_engine);
+    engine->library = tls_library_create();
+    engine->budget = budget;
+    engine->bio_method = handshake_bio_method();
+    engine->contexts = map_create();
+    list_init(&engine->context_list);
+    engine->identities = map_create_hostile();
+    schedule_init(&engine->schedule, engine->library);
+    cipher_pool_init(&engine->ciphers, engine->library);
+    verifier_init(&engine->verifier);
+    resume_cache_init(&engine->resume);
+    return engine;
+}
+
+static struct slice context_key(struct tls_context *const *context)
+{
+    return slice_of(context, sizeof(*context));
+}
+
+static void drop_context(struct tls_engine *engine, struct engine_context *made)
+{
+    map_remove(engine->contexts, context_key(&made->context));
+    list_remove(&made->node);
+    SSL_CTX_free(made->ssl);
+    tls_context_unref(made->context);
+    mem_free(made);
+}
+
+/* Contexts that nobody else holds any more: what a rotation left behind. */
+static void drop_left_contexts(struct tls_engine *engine)
+{
+    LIST_EACH_SAFE(node, after, &engine->context_list)
+    {
+        struct engine_context *made = LIST_ENTRY(node, struct engine_context, node);
+        if (atomic_load_explicit(&made->context->refs, memory_order_acquire) == 1)
+            drop_context(engine, made);
+    }
+}
+
+void tls_engine_destroy(struct tls_engine *engine)
+{
+    if (!engine)
+        return;
+    assert(engine->counts.sessions == 0);
+    resume_cache_fini(&engine->resume);
+    verifier_fini(&engine->verifier);
+    LIST_EACH_SAFE(node, after, &engine->context_list)
+    drop_context(engine, LIST_ENTRY(node, struct engine_context, node));
+    map_destroy(engine->contexts);
+    assert(map_count(engine->identities) == 0);
+    map_destroy(engine->identities);
+    cipher_pool_fini(&engine->ciphers);
+    schedule_fini(&engine->schedule);
+    BIO_meth_free(engine->bio_method);
+    tls_library_destroy(engine->library);
+    mem_free(engine);
+}
+
+void tls_engine_turn(struct tls_engine *engine, int64_t now_s, unsigned handshake_steps)
+{
+    engine->now_s = now_s;
+    engine->steps_left = handshake_steps;
+    engine->steps_limited = handshake_steps > 0;
+}
+
+void tls_engine_trim(struct tls_engine *engine)
+{
+    drop_left_contexts(engine);
+    verifier_trim(&engine->verifier, engine->now_s);
+    resume_cache_trim(&engine->resume, engine->now_s);
+    cipher_pool_trim(&engine->ciphers);
+}
+
+const struct tls_counts *tls_engine_counts(const struct tls_engine *engine)
+{
+    return &engine->counts;
+}
+
+struct engine_context *engine_context_for(struct tls_engine *engine, struct tls_context *context)
+{
+    struct engine_context *made = map_get(engine->contexts, context_key(&context));
+    if (made)
+        return made;
+    drop_left_contexts(engine); /* a new one comes where an old one went */
+    owned_error ignored = {0};
+    SSL_CTX *ssl = context_make(context, engine->library, &ignored);
+    if (!ssl)
+        return NULL;
+    handshake_prepare(ssl);
+    made = mem_new(struct engine_context);
+    made->context = tls_context_ref(context);
+    made->ssl = ssl;
+    list_push_front(&engine->context_list, &made->node);
+    map_put(engine->contexts, context_key(&made->context), made);
+    return made;
+}
+
+bool engine_charge(struct tls_engine *engine, size_t bytes)
+{
+    return !engine->budget || memory_budget_charge(engine->budget, bytes);
+}
+
+void engine_release(struct tls_engine *engine, size_t bytes)
+{
+    if (engine->budget)
+        memory_budget_release(engine->budget, bytes);
+}

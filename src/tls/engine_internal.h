@@ -1,0 +1,43 @@
+/* engine_internal: one worker's TLS state, for the files of this room. */
+#pragma once
+
+#include "base/list.h"
+#include "tls/context_internal.h"
+#include "tls/engine.h"
+#include "tls/record_internal.h"
+#include "tls/resume_internal.h"
+#include "tls/schedule_internal.h"
+#include "tls/verify_internal.h"
+
+#include <openssl/ssl.h>
+
+struct map;
+
+/* libssl's form of one context here. It holds a reference, and goes when that is the last one. */
+struct engine_context {
+    struct list node;
+    struct tls_context *context;
+    SSL_CTX *ssl;
+};
+
+struct tls_engine {
+    OSSL_LIB_CTX *library;
+    BIO_METHOD *bio_method;
+    struct memory_budget *budget;
+    struct map *contexts; /* by address, to struct engine_context */
+    struct list context_list;
+    struct map *identities; /* by certificate hash */
+    struct schedule schedule;
+    struct cipher_pool ciphers;
+    struct verifier verifier;
+    struct resume_cache resume;
+    int64_t now_s;
+    unsigned steps_left;
+    bool steps_limited;
+    struct tls_counts counts;
+};
+
+/* NULL when libssl fails, which it should not: the context was tried when it was made. */
+struct engine_context *engine_context_for(struct tls_engine *engine, struct tls_context *context);
+MUST_USE bool engine_charge(struct tls_engine *engine, size_t bytes);
+void engine_release(struct tls_engine *engine, size_t bytes);

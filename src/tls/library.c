@@ -1,0 +1,265 @@
+#include "tls/library_internal.h"
+
+#include "base/memory.h"
+
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is handed on: an operation, the first name of an algorithm, and for decoders what they decode. */
+static const struct {
+    int operation;
+    const char *name;
+} kept[] = {
+    {OSSL_OP_DIGEST, "SHA1"},
+    {OSSL_OP_DIGEST, "SHA2-256"},
+    {OSSL_OP_DIGEST, "SHA2-384"},
+    {OSSL_OP_DIGEST, "SHA2-512"},
+    {OSSL_OP_CIPHER, "AES-128-GCM"},
+    {OSSL_OP_CIPHER, "AES-256-GCM"},
+    {OSSL_OP_CIPHER, "ChaCha20-Poly1305"},
+    {OSSL_OP_CIPHER, "AES-256-CBC"},
+    {OSSL_OP_MAC, "HMAC"},
+    {OSSL_OP_KDF, "HKDF"},
+    {OSSL_OP_KDF, "TLS1-PRF"},
+    {OSSL_OP_KDF, "TLS13-KDF"},
+    {OSSL_OP_RAND, "CTR-DRBG"},
+    {OSSL_OP_RAND, "SEED-SRC"},
+    {OSSL_OP_KEYMGMT, "EC"},
+    {OSSL_OP_KEYMGMT, "RSA"},
+    {OSSL_OP_KEYMGMT, "X25519"},
+    {OSSL_OP_KEYMGMT, "ED25519"},
+    {OSSL_OP_KEYMGMT, "HMAC"},
+    {OSSL_OP_KEYEXCH, "X25519"},
+    {OSSL_OP_KEYEXCH, "ECDH"},
+    {OSSL_OP_SIGNATURE, "ECDSA"},
+    {OSSL_OP_SIGNATURE, "RSA"},
+    {OSSL_OP_SIGNATURE, "ED25519"},
+    {OSSL_OP_SIGNATURE, "HMAC"},
+    {OSSL_OP_ASYM_CIPHER, "RSA"},
+    {OSSL_OP_DECODER, "EC"},
+    {OSSL_OP_DECODER, "RSA"},
+    {OSSL_OP_DECODER, "ED25519"},
+    {OSSL_OP_ENCODER, "EC"},
+    {OSSL_OP_ENCODER, "RSA"},
+    {OSSL_OP_ENCODER, "ED25519"},
+};
+
+enum { OPERATIONS = 32, ALGORITHMS_MAX = 16, FUNCTIONS_MAX = 32 };
+
+/* Set up once a process and never changed afterwards. */
+static struct {
+    OSSL_LIB_CTX *inner;     /* where the default provider works */
+    OSSL_PROVIDER *provider; /* it, whole */
+    OSSL_LIB_CTX *shared;
+    OSSL_ALGORITHM selected[OPERATIONS][ALGORITHMS_MAX];
+    OSSL_DISPATCH noting_kdf[FUNCTIONS_MAX];
+    OSSL_FUNC_kdf_derive_fn *derive;
+} whole;
+
+static __thread struct derived_secrets *noted;
+
+void tls_library_note(struct derived_secrets *secrets)
+{
+    noted = secrets;
+}
+
+static void note(const OSSL_PARAM *label, const unsigned char *secret, size_t size)
+{
+    static const struct {
+        const char *label;
+        size_t secret, has;
+    } wanted[] = {
+        {"c ap traffic", offsetof(struct derived_secrets, client),
+         offsetof(struct derived_secrets, has_client)},
+        {"s ap traffic", offsetof(struct derived_secrets, server),
+         offsetof(struct derived_secrets, has_server)},
+        {"res master", offsetof(struct derived_secrets, resumption),
+         offsetof(struct derived_secrets, has_resumption)},
+    };
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        if (label->data_size != strlen(wanted[i].label) ||
+            memcmp(label->data, wanted[i].label, label->data_size) != 0)
+            continue;
+        memcpy((char *)noted + wanted[i].secret, secret, size);
+        *((char *)noted + wanted[i].has) = true;
+        noted->size = size;
+    }
+}
+
+static int derive_and_note(void *kdf, unsigned char *key, size_t size, const OSSL_PARAM params[])
+{
+    int ok = whole.derive(kdf, key, size, params);
+    if (ok && noted && size <= SECRET_MAX) {
+        const OSSL_PARAM *label = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_LABEL);
+        if (label && label->data)
+            note(label, key, size);
+    }
+    return ok;
+}
+
+/* Copies the functions of TLS13-KDF with the one that derives replaced. */
+static const OSSL_DISPATCH *make_noting(const OSSL_DISPATCH *functions)
+{
+    size_t count = 0;
+    for (; functions->function_id && count < FUNCTIONS_MAX - 1; functions++, count++) {
+        whole.noting_kdf[count] = *functions;
+        if (functions->function_id == OSSL_FUNC_KDF_DERIVE) {
+            whole.derive = OSSL_FUNC_kdf_derive(functions);
+            whole.noting_kdf[count].function = (void (*)(void))derive_and_note;
+        }
+    }
+    return whole.noting_kdf;
+}
+
+static bool is_named(const char *names, const char *name)
+{
+    size_t size = strlen(name);
+    return strncmp(names, name, size) == 0 && (names[size] == '\0' || names[size] == ':');
+}
+
+/* The forms that certificates and keys come in, as DER: we take PEM apart ourselves. */
+static bool is_kept_form(const char *properties)
+{
+    return (strstr(properties, "input=der") || strstr(properties, "output=der")) &&
+           (strstr(properties, "structure=SubjectPublicKeyInfo") ||
+            strstr(properties, "structure=PrivateKeyInfo") ||
+            strstr(properties, "structure=type-specific"));
+}
+
+static bool is_kept(int operation, const OSSL_ALGORITHM *algorithm)
+{
+    for (size_t i = 0; i < COUNT(kept); i++) {
+        if (kept[i].operation != operation || !is_named(algorithm->algorithm_names, kept[i].name))
+            continue;
+        if (operation == OSSL_OP_DECODER || operation == OSSL_OP_ENCODER)
+            return is_kept_form(algorithm->property_definition);
+        return true;
+    }
+    return false;
+}
+
+static void select_algorithms(int operation)
+{
+    int no_cache;
+    const OSSL_ALGORITHM *from =
+        OSSL_PROVIDER_query_operation(whole.provider, operation, &no_cache);
+    size_t count = 0;
+    for (; from && from->algorithm_names && count < ALGORITHMS_MAX - 1; from++) {
+        if (!is_kept(operation, from))
+            continue;
+        OSSL_ALGORITHM *to = &whole.selected[operation][count++];
+        *to = *from;
+        if (operation == OSSL_OP_KDF && is_named(from->algorithm_names, "TLS13-KDF"))
+            to->implementation = make_noting(from->implementation);
+    }
+}
+
+static const OSSL_ALGORITHM *query(void *provider, int operation, int *no_cache)
+{
+    (void)provider;
+    *no_cache = 0;
+    bool has_some =
+        operation > 0 && operation < OPERATIONS && whole.selected[operation][0].algorithm_names;
+    return has_some ? whole.selected[operation] : NULL;
+}
+
+static const OSSL_PARAM *gettable_params(void *provider)
+{
+    (void)provider;
+    return OSSL_PROVIDER_gettable_params(whole.provider);
+}
+
+static int get_params(void *provider, OSSL_PARAM params[])
+{
+    (void)provider;
+    return OSSL_PROVIDER_get_params(whole.provider, params);
+}
+
+static int get_capabilities(void *provider, const char *capability, OSSL_CALLBACK *on_one, void *to)
+{
+    (void)provider;
+    return OSSL_PROVIDER_get_capabilities(whole.provider, capability, on_one, to);
+}
+
+static void teardown(void *provider)
+{
+    (void)provider; /* it is the whole provider's, which stays */
+}
+
+static const OSSL_DISPATCH selection_functions[] = {
+    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query},
+    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params},
+    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
+    {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},
+    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown},
+    {0, NULL},
+};
+
+static int selection_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
+                          const OSSL_DISPATCH **out, void **provider)
+{
+    (void)core;
+    (void)in;
+    *out = selection_functions;
+    *provider = OSSL_PROVIDER_get0_provider_ctx(whole.provider);
+    return 1;
+}
+
+static OSSL_LIB_CTX *make_library(void)
+{
+    OSSL_LIB_CTX *library = OSSL_LIB_CTX_new();
+    if (!library || !OSSL_PROVIDER_add_builtin(library, "tulle", selection_init) ||
+        !OSSL_PROVIDER_load(library, "tulle"))
+        abort();
+    return library;
+}
+
+static void set_up_whole(void)
+{
+    whole.inner = OSSL_LIB_CTX_new();
+    whole.provider = whole.inner ? OSSL_PROVIDER_load(whole.inner, "default") : NULL;
+    if (!whole.provider)
+        abort();
+    for (int operation = 0; operation < OPERATIONS; operation++)
+        select_algorithms(operation);
+    whole.shared = make_library();
+}
+
+static void need_whole(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up_whole);
+}
+
+OSSL_LIB_CTX *tls_library_create(void)
+{
+    need_whole();
+    return make_library();
+}
+
+static int find_provider(OSSL_PROVIDER *provider, void *found)
+{
+    *(OSSL_PROVIDER **)found = provider;
+    return 1;
+}
+
+void tls_library_destroy(OSSL_LIB_CTX *library)
+{
+    /* The load at the start holds a reference of its own. */
+    OSSL_PROVIDER *provider = NULL;
+    OSSL_PROVIDER_do_all(library, find_provider, &provider);
+    OSSL_PROVIDER_unload(provider);
+    OSSL_LIB_CTX_free(library);
+}
+
+OSSL_LIB_CTX *tls_library_shared(void)
+{
+    need_whole();
+    return whole.shared;
+}
