@@ -49,9 +49,12 @@ MUST_USE int acceptor_create(struct loop *loop, int fd, acceptor_on_accept *on_a
                              struct acceptor **out);
 /* Accepts no more; connections that wait stay in the kernel's queue. Accepts NULL. */
 void acceptor_destroy(struct acceptor *acceptor);
-/* Memory pressure and connection limits pause; the loop pauses all of them by itself at 95 % of the budget. */
+/* For connection limits; at 95 % of the memory budget all acceptors of a loop pause by themselves. Resuming can fail for want
+   of kernel memory (a negative errno); it may be tried again. */
 void acceptor_pause(struct acceptor *acceptor);
-void acceptor_resume(struct acceptor *acceptor);
+MUST_USE int acceptor_resume(struct acceptor *acceptor);
+/* Admin, readiness and xDS: accepts also at 95 %. */
+void acceptor_set_exempt(struct acceptor *acceptor);
 /* Names it for other threads; 0 is never one. */
 handle acceptor_name(const struct acceptor *acceptor);
 /*

@@ -56,6 +56,13 @@ int64_t loop_wall_us(const struct loop *loop);
 struct block_pool *loop_blocks(const struct loop *loop);
 struct memory_budget *loop_memory(const struct loop *loop);
 struct random *loop_random(struct loop *loop);
+/*
+ * Objects that peers drive (connections, streams, transports): zeroed, at most LOOP_OBJECT_BYTES, from slabs charged to
+ * the budget; NULL when it refuses. The size must be the same at the free.
+ */
+enum { LOOP_OBJECT_BYTES = 2048 };
+MUST_USE void *loop_object_new(struct loop *loop, size_t size);
+void loop_object_free(struct loop *loop, void *object, size_t size);
 /* Names for what may be gone when an answer arrives (DATA-PLANE "Life and death"). */
 struct handle_table *loop_handles(const struct loop *loop);
 
@@ -75,8 +82,7 @@ struct task {
 };
 static inline void task_init(struct task *task, void (*run)(struct task *))
 {
-    list_init(&task->node);
-    task->run = run;
+    *task = (struct task){.run = run};
 }
 static inline bool task_is_queued(const struct task *task)
 {
@@ -175,6 +181,6 @@ struct loop_stats {
     _Atomic uint64_t conns; /* open now */
     _Atomic uint64_t accepted;
     _Atomic uint64_t accept_refused; /* accepted and closed again: no descriptor or no memory */
-    _Atomic uint64_t reads_starved;  /* reads put off because no block could be had */
+    _Atomic uint64_t reads_starved;  /* reads put off for want of memory */
 };
 const struct loop_stats *loop_stats(const struct loop *loop);

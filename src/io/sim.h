@@ -28,6 +28,8 @@ void sim_set_faults(struct loop *loop, const struct sim_faults *faults);
 /* The faults of the component tests, a bit of everything but `reset` and `connect_fails`. */
 struct sim_faults sim_usual_faults(void);
 
+/* The address that a descriptor is bound to: for sim_listen with port 0. */
+struct address sim_address(struct loop *loop, int fd);
 /* Two connected descriptors for conn_adopt. */
 void sim_pair(struct loop *loop, int fds[2]);
 /* The peer of this conn behaves as if the cable was cut or its process had died. */

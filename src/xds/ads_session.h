@@ -55,7 +55,9 @@ void ads_session_destroy(struct ads_session *session);
 void ads_session_set_fresh_endpoints(struct ads_session *session, bool fresh);
 
 /* The view to serve from now on; holds a reference. */
-void ads_session_see(struct ads_session *session, const struct view *view, uint64_t now_ms);
+void ads_session_see(struct ads_session *session, const struct view *view);
+/* The session changes its class. */
+void ads_session_set_refusals(struct ads_session *session, struct refusals *refusals);
 
 /* One response, valid until the next call on the session. */
 struct ads_response {
@@ -84,10 +86,19 @@ const struct ads_status *ads_session_status(const struct ads_session *session,
 const struct subscription *ads_session_subscription(const struct ads_session *session,
                                                     enum resource_type type);
 
-/* For delta_server and sotw_server. */
-struct subscription *ads_session_open(struct ads_session *session, enum resource_type type);
+/* For delta_server and sotw_server. The subscription, to be changed by a request. */
+struct subscription *ads_session_request(struct ads_session *session, enum resource_type type);
+/* The first request of this type has been read: it is served from now on. */
+void ads_session_open(struct ads_session *session, enum resource_type type);
+/* The client begins with this type anew, as on a new stream. */
+void ads_session_reopen(struct ads_session *session, enum resource_type type);
 const struct ads_session_limits *ads_session_limits(const struct ads_session *session);
-enum ads_answer { ADS_STALE, ADS_ACCEPTED, ADS_REFUSED };
+enum ads_answer {
+    ADS_STALE,    /* not the last response's nonce */
+    ADS_REPEATED, /* the last response's, which was answered before */
+    ADS_ACCEPTED,
+    ADS_REFUSED,
+};
 /* The client's answer to a response: nonce as it came; error NULL = ACK. Stale ones change nothing. */
 enum ads_answer ads_session_answer(struct ads_session *session, enum resource_type type,
                                    struct slice nonce, const struct slice *error, uint64_t now_ms);

@@ -22,15 +22,16 @@ struct blob {
     uint32_t type; /* enum resource_type */
     struct hash128 version;
     uint32_t name_size;
-    uint32_t any; /* offset in wire of the shared `resource` field */
-    size_t size;  /* bytes of wire; 0 = ghost */
-    char bytes[]; /* name, NUL, wire */
+    uint32_t any;       /* offset in wire of the shared `resource` field */
+    uint32_t body_size; /* the packed message is the wire's end */
+    size_t size;        /* bytes of wire; 0 = ghost */
+    char bytes[];       /* name, NUL, wire */
 };
 
 /* Limits on what a name may be; longer ones are refused where they come from a peer. */
 enum { BLOB_NAME_MAX = 4096 };
 
-/* body is the packed message, deterministic by construction of pb_pack. One reference, the caller's. */
+/* body is the packed message, under 2 GiB; equal meaning must have equal bytes (pb packs so). One reference, the caller's. */
 struct blob *blob_create(enum resource_type type, struct slice name, struct slice body);
 struct blob *blob_create_ghost(enum resource_type type, struct slice name, struct hash128 version);
 struct blob *blob_ref(const struct blob *blob);
@@ -56,13 +57,22 @@ static inline struct slice blob_any_field(const struct blob *blob)
     return slice_from(blob_wire(blob), blob->any);
 }
 /* The packed message itself. */
-struct slice blob_body(const struct blob *blob);
+static inline struct slice blob_body(const struct blob *blob)
+{
+    return slice_from(blob_wire(blob), blob->size - blob->body_size);
+}
 
 /* 32 hexadecimal digits to a version; false for anything else (another server's version). */
 MUST_USE bool blob_version_parse(struct slice text, struct hash128 *version);
 
-/* How many blobs were serialised and how many bytes that was, in this process: for tests and metrics. */
-struct blob_totals {
-    uint64_t created, bytes, alive;
-};
-struct blob_totals blob_totals(void);
+/* The version of a set is the sum of its members' versions: the same in any order, maintained by adding and subtracting. */
+static inline void version_add(struct hash128 *sum, struct hash128 version)
+{
+    sum->low += version.low;
+    sum->high += version.high + (sum->low < version.low);
+}
+static inline void version_subtract(struct hash128 *sum, struct hash128 version)
+{
+    sum->high -= version.high + (sum->low < version.low);
+    sum->low -= version.low;
+}

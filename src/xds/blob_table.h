@@ -35,7 +35,7 @@ void blob_table_unref(const struct blob_table *table);
 size_t blob_table_count(const struct blob_table *table);
 /* Borrowed for as long as the table is; NULL when there is none. */
 struct blob *blob_table_find(const struct blob_table *table, struct slice name);
-/* Hash over the sorted pairs of name and version: the version of the set. */
+/* The version of the set: equal for equal contents, however the table came about. */
 struct hash128 blob_table_version(const struct blob_table *table);
 
 /* struct blob_cursor c = {0}; while ((blob = blob_table_next(table, &c))) ... */

@@ -14,6 +14,7 @@
 #include "base/slice.h"
 #include "base/vector.h"
 #include "xds/resource_type.h"
+#include "xds/subscription.h"
 
 struct delta_client;
 struct delta_refusals;
@@ -48,15 +49,12 @@ void delta_client_begin(struct delta_client *client);
 void delta_client_end(struct delta_client *client);
 
 /* The next request, borrowed until the next call; false when there is none. Subscriptions go before answers. */
-struct delta_client_held {
-    struct slice name, version;
-};
 struct delta_client_request {
     enum resource_type type;
     const char *type_url; /* also set where type is none of ours (an answer to a stranger) */
     VECTOR(struct slice) subscribe;
     VECTOR(struct slice) unsubscribe;
-    VECTOR(struct delta_client_held) held;
+    VECTOR(struct name_version) held;
     struct slice nonce;
     struct slice error; /* data == NULL: no error */
 };

@@ -7,10 +7,8 @@
 #include "base/slice.h"
 
 struct ads_session;
+struct name_version;
 
-struct delta_held {
-    struct slice name, version;
-};
 /* A request in our own words, so that nothing here depends on how it was decoded. Borrowed for the call. */
 struct delta_request {
     struct slice type_url;
@@ -18,7 +16,7 @@ struct delta_request {
     size_t subscribe_count;
     const struct slice *unsubscribe;
     size_t unsubscribe_count;
-    const struct delta_held *held; /* initial_resource_versions */
+    const struct name_version *held; /* initial_resource_versions */
     size_t held_count;
     struct slice nonce;        /* empty = spontaneous */
     const struct slice *error; /* NULL = no error_detail */

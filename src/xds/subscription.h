@@ -17,18 +17,24 @@
 struct blob;
 struct blob_table;
 
+struct name_version {
+    struct slice name, version;
+};
+
 enum entry_flag {
     ENTRY_NAMED = 1,      /* asked for by name, not only by the wildcard */
-    ENTRY_HELD = 2,       /* the client holds `blob`, unless it refused it */
+    ENTRY_HELD = 2,       /* the client holds `blob` */
     ENTRY_DIRTY = 4,      /* to be told: it is new, changed, or asked for */
     ENTRY_GONE = 8,       /* to be told: it is no more */
     ENTRY_FORCED = 16,    /* told even when the client holds this very version */
-    ENTRY_IN_FLIGHT = 32, /* in the response that awaits its answer */
-    ENTRY_REFUSED = 64,   /* the client refused `blob`; it holds an older one or none */
+    ENTRY_IN_FLIGHT = 32, /* `sent` is in the response that awaits its answer */
+    ENTRY_REFUSED = 64,   /* the client refused `sent` */
 };
 
 struct subscription_entry {
-    struct blob *blob; /* last sent, or a ghost that carries the name; owned, never NULL */
+    struct blob
+        *blob; /* what the client holds, or else whatever carries the name; owned, never NULL */
+    struct blob *sent; /* in flight or refused, else NULL; owned */
     uint32_t flags;
 };
 
@@ -36,10 +42,11 @@ struct subscription {
     enum resource_type type;
     bool open; /* a first request has come */
     bool wildcard;
-    bool in_flight;                            /* a response awaits its answer */
-    bool due;                                  /* a response is owed even when it would be empty */
-    size_t dirty;                              /* entries with ENTRY_DIRTY */
-    size_t gone;                               /* entries with ENTRY_GONE */
+    bool explicit;  /* names were given once, be it "*" (state of the world) */
+    bool in_flight; /* a response awaits its answer */
+    bool due;       /* a response is owed even when it would be empty */
+    size_t dirty;   /* entries with ENTRY_DIRTY */
+    size_t gone;    /* entries with ENTRY_GONE */
     VECTOR(struct subscription_entry) entries; /* sorted by name, unique */
     const struct blob_table
         *seen;           /* what the marks were computed from; NULL = nothing is known; owned */
@@ -56,8 +63,9 @@ void subscription_drop(struct subscription *sub, const struct slice *names, size
 /* The whole set of explicit names (state of the world): new ones are to be told, missing ones are forgotten. */
 void subscription_replace(struct subscription *sub, const struct slice *names, size_t count);
 void subscription_set_wildcard(struct subscription *sub, bool wildcard);
-/* What the client says it holds from an earlier stream. Before the first table, after the names; a name that was not asked for is ignored. */
-void subscription_hold(struct subscription *sub, struct slice name, struct slice version);
+/* What the client says it holds from an earlier stream: after its names, before the first table. What it neither named
+ * nor covers with the wildcard is ignored. */
+void subscription_hold(struct subscription *sub, const struct name_version *held, size_t count);
 
 /* The table to serve from now on; NULL is ignored, for what is unknown stays untold. */
 void subscription_see(struct subscription *sub, const struct blob_table *table);
@@ -80,5 +88,6 @@ void subscription_tell(struct subscription *sub, struct subscription_entry *entr
 void subscription_pass(struct subscription *sub, struct subscription_entry *entry);
 /* After a response was made: entries that nothing asks for any longer are dropped. Pointers to entries end here. */
 void subscription_sweep(struct subscription *sub);
-/* The answer to the response in flight. Refused entries are not told again before they change. */
-void subscription_answer(struct subscription *sub, bool accepted);
+/* The answers to what is in flight, entry by entry. A refused one is not told again before it changes. */
+void subscription_accept(struct subscription *sub, struct subscription_entry *entry);
+void subscription_refuse(struct subscription *sub, struct subscription_entry *entry);

@@ -19,6 +19,7 @@ from .wire import Capture, Client
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
+WORKERS = int(os.environ.get("TULLE_WORKERS", "2"))
 
 
 def ip(*lines, inside=None):
@@ -123,7 +124,7 @@ class Lab:
         self.programs.append(program)
         return program
 
-    def tulle_proxy(self, host, document, concurrency=2, arguments=(), wait=True, env=None):
+    def tulle_proxy(self, host, document, concurrency=WORKERS, arguments=(), wait=True, env=None):
         """tulle-proxy on a host from a bootstrap document (a dict, or text as it is), ready to serve."""
         binary = need_tulle("tulle-proxy")
         text = document if isinstance(document, str) else config.to_yaml(document)

@@ -1,0 +1,27 @@
+/*
+ * h2: HTTP/2 (RFC 9113) as a codec over nghttp2, in both roles. No type of nghttp2 is visible here.
+ *
+ * Bodies go both ways by reference. Flow control is ours: the connection window is given back as data arrives, a
+ * stream's as its consumer reports bytes consumed, so that one stalled stream never blocks its siblings. Frames are
+ * packed when the transport's backlog is short, so that what is sent next is decided late. Floods and malformed
+ * messages are counted in buckets, and GOAWAY with ENHANCE_YOUR_CALM ends a connection that spends them.
+ */
+#pragma once
+
+#include "http/codec.h"
+
+struct h2;
+
+/*
+ * On the heap; http_codec_destroy frees it. A server expects the client's preface as its first bytes. The codec's own
+ * preface (SETTINGS) is written from the first http_codec_run, for which it wakes. NULL when memory is refused.
+ */
+struct http_codec *h2_create(enum http_role role, const struct http_codec_events *events,
+                             const struct http_codec_consumer *consumer,
+                             const struct http_limits *limits, struct block_pool *pool);
+/* A PING; when its answer comes, h2_ping_rtt_ms tells. For health and keepalive. */
+void h2_ping(struct http_codec *codec);
+/* True while a PING waits for its answer. */
+bool h2_ping_is_open(const struct http_codec *codec);
+/* The preface that clients begin with: 24 bytes. */
+struct slice h2_preface(void);

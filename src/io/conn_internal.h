@@ -1,0 +1,113 @@
+/*
+ * conn_internal: a conn's state, and the operations by which a back end moves its bytes.
+ *
+ * Completion style: conn.c asks (receive, send, finish), the back end reports (conn_received, conn_sent...), from
+ * within a phase of the loop. An operation that reports later counts in `operations`, and holds the memory.
+ */
+#pragma once
+
+#include "io/conn.h"
+#include "io/loop_internal.h"
+
+struct closing;
+
+struct conn {
+    struct source source;
+    struct loop *loop;
+    const struct conn_events *events;
+    void *owner;
+    handle name;        /* at the back end */
+    struct task run;    /* deliver what is kept, then receive */
+    struct task flush;  /* send; after close: reap */
+    struct chain *out;  /* NULL while nothing waits to be sent */
+    struct chain *kept; /* received while reading was off; NULL when none */
+    struct closing *closing;
+    uint64_t received, sent;
+    int fd;
+    uint32_t turn; /* in which turn_bytes were read */
+    uint32_t turn_bytes;
+    uint16_t operations; /* under way in the back end */
+    uint16_t read_error; /* how reading ended, when is_read_over; 0: FIN */
+    uint16_t write_error;
+
+    /* What the owner wants. */
+    bool is_reading : 1;
+    bool is_ending : 1; /* FIN after `out` */
+    bool is_closed : 1;
+    bool is_exempt : 1;
+    /* Where the directions stand. */
+    bool is_connecting : 1;
+    bool is_read_over : 1;
+    bool is_read_end_told : 1;
+    bool is_write_over : 1; /* FIN is out, or the peer takes no more */
+    bool is_write_end_told : 1;
+    bool is_released : 1; /* the descriptor is gone */
+    /* The back end's own. */
+    bool is_readable : 1;
+    bool is_writable : 1;
+    bool is_hung_up : 1; /* RDHUP, HUP or ERR was seen: a short read proves nothing */
+    bool is_reading_large : 1;
+    bool is_sending : 1; /* a send is under way */
+};
+
+struct conn_ops {
+    /* Registers conn->fd. 0 or a negative errno. */
+    int (*adopt)(struct conn *conn);
+    /* Makes a socket or takes options->fd, and starts connecting; reports by conn_connected or conn_broken. */
+    int (*connect)(struct conn *conn, const struct conn_connect_options *options);
+    /* is_reading has become true, or what was put off is to go on. */
+    void (*receive)(struct conn *conn);
+    /* conn->out holds bytes. */
+    void (*send)(struct conn *conn);
+    /* Sends FIN. */
+    void (*finish)(struct conn *conn);
+    /* Closes the descriptor, with a reset when `abort`. Operations under way still report. */
+    void (*release)(struct conn *conn, bool abort);
+    /* Gives the descriptor away. */
+    int (*detach)(struct conn *conn);
+    struct address (*local_address)(const struct conn *conn);
+    struct address (*peer_address)(const struct conn *conn);
+    int (*original_destination)(const struct conn *conn, struct address *out);
+    uint64_t (*id)(const struct conn *conn);
+};
+extern const struct conn_ops epoll_conn_ops;
+extern const struct conn_ops sim_conn_ops;
+
+/* --- reports from the back end --------------------------------------------------------------- */
+
+void conn_connected(struct conn *conn);
+/* Takes over the reference to block. */
+void conn_received_bytes(struct conn *conn, struct block *block, const char *data, size_t size);
+void conn_received_end(struct conn *conn);
+void conn_sent_bytes(struct conn *conn, size_t size);
+/* The peer takes no more; reading may go on. */
+void conn_refused(struct conn *conn, int error);
+/* Both directions are over. */
+void conn_broken(struct conn *conn, int error);
+/* A read found no memory; the conn comes back by itself. */
+void conn_starved(struct conn *conn);
+void conn_operation_begins(struct conn *conn);
+void conn_operation_ends(struct conn *conn);
+
+/* True while the back end should bring more: the owner reads, or a closed conn discards what comes. */
+bool conn_wants_bytes(const struct conn *conn);
+/* Memory is short: reading waits, unless the conn is exempt. */
+static inline bool conn_is_pressed(const struct conn *conn)
+{
+    return conn->loop->pressure >= MEMORY_PAUSE_READS && !conn->is_exempt;
+}
+/* Bytes that may still be read in this turn. */
+size_t conn_turn_allowance(const struct conn *conn);
+
+/* --- conn_close.c ---------------------------------------------------------------------------- */
+
+/* A closed conn moves on: something was sent, received or ended. */
+void conn_close_step(struct conn *conn);
+void conn_close_discard(struct conn *conn, size_t size);
+bool conn_close_discards(const struct conn *conn);
+/* The loop ends: what lingers on it lingers no more. */
+void conn_close_all(struct loop *loop);
+/* The descriptor was given away: nothing is left to do but to reap. */
+void conn_detached(struct conn *conn);
+/* Frees it at the end of the turn in which its last operation has reported. */
+void conn_release(struct conn *conn, bool abort);

@@ -1,0 +1,203 @@
+"""A reader that stalls stops its writer, with bounded memory between them; others are not disturbed, and then all arrives."""
+import hashlib
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from lab import BUILD, SANITIZED, bootstrap, cluster, http_listener, route, tcp_listener, virtual_host
+
+# A stalled gigabyte for a minute is the long form; the short form stalls long enough for every buffer to fill.
+SOAK = int(os.environ.get("TULLE_SOAK", "0"))
+SIZE = 1_000_000_000 if SOAK else 64_000_000
+STALL_S = max(SOAK, 2)
+GROWTH_KIB = 256 if not SANITIZED else 2048
+PIECE = hashlib.shake_128(b"backpressure").digest(1_000_000)
+
+
+def digest_of(size):
+    digest = hashlib.sha256()
+    for _ in range(size // len(PIECE)):
+        digest.update(PIECE)
+    return digest.hexdigest()
+
+
+def pour(connection, size=SIZE):
+    for _ in range(size // len(PIECE)):
+        connection.sendall(PIECE)
+
+
+def drink(connection, size=SIZE, begun=b""):
+    """The hash of `size` bytes, the first of which may have been read already."""
+    digest = hashlib.sha256(begun)
+    size -= len(begun)
+    while size:
+        piece = connection.recv(min(size, 1 << 20))
+        assert piece, f"{size} bytes missing"
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest()
+
+
+class Stall:
+    """What a back end does while a test holds it: nothing until go() is called."""
+
+    def __init__(self):
+        self.event = threading.Event()
+        self.digest = None
+        self.done = threading.Event()
+
+    def go(self):
+        self.event.set()
+
+    def wait(self):
+        assert self.event.wait(STALL_S + 60)
+
+
+def read_head(connection):
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += connection.recv(1)  # no byte of the body is taken with it
+    return head
+
+
+def serve(stall):
+    def handler(connection):
+        head = read_head(connection) if stall.http else connection.recv(1)
+        if b"canary" in head or head == b"c":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" if stall.http else b"ok")
+            return
+        if head.startswith(b"POST") or head == b"u":
+            stall.wait()
+            stall.digest = drink(connection)
+            stall.done.set()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok" if stall.http else b"ok")
+        else:
+            if stall.http:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE)
+            pour(connection)
+    return handler
+
+
+def settled_rss(proxy):
+    """Resident memory once it stands still: every buffer on the way is full."""
+    last = -1
+    while last != (last := proxy.memory_kb()["rss"]):
+        time.sleep(0.2)
+    return last
+
+
+@pytest.mark.timeout(300 + 4 * STALL_S)
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_a_stalled_reader(lab, kind, direction):
+    client, server = lab.host("client"), lab.host("server")
+    stall = Stall()
+    stall.http = kind == "http"
+    origin = lab.origin(server, serve=serve(stall))
+    listener = http_listener(10000, virtual_host(route(to="up", route={"cluster": "up", "timeout": "0s"}))) if stall.http \
+        else tcp_listener(10000, "up")
+    proxy = lab.tulle_proxy(client, bootstrap([listener], [cluster("up", origin.address)]))
+
+    def canary():
+        with client.connect(10000) as connection:
+            connection.send("GET /canary HTTP/1.1\r\nHost: a\r\n\r\n" if stall.http else "c")
+            assert connection.read_until(b"ok").endswith(b"ok")
+
+    for _ in range(50):  # pools and code pages are there before memory is compared
+        canary()
+    before = settled_rss(proxy)
+
+    with client.connect(10000, timeout=STALL_S + 120) as connection:
+        if direction == "down":
+            connection.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n" if stall.http else "d")
+        else:
+            connection.send(f"POST /big HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n" if stall.http else "u")
+            writer = threading.Thread(target=pour, args=(connection.socket,))
+            writer.start()
+        end = time.monotonic() + STALL_S
+        while time.monotonic() < end:  # the stall itself is what is tested, and its length
+            started = time.monotonic()
+            canary()
+            assert time.monotonic() - started < (5 if SANITIZED else 0.5), "others are disturbed"
+            time.sleep(0.1)
+        grown = settled_rss(proxy) - before
+        if direction == "down":
+            if stall.http:
+                connection.read_until(b"\r\n\r\n")
+            got = drink(connection.socket, begun=connection.take(len(connection.buffer)))
+        else:
+            stall.go()
+            assert stall.done.wait(300)
+            writer.join()
+            got = stall.digest
+            assert connection.read_until(b"ok").endswith(b"ok")
+    assert got == digest_of(SIZE), "the bytes that arrived are not those that were sent"
+    assert grown < GROWTH_KIB, f"{grown} KiB more while one connection stalled ({os.path.basename(BUILD)})"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("manners", ["lingers", "resets"])
+def test_a_413_during_a_large_upload_reaches_the_client(lab, manners):
+    """The back end answers and closes at once, over unread bytes or not; the client, still sending, must see it each time."""
+    client, server = lab.host("client"), lab.host("server")
+
+    def refuse(connection):
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+        if manners == "lingers":
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1 << 20):
+                pass
+    origin = lab.origin(server, serve=refuse)
+    lab.tulle_proxy(client, bootstrap([http_listener(10000, virtual_host(route(to="up")))], [cluster("up", origin.address)]))
+    big = lab.path("big")
+    with open(big, "wb") as file:
+        file.truncate(1_000_000_000)
+    for number in range(100):
+        done = client.run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:", "-T", big,
+                          "http://127.0.0.1:10000/upload", check=False, timeout=30)
+        assert done.stdout == "413", f"upload {number}: {done.stdout} {done.stderr}"
+
+
+@pytest.mark.timeout(300)
+def test_an_upstream_that_closes_idle_connections_loses_no_request(lab):
+    """Idle connections are closed after 0 to n ms, about when the next request comes; no POST is sent twice."""
+    client, server = lab.host("client"), lab.host("server")
+    count = 100_000 if SOAK else 5_000
+    seen, lock = {}, threading.Lock()
+
+    def serve_and_close(connection):
+        number = len(seen)
+        while True:
+            head = b""
+            connection.settimeout((number % 7) / 1000 + 0.0005)
+            try:
+                while b"\r\n\r\n" not in head:
+                    piece = connection.recv(4096)
+                    if not piece:
+                        return
+                    head += piece
+                    connection.settimeout(10)
+            except TimeoutError:
+                return
+            with lock:
+                key = head.split(b" ", 2)[1]
+                seen[key] = seen.get(key, 0) + 1
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    origin = lab.origin(server, serve=serve_and_close)
+    lab.tulle_proxy(client, bootstrap([http_listener(10000, virtual_host(route(to="up")))], [cluster("up", origin.address)]))
+    failures = {"GET": 0, "POST": 0}
+    with client.connect(10000, timeout=30) as connection:
+        for number in range(count):
+            method = "POST" if number % 5 == 0 else "GET"
+            connection.request(method, f"/{number}", headers=[("Content-Length", "0")] if method == "POST" else [])
+            if connection.response().status != 200:
+                failures[method] += 1
+            if number % 3 == 0:
+                time.sleep((number % 8) / 1000)  # the race of a closing idle connection is about time
+    assert failures["GET"] == 0, failures
+    twice = [key for key, times in seen.items() if times > 1 and int(key[1:]) % 5 == 0]
+    assert not twice, f"POSTs sent twice: {twice[:5]}"
