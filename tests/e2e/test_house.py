@@ -1,0 +1,98 @@
+"""The house's own tools: each rule of the checks finds what it is for."""
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from lab.programs import TOP
+
+FLOORS = "base:\nio: base\nnet: base io\nproxy: base io net\n"
+GOOD = {
+    "src/base/arena.h": "#pragma once\n",
+    "src/base/arena.c": '#include "base/arena.h"\n#include <stdlib.h>\n',
+    "src/io/loop.h": '#pragma once\n#include "base/arena.h"\n',
+    "src/io/loop_internal.h": "#pragma once\n",
+    "src/io/loop.c": '#include "io/loop.h"\n#include "io/loop_internal.h"\n',
+    "src/net/conn.h": "#pragma once\n",
+    "src/net/conn.c": '#include "net/conn.h"\n#include "io/loop.h"\n',
+    "src/proxy/tcp/relay.h": "#pragma once\n",
+    "src/proxy/listen/accept.h": '#pragma once\n#include "proxy/tcp/relay.h"\n',
+}
+
+
+def floors_of(tmp_path):
+    for path, text in {"src/FLOORS": FLOORS, **GOOD}.items():
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    return subprocess.run([os.path.join(TOP, "script", "check-floors"), str(tmp_path)], capture_output=True, text=True)
+
+
+def test_floors_hold_for_a_good_tree(tmp_path):
+    done = floors_of(tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path, text, told", [
+    ("src/base/arena.c", '#include "base/arena.h"\n#include "io/loop.h"\n', "src/base/arena.c:2: floor"),
+    ("src/io/loop.c", '#include "io/loop.h"\n#include "net/conn.h"\n', "src/io/loop.c:2: floor"),
+    ("src/net/conn.c", '#include "net/conn.h"\n#include "io/loop_internal.h"\n', "src/net/conn.c:2: internal"),
+    ("src/net/conn.c", '#include "io/loop.h"\n#include "net/conn.h"\n', "src/net/conn.c:1: own"),
+    ("src/net/conn.c", '#include "net/conn.h"\n#include "../io/loop.h"\n', "src/net/conn.c:2: path"),
+    ("src/attic/x.h", "#pragma once\n", "src/attic/x.h:1: floor"),
+    ("src/proxy/tcp/relay.h", '#pragma once\n#include "proxy/listen/accept.h"\n', "circle"),
+    ("src/FLOORS", "base: io\nio: base\nnet: base io\nproxy: base io net\n", "src/FLOORS:1: order"),
+])
+def test_floors_find(tmp_path, path, text, told):
+    floors_of(tmp_path)
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_text(text)
+    done = subprocess.run([os.path.join(TOP, "script", "check-floors"), str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 1 and told in done.stderr, done.stderr
+
+
+def words_of(tmp_path, path, text):
+    shutil.copytree(os.path.join(TOP, "script"), tmp_path / "script")
+    target = tmp_path / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+    run = lambda *argv: subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)  # noqa: E731
+    run("git", "init", "-q")
+    run("git", "add", "-A")
+    return subprocess.run([tmp_path / "script" / "check-words"], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("path, text, told", [
+    ("tests/a.c", "int a; // why\n", "tests/a.c:1: comment"),
+    ("tests/a.c", "/* " + "TO" + "DO: later */\n", "tests/a.c:1: marker"),
+    ("tests/a.c", "int a; \n", "tests/a.c:1: end"),
+    ("tests/a.c", "int a;\n\n", "tests/a.c: end"),
+    ("tests/util.c", "int a;\n", "tests/util.c: name"),
+    ("src/base/a.c", "int a;\n", "src/base: room"),
+    ("src/base/a.h", "typedef struct a a_t;\n", "src/base/a.h:1: typedef"),
+])
+def test_words_find(tmp_path, path, text, told):
+    done = words_of(tmp_path, path, text)
+    assert done.returncode == 1 and told in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("text", ["/* see https://example.com */\nint a;\n", 'char *a = "http://x";\n', "/* TO" "DO(#12): later */\n"])
+def test_words_leave_alone(tmp_path, text):
+    done = words_of(tmp_path, "tests/a.c", text)
+    assert done.returncode == 0, done.stderr
+
+
+def test_setup_has_nothing_to_do_and_says_nothing():
+    started = time.monotonic()
+    done = subprocess.run([os.path.join(TOP, "script", "setup"), "--offline"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert time.monotonic() - started < 3
+
+
+def test_a_test_run_without_tests_is_a_failure(tmp_path):
+    shutil.copytree(os.path.join(TOP, "script"), tmp_path / "script")
+    done = subprocess.run([tmp_path / "script" / "run-tests", "fuzz"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "0 passed, 1 failed"
