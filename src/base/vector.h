@@ -31,7 +31,7 @@
         *(vector) = (__typeof__(*(vector))){0};                                                    \
     } while (0)
 #define VECTOR_EACH(item, vector)                                                                  \
-    for (__typeof__((vector)->items) item = (vector)->items,                                       \
+    for (__typeof__(&*(vector)->items) item = (vector)->items,                                       \
                                      item##_end = item ? item + (vector)->count : item;            \
          item < item##_end; item++)
 

@@ -14,7 +14,13 @@ const struct ads_session_limits ads_session_default_limits = {
     .order_wait_ms = 5000,
 };
 
-enum { NEVER_SINCE = 0, ERROR_MAX = 4096 };
+enum { ERROR_MAX = 4096 };
+
+/* Something is held back for the sake of order. A wait that a whole round does not meet again is over. */
+struct wait {
+    bool runs, met, over;
+    uint64_t since_ms;
+};
 
 struct ads_session {
     enum ads_variant variant;
@@ -23,14 +29,15 @@ struct ads_session {
     struct refusals *refusals;
     uint64_t lifted_seen; /* refusals_lifted when the marks were last reviewed */
     bool fresh_endpoints;
+    bool resumed; /* the client held clusters when the stream began */
     const struct view *view;
     uint64_t nonces;
     struct subscription subs[RESOURCE_TYPES];
     struct ads_status status[RESOURCE_TYPES];
     /* Clusters that were sent new or changed; listeners and routes wait until the client has their endpoints. */
     VECTOR(struct blob *) awaited;
-    uint64_t users_wait_since_ms;    /* listeners or routes are held back since; 0 = they are not */
-    uint64_t removals_wait_since_ms; /* removals are held back since; 0 = they are not */
+    struct wait to_send[RESOURCE_TYPES];   /* listeners and routes, for their clusters */
+    struct wait to_remove[RESOURCE_TYPES]; /* what may still be referred to */
 };
 
 static const enum resource_type users[] = {RESOURCE_LISTENER, RESOURCE_ROUTE, RESOURCE_VIRTUAL_HOST,
@@ -151,12 +158,14 @@ static bool clusters_are_amid(struct ads_session *session)
            awaits_endpoints(session);
 }
 
-/* Whether the wait is over: since is when it began, kept across calls and cleared by whoever finds it needless. */
-static bool has_waited(const struct ads_session *session, uint64_t *since_ms, uint64_t now_ms)
+/* Begins to wait, or says that the wait is over. */
+static bool has_waited(const struct ads_session *session, struct wait *wait, uint64_t now_ms)
 {
-    if (*since_ms == NEVER_SINCE)
-        *since_ms = MAX(now_ms, (uint64_t)1);
-    return now_ms >= *since_ms + session->limits.order_wait_ms;
+    if (!wait->runs)
+        wait->since_ms = now_ms;
+    wait->runs = wait->met = true;
+    wait->over = now_ms >= wait->since_ms + session->limits.order_wait_ms;
+    return wait->over;
 }
 
 static bool is_user(enum resource_type type)
@@ -172,16 +181,18 @@ static bool may_send(struct ads_session *session, enum resource_type type, uint6
 {
     if (!is_user(type))
         return true;
-    if (!clusters_are_amid(session)) {
-        session->users_wait_since_ms = NEVER_SINCE;
-        return true;
-    }
-    return has_waited(session, &session->users_wait_since_ms, now_ms);
+    return !clusters_are_amid(session) || has_waited(session, &session->to_send[type], now_ms);
 }
 
 static bool is_quiet(const struct subscription *sub)
 {
     return !is_active(sub) || (sub->dirty == 0 && sub->gone == 0 && !sub->in_flight);
+}
+
+/* A client that resumes holds listeners and routes from before, which it may not have spoken of yet. */
+static bool may_hold_users(const struct ads_session *session)
+{
+    return session->resumed && !(session->subs[RESOURCE_LISTENER].open && session->subs[RESOURCE_ROUTE].open);
 }
 
 /* What still may refer to what is to be removed: a route's listeners, a cluster's listeners and routes, endpoints' clusters. A
@@ -195,6 +206,8 @@ static bool is_referred_to(const struct ads_session *session, enum resource_type
             return true;
         __attribute__((fallthrough));
     case RESOURCE_CLUSTER:
+        if (may_hold_users(session))
+            return true;
         for (size_t i = 0; i < COUNT(users); i++) {
             if (!is_quiet(&session->subs[users[i]]))
                 return true;
@@ -218,16 +231,7 @@ static bool may_remove(struct ads_session *session, enum resource_type type, uin
     if (session->subs[type].gone == 0)
         return false;
     return !is_referred_to(session, type) ||
-           has_waited(session, &session->removals_wait_since_ms, now_ms);
-}
-
-static void note_removals(struct ads_session *session)
-{
-    for (unsigned i = 0; i < RESOURCE_TYPES; i++) {
-        if (session->subs[i].gone > 0)
-            return;
-    }
-    session->removals_wait_since_ms = NEVER_SINCE;
+           has_waited(session, &session->to_remove[type], now_ms);
 }
 
 /* Composing. */
@@ -386,33 +390,47 @@ static void review_if_lifted(struct ads_session *session)
         subscription_review(&session->subs[i]);
 }
 
-bool ads_session_next(struct ads_session *session, uint64_t now_ms, int64_t wall_us,
-                      struct ads_response *out)
+static bool next_of_type(struct ads_session *session, struct subscription *sub, uint64_t now_ms,
+                         struct ads_response *out)
+{
+    if (!is_active(sub) || sub->in_flight)
+        return false;
+    bool removals = may_remove(session, sub->type, now_ms);
+    if (sub->dirty == 0 && !sub->due && !removals)
+        return false;
+    return may_send(session, sub->type, now_ms) && compose(session, sub, removals, out);
+}
+
+bool ads_session_next(struct ads_session *session, uint64_t now_ms, int64_t wall_us, struct ads_response *out)
 {
     review_if_lifted(session);
-    note_removals(session);
+    for (unsigned i = 0; i < RESOURCE_TYPES; i++)
+        session->to_send[i].met = session->to_remove[i].met = false;
     for (unsigned i = 0; i < RESOURCE_TYPES; i++) {
-        struct subscription *sub = &session->subs[i];
-        if (!is_active(sub) || sub->in_flight || (sub->dirty == 0 && sub->gone == 0 && !sub->due))
-            continue;
-        bool removals = may_remove(session, sub->type, now_ms);
-        if (sub->dirty == 0 && !sub->due && !removals)
-            continue;
-        if (!may_send(session, sub->type, now_ms) || !compose(session, sub, removals, out))
-            continue;
-        seal(session, sub, now_ms, wall_us, out);
-        return true;
+        if (next_of_type(session, &session->subs[i], now_ms, out)) {
+            seal(session, &session->subs[i], now_ms, wall_us, out);
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < RESOURCE_TYPES; i++) {
+        session->to_send[i].runs = session->to_send[i].met;
+        session->to_remove[i].runs = session->to_remove[i].met;
     }
     return false;
+}
+
+static uint64_t wait_end_ms(const struct ads_session *session, const struct wait *wait)
+{
+    return wait->runs && !wait->over ? wait->since_ms + session->limits.order_wait_ms : UINT64_MAX;
 }
 
 uint64_t ads_session_next_ms(const struct ads_session *session)
 {
     uint64_t next = UINT64_MAX;
-    if (session->users_wait_since_ms != NEVER_SINCE)
-        next = session->users_wait_since_ms + session->limits.order_wait_ms;
-    if (session->removals_wait_since_ms != NEVER_SINCE)
-        next = MIN(next, session->removals_wait_since_ms + session->limits.order_wait_ms);
+    for (unsigned i = 0; i < RESOURCE_TYPES; i++) {
+        next = MIN(next, wait_end_ms(session, &session->to_send[i]));
+        next = MIN(next, wait_end_ms(session, &session->to_remove[i]));
+    }
     return next;
 }
 
@@ -463,6 +481,8 @@ struct subscription *ads_session_request(struct ads_session *session, enum resou
 void ads_session_open(struct ads_session *session, enum resource_type type)
 {
     session->subs[type].open = true;
+    if (type == RESOURCE_CLUSTER)
+        session->resumed = subscription_holds_any(&session->subs[type]);
     session->status[type].watched = true;
     subscription_see(&session->subs[type], view_table(session->view, type));
 }
@@ -472,18 +492,10 @@ void ads_session_reopen(struct ads_session *session, enum resource_type type)
     subscription_fini(&session->subs[type]);
 }
 
-static size_t count_in_flight(const struct subscription *sub)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < sub->entries.count; i++)
-        count += (sub->entries.items[i].flags & ENTRY_IN_FLIGHT) != 0;
-    return count;
-}
-
 static bool is_name_byte(char byte)
 {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("._|-/~*", byte));
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+           (byte != '\0' && strchr("._|-/~*", byte));
 }
 
 /* The name stands in the text as a whole: "80" is not in "outbound|80||cart". */
@@ -494,12 +506,23 @@ static bool is_quoted(struct slice text, struct slice name)
         if (found == SIZE_MAX)
             return false;
         size_t start = from + found, end = start + name.size;
-        if ((start == 0 || !is_name_byte(text.data[start - 1])) &&
-            (end == text.size || !is_name_byte(text.data[end])))
+        if ((start == 0 || !is_name_byte(text.data[start - 1])) && (end == text.size || !is_name_byte(text.data[end])))
             return true;
         from = start + 1;
     }
     return false;
+}
+
+/* Whether the reason says nothing but "the response", which then can only be about the one thing that is new in it. */
+static bool blames_the_only_one(const struct subscription *sub, struct slice reason)
+{
+    size_t in_flight = 0;
+    VECTOR_EACH (entry, &sub->entries) {
+        in_flight += (entry->flags & ENTRY_IN_FLIGHT) != 0;
+        if (in_flight > 1 || is_quoted(reason, blob_name(entry->blob)))
+            return false;
+    }
+    return in_flight == 1;
 }
 
 /* Of several resources only those that the reason names are to blame: a client uses the good ones of a response that it
@@ -512,7 +535,7 @@ static void refuse(struct ads_session *session, struct subscription *sub, struct
     mem_free(status->error);
     status->error = slice_to_str(reason);
 
-    bool alone = count_in_flight(sub) == 1;
+    bool alone = blames_the_only_one(sub, reason);
     VECTOR_EACH(entry, &sub->entries)
     {
         if (!(entry->flags & ENTRY_IN_FLIGHT))

@@ -73,13 +73,19 @@ enum sotw_verdict sotw_server_read(struct ads_session *session, const struct sot
         return verdict;
 
     struct subscription *sub = ads_session_request(session, type);
-    if (sub->open && request->nonce.size == 0)
-        ads_session_reopen(session, type);
     bool first = !sub->open;
-    /* Who answers an older response will answer the newer one too, with its names of then. */
-    if (!first &&
-        ads_session_answer(session, type, request->nonce, request->error, now_ms) == ADS_STALE)
-        return SOTW_TAKEN;
+    if (!first && request->nonce.size == 0) {
+        /* Said before our first response was seen: more names, or what its answer will say once more. */
+        if (sub->in_flight)
+            return SOTW_TAKEN;
+        first = ads_session_status(session, type)->nonce_sent > 0;
+        if (first)
+            ads_session_reopen(session, type);
+    } else if (!first) {
+        /* Who answers an older response will answer the newer one too, with its names of then. */
+        if (ads_session_answer(session, type, request->nonce, request->error, now_ms) == ADS_STALE)
+            return SOTW_TAKEN;
+    }
     apply_names(sub, request, first);
     if (first)
         ads_session_open(session, type);

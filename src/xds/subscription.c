@@ -422,6 +422,15 @@ struct blob *subscription_wanted(const struct subscription *sub,
     return sub->seen ? blob_table_find(sub->seen, blob_name(entry->blob)) : NULL;
 }
 
+bool subscription_holds_any(const struct subscription *sub)
+{
+    VECTOR_EACH (entry, &sub->entries) {
+        if (entry->flags & ENTRY_HELD)
+            return true;
+    }
+    return false;
+}
+
 bool subscription_is_settled(const struct subscription *sub, struct slice name)
 {
     size_t at = subscription_find(sub, name);

@@ -79,6 +79,7 @@ size_t subscription_find(const struct subscription *sub, struct slice name);
 /* What the client should hold under the entry's name, or NULL. */
 struct blob *subscription_wanted(const struct subscription *sub,
                                  const struct subscription_entry *entry);
+bool subscription_holds_any(const struct subscription *sub);
 /* The client has answered for the current version of this name; true also when it is not subscribed or does not exist. */
 bool subscription_is_settled(const struct subscription *sub, struct slice name);
 
