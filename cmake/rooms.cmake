@@ -16,6 +16,7 @@ room(base LINKS PkgConfig::XXHASH Threads::Threads m)
 room(io LINKS room_base PkgConfig::CARES PkgConfig::MNL)
 room(stats LINKS room_base)
 room(pb LINKS room_base tulle_proto PkgConfig::YAML PkgConfig::JANSSON)
+target_sources(room_pb PRIVATE ${PROTO_TABLES}) # made by protos.cmake
 room(tls LINKS room_base PkgConfig::OPENSSL)
 room(http LINKS room_base PkgConfig::NGHTTP2)
 room(match LINKS room_base room_pb PkgConfig::RE2)

@@ -13,13 +13,15 @@
 struct match_request;
 struct table_memory;
 
+enum { HEADER_NAME_MAX = 256 };
+
 /* Headers by name, and the four that are no headers. */
 enum header_source {
-    HEADER_FIELD,
-    HEADER_METHOD,    /* :method */
-    HEADER_PATH,      /* :path, with the query */
-    HEADER_AUTHORITY, /* :authority and host */
-    HEADER_SCHEME,    /* :scheme */
+    HEADER_KEY_FIELD,
+    HEADER_KEY_METHOD,    /* :method */
+    HEADER_KEY_PATH,      /* :path, with the query */
+    HEADER_KEY_AUTHORITY, /* :authority and host */
+    HEADER_KEY_SCHEME,    /* :scheme */
 };
 
 struct header_key {
@@ -29,9 +31,9 @@ struct header_key {
 };
 
 enum header_lookup {
-    HEADER_ABSENT,
-    HEADER_FOUND,
-    HEADER_LOST, /* it is there, but no memory was left to join its values */
+    HEADER_LOOKUP_ABSENT,
+    HEADER_LOOKUP_FOUND,
+    HEADER_LOOKUP_LOST, /* it is there, but no memory was left to join its values */
 };
 
 /* One connection's side of the story. */

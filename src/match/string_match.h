@@ -27,6 +27,7 @@ enum { STRING_MATCH_MAX_BYTES = 8192 };
 struct string_match {
     enum string_match_kind kind : 8;
     bool ignore_case;
+    bool one_line;     /* made of a regex, whose "." stops at a newline */
     struct slice text; /* in lower case when the case is ignored */
     const struct regex *regex;
 };

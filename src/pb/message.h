@@ -63,12 +63,13 @@ void *pb_copy(const ProtobufCMessage *message, struct arena *arena)
 /* Same type and same canonical bytes. */
 bool pb_equal(const ProtobufCMessage *a, const ProtobufCMessage *b);
 
-/* One place where two messages of a type differ. */
+enum pb_change { PB_CHANGED, PB_ADDED, PB_REMOVED };
+/* One place where two messages of a type differ: what became of it from a to b. */
 struct pb_difference {
     const char *path;              /* "route_config.virtual_hosts[0].name" */
     const ProtobufCMessage *a, *b; /* the messages that hold the field, on each side */
     const ProtobufCFieldDescriptor *field;
-    enum { PB_CHANGED, PB_ADDED, PB_REMOVED } change; /* from a to b */
+    enum pb_change change;
 };
 /* Visits the differences in order of field number; lists by index, maps by key. Returns how many there were. */
 size_t pb_diff(const ProtobufCMessage *a, const ProtobufCMessage *b,
