@@ -35,6 +35,14 @@ static inline bool field_has(const ProtobufCMessage *message, const ProtobufCFie
                                                        field->quantifier_offset);
 }
 
+/* Whether the field has a has_x beside it. */
+static inline bool field_has_flag(const ProtobufCFieldDescriptor *field)
+{
+    return field->label == PROTOBUF_C_LABEL_OPTIONAL &&
+           !(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) &&
+           field->type != PROTOBUF_C_TYPE_MESSAGE && field->type != PROTOBUF_C_TYPE_STRING;
+}
+
 /* The bytes that one element takes in memory. */
 static inline size_t field_size(ProtobufCType type)
 {

@@ -117,6 +117,20 @@ static ProtobufCWireType put_value(struct packer *p, const void *member, Protobu
     return PROTOBUF_C_WIRE_TYPE_VARINT;
 }
 
+static int64_t key_number(const void *member, ProtobufCType type)
+{
+    int32_t narrow = 0;
+    int64_t wide = 0;
+    if (field_size(type) == 8) {
+        memcpy(&wide, member, 8);
+        return wide;
+    }
+    memcpy(&narrow, member, 4);
+    return type == PROTOBUF_C_TYPE_UINT32 || type == PROTOBUF_C_TYPE_FIXED32
+               ? (int64_t)(uint32_t)narrow
+               : narrow;
+}
+
 int pack_compare_keys(const ProtobufCMessage *a, const ProtobufCMessage *b)
 {
     const ProtobufCFieldDescriptor *key = &a->descriptor->fields[0];
@@ -125,9 +139,10 @@ int pack_compare_keys(const ProtobufCMessage *a, const ProtobufCMessage *b)
         const char *left = *(const char *const *)x, *right = *(const char *const *)y;
         return strcmp(left ? left : "", right ? right : "");
     }
-    uint64_t left = 0, right = 0;
-    memcpy(&left, x, field_size(key->type));
-    memcpy(&right, y, field_size(key->type));
+    int64_t left = key_number(x, key->type), right = key_number(y, key->type);
+    bool natural = key->type == PROTOBUF_C_TYPE_UINT64 || key->type == PROTOBUF_C_TYPE_FIXED64;
+    if (natural && (left < 0) != (right < 0)) /* from 2^63 on */
+        return left < 0 ? 1 : -1;
     return left < right ? -1 : left > right;
 }
 

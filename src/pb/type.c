@@ -110,10 +110,13 @@ const struct pb_kind *pb_kinds(size_t *count)
 
 int pb_field_find(const struct pb_type *type, struct slice name)
 {
-    for (unsigned i = 0; i < type->descriptor->n_fields; i++)
-        if (slice_equals_str(name, type->descriptor->fields[i].name) ||
-            slice_equals_str(name, pb_field_json_name(type, i)))
+    /* Both names of a field begin with the same letter, which settles most. */
+    for (unsigned i = 0; name.size > 0 && i < type->descriptor->n_fields; i++) {
+        const char *original = type->descriptor->fields[i].name;
+        if (original[0] == name.data[0] && (slice_equals_str(name, original) ||
+                                            slice_equals_str(name, pb_field_json_name(type, i))))
             return (int)i;
+    }
     return -1;
 }
 
