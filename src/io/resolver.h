@@ -47,7 +47,7 @@ typedef void resolver_on_answer(void *owner, const struct resolve_answer *answer
 
 MUST_USE int resolver_create(struct loop *loop, const struct resolver_options *options,
                              struct resolver **out);
-/* Lookups that are under way end without an answer. Accepts NULL. */
+/* Lookups that are under way end without an answer. Not from inside an answer. Accepts NULL. */
 void resolver_destroy(struct resolver *resolver);
 /* The answer comes from the loop, also when it is known already. An IP literal answers itself. Returns a name for cancel. */
 handle resolver_lookup(struct resolver *resolver, struct slice name, enum resolve_family family,
