@@ -47,7 +47,7 @@ def shared_lab(tmp_path_factory, request):
 @pytest.fixture(params=["tulle", "envoy"])
 def start_proxy(request):
     """start_proxy(lab, host, document): Tulle, and Envoy as the judge of what a document means."""
-    def start(lab, host, document):
-        return lab.tulle_proxy(host, document) if request.param == "tulle" else lab.envoy(host, document)
+    def start(lab, host, document, **more):
+        return (lab.tulle_proxy if request.param == "tulle" else lab.envoy)(host, document, **more)
     start.kind = request.param
     return start

@@ -1,7 +1,12 @@
 """mTLS between two proxies: nothing readable on the wire, strangers refused, the peer's identity known."""
+import socket
+import ssl
+
 import pytest
 
-from lab import Reply, bootstrap, cluster, http_listener, need_program, route, tcp_listener, virtual_host
+from lab import Client, Reply, bootstrap, cluster, http_listener, need_program, route, tcp_listener, virtual_host
+from lab.ads import packed
+from lab.config import ads_bootstrap
 
 TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
 FORWARD = virtual_host(route(to="up"))
@@ -111,3 +116,93 @@ def test_plaintext_to_a_tls_port_reaches_nobody(lab, start_proxy):
         connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert b"200" not in connection.read_all()
     assert not pair.origin.take()
+
+
+# ---------------------------------------------------------------- secrets by ADS
+
+def sds(name):
+    return {"name": name, "sds_config": {"ads": {}, "resource_api_version": "V3"}}
+
+
+def secret(name, leaf):
+    certificate, key = (open(path).read() for path in leaf)
+    return {"name": name, "tls_certificate": {"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": key}}}
+
+
+class SecretPair:
+    """A proxy whose certificate and trust come by ADS; curl is the peer."""
+
+    def __init__(self, lab, start_proxy):
+        self.client, self.server = lab.host("client"), lab.host("server")
+        self.pki = lab.pki()
+        self.client_leaf = self.pki.leaf("web", "URI:spiffe://mesh.test/ns/shop/sa/web")
+        self.origin = lab.origin(self.server)
+        self.ads = lab.ads(lab.host("control"))
+        self.issue(1)
+        self.ads.set("secret", {"name": "ROOTCA", "validation_context": {"trusted_ca": {"inline_string": open(self.pki.ca).read()}}})
+        inbound = http_listener(15006, FORWARD)
+        inbound["filter_chains"][0]["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": {
+            "@type": TLS + "DownstreamTlsContext", "require_client_certificate": True, "common_tls_context": {
+                "tls_certificate_sds_secret_configs": [sds("default")], "validation_context_sds_secret_config": sds("ROOTCA")}}}
+        self.proxy = start_proxy(lab, self.server, ads_bootstrap(self.ads.address, [cluster("up", ("127.0.0.1", self.origin.port))], [inbound]))
+        self.proxy.wait_for(lambda: self.serial() is not None, "a certificate")
+
+    def issue(self, serial):
+        self.ads.set("secret", secret("default", self.pki.leaf(f"cart-{serial}", "URI:spiffe://mesh.test/ns/shop/sa/cart")))
+
+    def context(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(self.pki.ca)
+        context.load_cert_chain(*self.client_leaf)
+        return context
+
+    def connect(self):
+        with self.client.inside():
+            return Client(self.context().wrap_socket(socket.create_connection((self.server.ipv4, 15006), 10)))
+
+    def serial(self):
+        """The common name of the certificate that a new handshake is shown; None when there is none."""
+        try:
+            with self.connect() as connection:
+                return dict(pair[0] for pair in connection.socket.getpeercert()["subject"])["commonName"]
+        except OSError:
+            return None
+
+
+def test_a_renewed_secret_shows_in_new_handshakes_and_closes_no_connection(lab, start_proxy):
+    pair = SecretPair(lab, start_proxy)
+    with pair.connect() as held:
+        assert held.exchange("GET", "/before").status == 200
+        for number in range(2, 12):
+            pair.issue(number)
+            pair.proxy.wait_for(lambda: pair.serial() == f"cart-{number}", f"certificate {number}")
+            assert held.exchange("GET", f"/{number}").status == 200
+    connections = {request.connection for request in pair.origin.take() if request.target.startswith("/")}
+    assert connections
+
+
+@pytest.mark.parametrize("wrong", ["key of another", "no certificate", "no key"])
+def test_rot_05_a_bad_secret_is_refused_and_the_old_one_stays(lab, start_proxy, wrong):
+    pair = SecretPair(lab, start_proxy)
+    document = secret("default", pair.pki.leaf("bad", "URI:spiffe://mesh.test/ns/shop/sa/bad"))
+    if wrong == "key of another":
+        document["tls_certificate"]["private_key"] = {"inline_string": open(pair.client_leaf[1]).read()}
+    elif wrong == "no certificate":
+        document["tls_certificate"]["certificate_chain"] = {"inline_string": "not a certificate"}
+    else:
+        document["tls_certificate"]["private_key"] = {"inline_string": "not a key"}
+    pair.ads.wait_until_settled()
+    nonce = pair.ads.send("secret", [("default", "bad", packed("secret", document))])
+    reason = pair.ads.wait_for_nack(nonce)
+    assert "BEGIN" not in reason, "a reason never shows a key"
+    assert pair.serial() == "cart-1"
+
+
+def test_app_19_no_page_of_admin_shows_a_key(lab, start_proxy):
+    pair = SecretPair(lab, start_proxy)
+    key = "".join(open(pair.pki.folder + "/cart-1.key").read().splitlines()[4:5])
+    for page in ("/config_dump", "/certs", "/clusters?format=json", "/listeners?format=json", "/stats", "/server_info"):
+        text = lab.admin(pair.proxy, page).text
+        assert key not in text and "PRIVATE KEY" not in text, page
+    assert "default" in lab.admin(pair.proxy, "/config_dump").text

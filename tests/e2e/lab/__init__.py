@@ -10,6 +10,7 @@ hosts.py     Lab and Host: namespaces, addresses, links, sockets inside a host
 programs.py  Program: start, wait for events, stop; every sanitizer report fails the test
 origin.py    Origin: a back end that keeps each byte it received and answers what the test says
 wire.py      Client (a raw socket that reads HTTP) and Capture (tcpdump between hosts)
+ads.py       Ads: a discovery server that a test drives
 config.py    builders for Envoy bootstrap documents
 peers.py     nginx, Envoy and certificates
 """

@@ -71,3 +71,40 @@ def tcp_listener(port, to, name=None, address="0.0.0.0", listener=None, **more):
         "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}],
         **(listener or {}),
     }
+
+
+def ads_bootstrap(address, clusters=(), listeners=(), admin_port=15000):
+    """A bootstrap whose clusters and listeners come from a discovery server at (address, port)."""
+    source = {"ads": {}, "resource_api_version": "V3"}
+    server = cluster("xds", address, typed_extension_protocol_options={
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}}}})
+    return bootstrap(listeners, [server, *clusters], admin_port, dynamic_resources={
+        "ads_config": {"api_type": "DELTA_GRPC", "transport_api_version": "V3",
+                       "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}]},
+        "cds_config": source, "lds_config": source})
+
+
+def eds_cluster(name, **more):
+    """A cluster whose endpoints come by ADS."""
+    return {"name": name, "type": "EDS", "connect_timeout": "2s",
+            "eds_cluster_config": {"eds_config": {"ads": {}, "resource_api_version": "V3"}}, **more}
+
+
+def endpoints(name, *addresses):
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [
+        {"endpoint": {"address": socket_address(address, port)}} for address, port in addresses]}]}
+
+
+def rds_listener(port, routes, **more):
+    """An HTTP listener whose route table comes by ADS."""
+    made = http_listener(port, **more)
+    manager = made["filter_chains"][0]["filters"][0]["typed_config"]
+    del manager["route_config"]
+    manager["rds"] = {"route_config_name": routes, "config_source": {"ads": {}, "resource_api_version": "V3"}}
+    return made
+
+
+def route_table(name, *virtual_hosts):
+    return {"name": name, "virtual_hosts": list(virtual_hosts)}

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 
 from . import config
+from .ads import Ads
 from .origin import Origin
 from .peers import Envoy, Nginx, Pki
 from .programs import Program, need_program, need_tulle
@@ -135,10 +136,11 @@ class Lab:
             self.wait_ready(proxy)
         return proxy
 
-    def envoy(self, host, document, concurrency=1):
+    def envoy(self, host, document, concurrency=1, wait=True):
         """Envoy with the same bootstrap document: what we claim to be compatible with."""
         envoy = Envoy(self, host, document, concurrency)
-        self.wait_ready(envoy.program)
+        if wait:
+            self.wait_ready(envoy.program)
         return envoy.program
 
     def wait_ready(self, proxy, timeout=30):
@@ -157,6 +159,11 @@ class Lab:
     def nginx(self, host, http):
         """nginx on a host; `http` is the inside of its http block."""
         return Nginx(self, host, http).program
+
+    def ads(self, host, port=18000):
+        ads = Ads(host, port)
+        self.origins.append(ads)
+        return ads
 
     def capture(self, host, expression="tcp"):
         """What passes between a host and the bridge from now on."""
