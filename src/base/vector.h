@@ -31,8 +31,8 @@
         *(vector) = (__typeof__(*(vector))){0};                                                    \
     } while (0)
 #define VECTOR_EACH(item, vector)                                                                  \
-    for (__typeof__(&*(vector)->items) item = (vector)->items,                                       \
-                                     item##_end = item ? item + (vector)->count : item;            \
+    for (__typeof__(*(vector)->items) *item = (vector)->items,                                     \
+                                      *item##_end = item ? item + (vector)->count : item;          \
          item < item##_end; item++)
 
 void *vector_grow(void *items, size_t *capacity, size_t item_size);

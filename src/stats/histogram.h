@@ -56,9 +56,13 @@ struct histogram_totals {
     uint64_t sum;
 };
 void histogram_collect(struct histogram_totals *totals, const struct stats_histogram *histogram);
-/* Takes away again what a reset remembered. */
-void histogram_subtract(struct histogram_totals *totals, const struct histogram_totals *part);
-/* Values up to and including bound; within a bucket, in proportion. */
-uint64_t histogram_count_below(const struct histogram_totals *totals, double bound);
+/* For each of the ascending bounds, how many values are at most that; within a bucket, in proportion. */
+void histogram_count_below(const struct histogram_totals *totals, const double *bounds,
+                           size_t count, uint64_t *below);
 /* quantile in [0, 1]; NAN when nothing was recorded. */
 double histogram_quantile(const struct histogram_totals *totals, double quantile);
+/* Adds `from` to `to`, which has one writer: the caller. With a negative sign, takes it away. */
+void histogram_fold(struct stats_histogram *to, const struct histogram_totals *from, bool negative);
+/* Back to nothing; nobody else may be looking. */
+void histogram_clear(struct stats_histogram *histogram);
+void histogram_fini(struct stats_histogram *histogram);

@@ -74,12 +74,15 @@ size_t stats_expire(struct stats_registry *registry, uint64_t now_ms, uint64_t i
 /* Counters and histograms begin again at zero, gauges stay. */
 void stats_reset(struct stats_registry *registry);
 
-size_t stats_series_count(const struct stats_registry *registry);
+size_t stats_series_count(struct stats_registry *registry);
 /* How often a series became "other" (or nothing) because of the limit. */
-uint64_t stats_folded_count(const struct stats_registry *registry);
+uint64_t stats_folded_count(struct stats_registry *registry);
 /* The sum over all sets: of a counter or gauge, or of a histogram's values. */
 uint64_t stats_sum(struct stats_registry *registry, uint32_t slot);
-/* The sum of a counter over all its series, those that expired included: never goes down. */
+/*
+ * The sum of a counter over all its series, those that expired included: goes down by stats_reset only. Of a
+ * histogram, how many values it has.
+ */
 uint64_t stats_metric_total(struct stats_registry *registry, const char *name);
 /* Bounds to show instead of the default ones for histograms whose name starts so; the longest such prefix wins. */
 void stats_set_bounds(struct stats_registry *registry, const char *name_prefix,

@@ -1,0 +1,68 @@
+#include "test.h"
+
+#include "base/memory.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The child says on which signal it died, 0 when it lived; its words go nowhere. */
+static int signal_of(void (*act)(void))
+{
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL); /* CMocka catches it */
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(1);
+        act();
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static volatile size_t half = SIZE_MAX / 2 + 1;
+
+static void ask_for_a_product_that_overflows(void)
+{
+    mem_free(mem_calloc(half, 2));
+}
+
+TEST(memory_that_overflows_the_size_aborts)
+{
+    CHECK(signal_of(ask_for_a_product_that_overflows) == SIGABRT);
+}
+
+TEST(memory_of_no_bytes_is_not_null)
+{
+    void *pieces[] = {mem_alloc(0), mem_calloc(0, 8), mem_realloc(NULL, 0)};
+    EACH (piece, pieces) {
+        CHECK(*piece != NULL);
+        mem_free(*piece);
+    }
+    mem_free(NULL);
+    mem_free_secret(NULL, 0);
+}
+
+TEST(memory_new_is_zeroed)
+{
+    struct thing {
+        uint64_t words[100];
+    } *thing = mem_new(struct thing);
+    EACH (word, thing->words)
+        CHECK(*word == 0);
+    mem_free_secret(thing, sizeof(*thing));
+}
+
+TEST(str_copies_and_formats)
+{
+    owned_str copy = str_copy("tulle");
+    owned_str part = str_copy_n("tulle\0fine", 10);
+    owned_str none = str_copy_n(NULL, 0);
+    owned_str text = str_format("%s-%d", "tulle", 7);
+    CHECK(strcmp(copy, "tulle") == 0);
+    CHECK(memcmp(part, "tulle\0fine", 11) == 0);
+    CHECK(strcmp(none, "") == 0);
+    CHECK(strcmp(text, "tulle-7") == 0);
+}
