@@ -291,12 +291,11 @@ static uint64_t value_of(const struct stats_registry *registry, const struct sta
 }
 
 /* Nobody holds it and no scrape looks: its slot is free at once. */
-static void series_expire(struct stats_registry *registry, struct stats_series *series,
-                          uint64_t value)
+static void series_expire(struct stats_registry *registry, struct stats_series *series)
 {
     struct stats_family *family = series->family;
     if (family->metric.kind != STATS_GAUGE)
-        family->expired += value;
+        family->expired += value_of(registry, series);
     struct stats_series *last = vector_last(&family->series);
     family->series.items[series->place] = last;
     last->place = series->place;
@@ -313,17 +312,15 @@ static void series_expire(struct stats_registry *registry, struct stats_series *
     mem_free(series);
 }
 
-static bool has_been_idle(const struct stats_registry *registry, struct stats_series *series,
-                          uint64_t now_ms, uint64_t idle_ms, uint64_t *value)
+/* Nobody counts in what nobody holds, so its time begins when it is first seen so. */
+static bool has_been_idle(struct stats_series *series, uint64_t now_ms, uint64_t idle_ms)
 {
     if (series->holds > 0) {
-        series->was_seen = false; /* its time begins when it is let go */
+        series->is_idle = false;
         return false;
     }
-    *value = value_of(registry, series);
-    if (!series->was_seen || *value != series->seen) {
-        series->was_seen = true;
-        series->seen = *value;
+    if (!series->is_idle) {
+        series->is_idle = true;
         series->idle_since_ms = now_ms;
     }
     return now_ms - series->idle_since_ms >= idle_ms;
@@ -333,11 +330,10 @@ static size_t expire_in(struct stats_registry *registry, const struct stats_spac
                         uint64_t now_ms, uint64_t idle_ms)
 {
     size_t count = 0;
-    uint64_t value;
     for (size_t i = 1; i < space->series.count; i++) {
         struct stats_series *series = space->series.items[i];
-        if (series && has_been_idle(registry, series, now_ms, idle_ms, &value)) {
-            series_expire(registry, series, value);
+        if (series && has_been_idle(series, now_ms, idle_ms)) {
+            series_expire(registry, series);
             count++;
         }
     }

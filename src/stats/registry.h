@@ -6,8 +6,8 @@
  * request path. Resolving takes a lock and may be called by any thread; so may scraping (export.h), which holds the
  * lock only while it copies pointers.
  *
- * Who resolves a series holds it and must release it. A series that nobody holds is shown until it has been idle for
- * a while, and then expires; its slot serves another. The number of series is limited: beyond the limit, the label
+ * Who resolves a series holds it and must release it. A series that nobody holds is shown for a while longer, for
+ * the scrapers, and then expires; its slot serves another. The number of series is limited: beyond the limit, the label
  * values that others choose become "other", which is counted.
  */
 #pragma once
@@ -69,7 +69,7 @@ void stats_resolve_all(struct stats_registry *registry, const struct stats_metri
 void stats_release(struct stats_registry *registry, uint32_t slot);
 void stats_release_all(struct stats_registry *registry, const uint32_t *slots, size_t count);
 
-/* Forgets the series that nobody holds and that did not change for idle_ms; returns how many. Call it every minute. */
+/* Forgets the series that nobody held for idle_ms; returns how many. Call it every minute, with the loop's time. */
 size_t stats_expire(struct stats_registry *registry, uint64_t now_ms, uint64_t idle_ms);
 /* Counters and histograms begin again at zero, gauges stay. */
 void stats_reset(struct stats_registry *registry);

@@ -50,10 +50,9 @@ struct stats_series {
     struct stats_labels *labels; /* may be NULL */
     uint32_t slot;
     size_t holds;
-    size_t place;  /* in its family */
-    uint64_t seen; /* its value when stats_expire looked */
+    size_t place; /* in its family */
     uint64_t idle_since_ms;
-    bool was_seen;
+    bool is_idle; /* nobody held it when stats_expire last looked */
 };
 
 /* The slots of one space. Number 0 is nowhere. */
