@@ -1,0 +1,9 @@
+/* The tree of `tulle`: a command that is not listed here does not exist. */
+#include "cli/commands.h"
+
+#include "cli/command.h"
+
+const struct command *const commands[] = {
+    &command_capture, &command_completion, &command_version,
+};
+const size_t command_count = COUNT(commands);
