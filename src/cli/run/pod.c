@@ -148,6 +148,32 @@ static int add_default_route(int loopback, unsigned char family)
     return netlink_ask(&request);
 }
 
+static int set_capabilities(uint64_t effective, uint64_t inheritable)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[2];
+    for (int i = 0; i < 2; i++) {
+        sets[i].effective = sets[i].permitted = (uint32_t)(effective >> (32 * i));
+        sets[i].inheritable = (uint32_t)(inheritable >> (32 * i));
+    }
+    return syscall(SYS_capset, &header, sets) == 0 ? 0 : -errno;
+}
+
+/* Capabilities of the pod's user namespace that survive exec: none, or the one to enter its network. */
+static int keep_capability(int capability)
+{
+    for (unsigned long i = 0; prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++)
+        if ((int)i != capability && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) != 0)
+            return -errno;
+    uint64_t kept = capability < 0 ? 0 : UINT64_C(1) << capability;
+    int failure = set_capabilities(kept, kept);
+    if (failure || capability < 0)
+        return failure;
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (unsigned long)capability, 0, 0) == 0
+               ? 0
+               : -errno;
+}
+
 static int make_network(void)
 {
     int failure = loopback_up();
@@ -177,6 +203,10 @@ static bool make_namespaces(uid_t uid, gid_t gid, char *why, size_t size)
     if (!failure) {
         step = "the loopback network";
         failure = make_network();
+    }
+    if (!failure) {
+        step = "nft the right to change the new network";
+        failure = keep_capability(CAP_NET_ADMIN);
     }
     if (failure) {
         snprintf(why, size, "the kernel refused %s: %s", step, strerror(-failure));
@@ -296,32 +326,6 @@ int pod_network(const struct pod *pod)
     return pod->network;
 }
 
-static int set_capabilities(uint64_t effective, uint64_t inheritable)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct sets[2];
-    for (int i = 0; i < 2; i++) {
-        sets[i].effective = sets[i].permitted = (uint32_t)(effective >> (32 * i));
-        sets[i].inheritable = (uint32_t)(inheritable >> (32 * i));
-    }
-    return syscall(SYS_capset, &header, sets) == 0 ? 0 : -errno;
-}
-
-/* Capabilities of the pod's user namespace that survive exec: none, or the one to enter its network. */
-static int keep_capability(int capability)
-{
-    for (unsigned long i = 0; prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++)
-        if ((int)i != capability && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) != 0)
-            return -errno;
-    uint64_t kept = capability < 0 ? 0 : UINT64_C(1) << capability;
-    int failure = set_capabilities(kept, kept);
-    if (failure || capability < 0)
-        return failure;
-    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (unsigned long)capability, 0, 0) == 0
-               ? 0
-               : -errno;
-}
-
 struct start {
     const struct pod_process *process;
     pid_t runner;
@@ -376,8 +380,8 @@ static void NORETURN become(const struct start *start, int report)
     if (!failure)
         failure = arrange_descriptors(start);
     if (!failure) {
-        execvpe(start->process->argv[0], (char *const *)(uintptr_t)start->process->argv,
-                (char *const *)(uintptr_t)start->process->environment);
+        environ = (char **)(uintptr_t)start->process->environment; /* execvp looks PATH up there */
+        execvp(start->process->argv[0], (char *const *)(uintptr_t)start->process->argv);
         failure = -errno;
     }
     (void)!write(report, &failure, sizeof(failure));
