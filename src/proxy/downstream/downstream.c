@@ -1,0 +1,128 @@
+#include "proxy/downstream/downstream.h"
+
+#include "base/memory.h"
+#include "proxy/downstream/exchange.h"
+#include "proxy/http_profile.h"
+#include "proxy/observe/observer.h"
+#include "proxy/worker.h"
+
+static void on_request(void *owner, struct http_connection *http, struct http_stream *stream)
+{
+    struct downstream *downstream = owner;
+    (void)http;
+    downstream->requests++;
+    exchange_begin(downstream, stream);
+}
+
+static void on_refused(void *owner, struct http_connection *http, enum http_refusal refusal)
+{
+    struct downstream *downstream = owner;
+    (void)http;
+    observe_refused(downstream->worker->observer, downstream, refusal);
+}
+
+static void downstream_free(struct downstream *downstream)
+{
+    list_remove(&downstream->node);
+    downstream->worker->connections--;
+    http_profile_unref(downstream->profile);
+    reader_unpin(downstream->worker->reader, downstream->listener_resource);
+    mem_free((void *)(uintptr_t)downstream->listener.text.data);
+    mem_free(downstream);
+}
+
+static void on_closed(void *owner, struct http_connection *http, enum http_closed reason,
+                      const struct transport_failure *failure)
+{
+    struct downstream *downstream = owner;
+    (void)http;
+    observe_downstream_closed(downstream->worker->observer, downstream, reason, failure);
+    downstream->http = NULL;
+    /* Streams that were reset release themselves before this; none is left. */
+    downstream_free(downstream);
+}
+
+static const struct http_connection_events events = {
+    .on_request = on_request,
+    .on_refused = on_refused,
+    .on_closed = on_closed,
+};
+
+bool downstream_create(struct worker *worker, struct transport *transport, const struct downstream_origin *origin)
+{
+    struct downstream *downstream = mem_new(struct downstream);
+    const struct conn *conn = transport_conn(transport);
+    downstream->worker = worker;
+    downstream->listener = name_of(slice_of(slice_to_str(origin->listener->name.text), origin->listener->name.text.size));
+    downstream->chain_key = origin->chain->key;
+    downstream->tls_demands = origin->chain->tls_demands;
+    downstream->original_destination = origin->original_destination;
+    downstream->listener_resource = origin->listener;
+    downstream->chain = origin->chain;
+    downstream->epoch = worker_snapshot(worker)->epoch;
+    reader_pin(worker->reader, origin->listener);
+    downstream->local = conn_local_address(conn);
+    downstream->peer = conn_peer_address(conn);
+    downstream->profile = http_profile_of_hcm(origin->chain->http, origin->listener->listener->buffer_limit);
+    list_push_back(&worker->downstreams, &downstream->node);
+    worker->connections++;
+    downstream->http =
+        http_connection_create(transport, HTTP_SERVER, &downstream->profile->options, &events, downstream);
+    if (!downstream->http) {
+        downstream_free(downstream);
+        return false;
+    }
+    observe_downstream_opened(worker->observer, downstream);
+    return true;
+}
+
+void downstream_close(struct downstream *downstream)
+{
+    http_connection_close(downstream->http);
+    downstream_free(downstream);
+}
+
+void downstream_drain(struct downstream *downstream)
+{
+    if (downstream->http && !http_connection_is_draining(downstream->http))
+        http_connection_drain(downstream->http);
+}
+
+static void look_up(struct downstream *downstream)
+{
+    struct reader *reader = downstream->worker->reader;
+    const struct snapshot *snapshot = worker_snapshot(downstream->worker);
+    const struct resource *resource = snapshot_find(snapshot, KIND_LISTENER, &downstream->listener);
+    const struct filter_chain *chain =
+        resource ? listener_chain_by_key(resource->listener, downstream->chain_key) : NULL;
+    downstream->epoch = snapshot->epoch;
+    downstream->is_orphaned = !chain || !chain->http;
+    if (downstream->is_orphaned || resource == downstream->listener_resource)
+        return;
+    reader_pin(reader, resource);
+    if (downstream->listener_resource)
+        reader_unpin(reader, downstream->listener_resource);
+    downstream->listener_resource = resource;
+    downstream->chain = chain;
+}
+
+const struct filter_chain *downstream_chain(struct downstream *downstream, const struct resource **listener)
+{
+    if (UNLIKELY(downstream->epoch != worker_snapshot(downstream->worker)->epoch))
+        look_up(downstream);
+    *listener = downstream->listener_resource;
+    return downstream->chain;
+}
+
+void downstream_follow(struct downstream *downstream)
+{
+    const struct resource *listener;
+    const struct filter_chain *chain = downstream_chain(downstream, &listener);
+    if (downstream->is_orphaned || !hash128_equals(chain->tls_demands, downstream->tls_demands))
+        downstream_drain(downstream);
+}
+
+void downstream_exchange_ended(struct downstream *downstream)
+{
+    downstream->requests--;
+}

@@ -1,0 +1,60 @@
+/*
+ * downstream: one HTTP connection from a client: the HTTP connection manager.
+ *
+ * Bound to it are the socket, TLS, the peer's identity and the key of its filter chain. What a request needs of the
+ * configuration is looked up in the snapshot of the moment when it begins.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "build/listener.h"
+#include "build/name.h"
+#include "io/address.h"
+#include "net/http_connection.h"
+
+struct http_profile;
+struct resource;
+struct transport;
+struct worker;
+
+struct downstream {
+    struct list node; /* the worker's */
+    struct worker *worker;
+    struct http_connection *http;
+    struct http_profile *profile;
+    struct name listener;      /* owned text */
+    struct hash128 chain_key;
+    struct hash128 tls_demands;
+    struct address local, peer;
+    struct address original_destination; /* none when the connection was not redirected */
+    uint32_t requests;         /* under way */
+
+    /* What the current snapshot says; looked up again when its epoch differs. */
+    uint64_t epoch;
+    const struct resource *listener_resource; /* pinned: the last one that had the chain */
+    const struct filter_chain *chain;         /* of it */
+    bool is_orphaned; /* the snapshot has the chain no more: it drains, and requests that still come are served as before */
+};
+
+/* How a connection came: what arrival learned of it. */
+struct downstream_origin {
+    const struct resource *listener; /* in the current snapshot */
+    const struct filter_chain *chain;
+    struct address original_destination;
+};
+/* Takes the transport over. False when memory is refused (the transport is then closed). */
+MUST_USE bool downstream_create(struct worker *worker, struct transport *transport,
+                                const struct downstream_origin *origin);
+/* At once: the worker ends. */
+void downstream_close(struct downstream *downstream);
+/* Connection: close, GOAWAY; ends with its last stream. */
+void downstream_drain(struct downstream *downstream);
+/* After an adoption: drains when its chain is gone or demands other TLS. */
+void downstream_follow(struct downstream *downstream);
+
+/* The filter chain as configured now, with its listener's resource to pin. */
+const struct filter_chain *downstream_chain(struct downstream *downstream, const struct resource **listener);
+/* An exchange has ended. */
+void downstream_exchange_ended(struct downstream *downstream);

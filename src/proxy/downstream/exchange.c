@@ -1,0 +1,444 @@
+#include "proxy/downstream/exchange.h"
+
+#include "build/hcm.h"
+#include "build/listener.h"
+#include "build/route_table.h"
+#include "http/url.h"
+#include "net/transport.h"
+#include "proxy/downstream/downstream.h"
+#include "proxy/downstream/heads.h"
+#include "proxy/filter/filter.h"
+#include "proxy/observe/format_writer.h"
+#include "proxy/observe/observer.h"
+#include "proxy/route/view.h"
+#include "proxy/upstream/upstream.h"
+#include "proxy/worker.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct arena *exchange_arena(const struct exchange *exchange)
+{
+    return exchange->stream->arena;
+}
+
+struct loop *exchange_loop(const struct exchange *exchange)
+{
+    return exchange->downstream->worker->loop;
+}
+
+/* --- the end -------------------------------------------------------------------------------------------------- */
+
+static void give_back(struct exchange *exchange)
+{
+    struct reader *reader = exchange->downstream->worker->reader;
+    if (exchange->has_request_slot)
+        limits_give(exchange->limits, exchange->priority, LIMIT_REQUESTS, exchange->request_limit);
+    for (uint32_t i = 0; i < exchange->tried_count; i++)
+        host_unref(exchange->tried_hosts[i]);
+    if (exchange->cluster)
+        reader_unpin(reader, exchange->cluster);
+    if (exchange->table)
+        reader_unpin(reader, exchange->table);
+    if (exchange->listener)
+        reader_unpin(reader, exchange->listener);
+}
+
+void exchange_end(struct exchange *exchange)
+{
+    struct downstream *downstream = exchange->downstream;
+    struct http_stream *stream = exchange->stream;
+    struct loop *loop = exchange_loop(exchange);
+    if (exchange->is_over)
+        return;
+    exchange->is_over = true;
+    loop_timer_stop(loop, &exchange->timeout);
+    loop_timer_stop(loop, &exchange->back_off);
+    exchange->record.end_us = loop_now_us(loop);
+    observe_exchange(downstream->worker->observer, exchange);
+    exchange_abort_attempt(exchange);
+    chain_fini(&exchange->body);
+    chain_fini(&exchange->replay);
+    give_back(exchange);
+    /* The exchange lies in the stream's arena: after this it is gone. */
+    http_stream_release(stream);
+    downstream_exchange_ended(downstream);
+}
+
+/* --- answers of our own --------------------------------------------------------------------------------------- */
+
+bool exchange_edit_response(struct exchange *exchange, struct http_response *response)
+{
+    return heads_route_response(exchange, response);
+}
+
+/* A body that is sent must be in blocks of the worker's pool. */
+static bool body_chain(struct exchange *exchange, struct slice body, struct chain *out)
+{
+    return body.size == 0 || chain_append_copy(out, loop_blocks(exchange_loop(exchange)), body);
+}
+
+void exchange_respond(struct exchange *exchange, struct http_response *response, struct slice body)
+{
+    struct chain bytes = {0};
+    bool is_head = exchange->head->method == HTTP_HEAD;
+    response->content_length = (int64_t)body.size;
+    if (!exchange_edit_response(exchange, response) || (!is_head && !body_chain(exchange, body, &bytes))) {
+        chain_fini(&bytes);
+        http_stream_reset(exchange->stream, HTTP_RESET_LIMIT);
+        exchange_end(exchange);
+        return;
+    }
+    bool has_body = bytes.size > 0;
+    exchange->record.response = response;
+    exchange->record.status = response->status;
+    exchange->record.bytes_sent = bytes.size;
+    exchange->record.response_start_us = loop_now_us(exchange_loop(exchange));
+    exchange->is_committed = true;
+    http_stream_send_response(exchange->stream, response, !has_body);
+    if (has_body)
+        http_stream_send_data(exchange->stream, &bytes, true);
+    exchange_end(exchange);
+}
+
+static bool is_grpc(const struct exchange *exchange)
+{
+    return slice_starts_with(headers_value(&exchange->head->headers, HEADER_CONTENT_TYPE), SLICE("application/grpc"));
+}
+
+/* gRPC's own mapping of HTTP statuses. */
+static const char *grpc_status_of(unsigned status)
+{
+    switch (status) {
+    case 400: return "13";
+    case 401: return "16";
+    case 403: return "7";
+    case 404: return "12";
+    case 429:
+    case 502:
+    case 503: return "14";
+    case 504: return "4";
+    default: return "2";
+    }
+}
+
+/* A gRPC client reads its error from headers of a 200. Percent-encoding of the message: gRPC over HTTP/2, Responses. */
+static bool make_grpc(struct exchange *exchange, unsigned status, struct slice why, struct http_response *response)
+{
+    struct arena *arena = exchange_arena(exchange);
+    char *text = arena_try_alloc(arena, why.size * 3 + 1);
+    size_t size = 0;
+    if (!text)
+        return false;
+    for (size_t i = 0; i < why.size; i++) {
+        uint8_t byte = (uint8_t)why.data[i];
+        if (byte >= ' ' && byte <= '~' && byte != '%')
+            text[size++] = (char)byte;
+        else
+            size += (size_t)sprintf(text + size, "%%%02X", byte);
+    }
+    response->status = 200;
+    return headers_add_id(&response->headers, arena, HEADER_CONTENT_TYPE, SLICE("application/grpc")) &&
+           headers_add_id(&response->headers, arena, HEADER_GRPC_STATUS, slice_str(grpc_status_of(status))) &&
+           headers_add_id(&response->headers, arena, HEADER_GRPC_MESSAGE, slice_of(text, size));
+}
+
+static struct slice sentence(struct exchange *exchange, const char *format, va_list args)
+{
+    enum { SENTENCE_MAX = 400 };
+    char *text = arena_try_alloc(exchange_arena(exchange), SENTENCE_MAX);
+    if (!text)
+        return SLICE_NONE;
+    int size = vsnprintf(text, SENTENCE_MAX, format, args);
+    return slice_of(text, MIN((size_t)MAX(size, 0), (size_t)SENTENCE_MAX - 1));
+}
+
+void exchange_reply(struct exchange *exchange, unsigned status, const char *details, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct slice why = sentence(exchange, format, args);
+    va_end(args);
+    exchange->record.details = details;
+    exchange->record.why = why;
+    struct http_response *response = arena_try_alloc(exchange_arena(exchange), sizeof(*response));
+    if (!response || exchange->is_committed) {
+        http_stream_reset(exchange->stream, HTTP_RESET_INTERNAL);
+        exchange_end(exchange);
+        return;
+    }
+    http_response_init(response, status);
+    struct slice body = why;
+    bool is_made;
+    if (is_grpc(exchange)) {
+        is_made = make_grpc(exchange, status, why, response);
+        body = SLICE_NONE;
+    } else {
+        is_made = headers_add_id(&response->headers, exchange_arena(exchange), HEADER_CONTENT_TYPE, SLICE("text/plain"));
+    }
+    if (is_made) {
+        exchange_respond(exchange, response, body);
+        return;
+    }
+    http_stream_reset(exchange->stream, HTTP_RESET_LIMIT);
+    exchange_end(exchange);
+}
+
+/* --- redirects and direct responses --------------------------------------------------------------------------- */
+
+static struct slice location_of(struct exchange *exchange)
+{
+    const struct route_redirect *redirect = exchange->record.route->redirect;
+    const struct http_request *head = exchange->head;
+    bool was_tls = transport_session(http_connection_transport(exchange->downstream->http)) != NULL;
+    struct slice scheme = redirect->scheme.size ? redirect->scheme
+                          : redirect->https || was_tls ? SLICE("https") : SLICE("http");
+    struct slice host = redirect->host.size ? redirect->host : head->authority;
+    struct slice path = redirect->path.size ? redirect->path : heads_rewrite(exchange, &redirect->rewrite, head->path);
+    char port[8] = "";
+    if (redirect->port || redirect->host.size || redirect->https || redirect->scheme.size) {
+        const char *colon = memrchr(host.data, ':', host.size);
+        const char *bracket = memrchr(host.data, ']', host.size);
+        if (!redirect->host.size && colon && (!bracket || colon > bracket) && (redirect->port || redirect->https))
+            host.size = (size_t)(colon - host.data);
+        bool is_default = redirect->port == (slice_equals(scheme, SLICE("https")) ? 443 : 80);
+        if (redirect->port && !is_default)
+            snprintf(port, sizeof(port), ":%u", redirect->port);
+    }
+    if (redirect->strip_query)
+        path = path_only(path);
+    size_t size = scheme.size + 3 + host.size + strlen(port) + path.size;
+    char *text = path.data ? arena_try_alloc(exchange_arena(exchange), size + 1) : NULL;
+    if (!text)
+        return SLICE_NONE;
+    snprintf(text, size + 1, "%.*s://%.*s%s%.*s", SLICE_ARG(scheme), SLICE_ARG(host), port, SLICE_ARG(path));
+    return slice_of(text, size);
+}
+
+static void redirect(struct exchange *exchange)
+{
+    struct http_response *response = arena_try_alloc(exchange_arena(exchange), sizeof(*response));
+    struct slice location = location_of(exchange);
+    if (!response || !location.data) {
+        exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
+        return;
+    }
+    http_response_init(response, exchange->record.route->redirect->status);
+    exchange->record.details = "direct_response";
+    if (!headers_add_id(&response->headers, exchange_arena(exchange), HEADER_LOCATION, location)) {
+        exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
+        return;
+    }
+    exchange_respond(exchange, response, SLICE_NONE);
+}
+
+static void respond_directly(struct exchange *exchange)
+{
+    const struct route_response *direct = exchange->record.route->response;
+    struct http_response *response = arena_try_alloc(exchange_arena(exchange), sizeof(*response));
+    struct slice body = direct->body;
+    exchange->record.details = "direct_response";
+    bool is_made = response != NULL;
+    if (is_made)
+        http_response_init(response, direct->status);
+    if (is_made && direct->format)
+        is_made = format_write(direct->format, exchange, exchange_arena(exchange), &body);
+    if (is_made && body.size)
+        is_made = headers_add_id(&response->headers, exchange_arena(exchange), HEADER_CONTENT_TYPE, SLICE("text/plain"));
+    if (is_made)
+        exchange_respond(exchange, response, body);
+    else
+        exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
+}
+
+/* --- the request ---------------------------------------------------------------------------------------------- */
+
+static const struct route_table *find_table(struct exchange *exchange)
+{
+    struct worker *worker = exchange->downstream->worker;
+    if (exchange->hcm->routes)
+        return exchange->hcm->routes;
+    const struct resource *resource = snapshot_find(worker_snapshot(worker), KIND_ROUTE, &exchange->hcm->route_name);
+    if (!resource)
+        return NULL;
+    reader_pin(worker->reader, resource);
+    exchange->table = resource;
+    return resource->route;
+}
+
+static bool upgrade_is_enabled(const struct exchange *exchange)
+{
+    struct slice kind = exchange->head->upgrade;
+    const struct route *route = exchange->record.route;
+    for (uint32_t i = 0; i < route->upgrade_count; i++)
+        if (slice_equals_nocase(route->upgrades[i].kind, kind))
+            return route->upgrades[i].enabled;
+    for (uint32_t i = 0; i < exchange->hcm->upgrade_count; i++)
+        if (slice_equals_nocase(exchange->hcm->upgrades[i].kind, kind))
+            return exchange->hcm->upgrades[i].enabled;
+    return false;
+}
+
+static void act(struct exchange *exchange)
+{
+    const struct route *route = exchange->record.route;
+    switch (route->action) {
+    case ROUTE_FORWARD: exchange_forward(exchange); return;
+    case ROUTE_REDIRECT: redirect(exchange); return;
+    case ROUTE_RESPOND: respond_directly(exchange); return;
+    case ROUTE_REFUSE: exchange_reply(exchange, 403, "route_refused", "the route refuses this request"); return;
+    }
+}
+
+static void find_route(struct exchange *exchange)
+{
+    struct http_request *head = exchange->head;
+    bool is_tls = transport_session(http_connection_transport(exchange->downstream->http)) != NULL;
+    struct view view;
+    const struct route_table *table = find_table(exchange);
+    view_init(&view, head, exchange_arena(exchange), is_tls, random_u64(loop_random(exchange_loop(exchange))));
+    exchange->record.is_grpc = view.request.is_grpc;
+    const struct route *route = table ? route_table_find(table, &view.request) : NULL;
+    if (view.lost) {
+        exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
+        return;
+    }
+    if (!route) {
+        record_flag(&exchange->record, FLAG_NR);
+        exchange_reply(exchange, 404, "route_not_found", table ? "no route for %.*s%.*s" : "the routes have not arrived yet: %.*s%.*s",
+                       SLICE_ARG(head->authority), SLICE_ARG(view.request.path));
+        return;
+    }
+    exchange->record.route = route;
+    if (head->upgrade.size && !upgrade_is_enabled(exchange)) {
+        exchange_reply(exchange, 403, "upgrade_failed", "the upgrade to %.*s is not enabled here", SLICE_ARG(head->upgrade));
+        return;
+    }
+    if (!filters_run_request(exchange, &view))
+        return;
+    act(exchange);
+}
+
+static void answer_expectation(struct exchange *exchange)
+{
+    struct http_request *head = exchange->head;
+    if (!head->expects_continue || exchange->hcm->proxy_100_continue || exchange->request_ended)
+        return;
+    struct http_response go_on;
+    http_response_init(&go_on, 100);
+    http_stream_send_response(exchange->stream, &go_on, false);
+    headers_remove_id(&head->headers, HEADER_EXPECT);
+    head->expects_continue = false;
+}
+
+static void on_data(struct http_stream *stream, struct chain *data, bool end)
+{
+    struct exchange *exchange = stream->owner;
+    exchange->record.bytes_received += data->size;
+    chain_move(&exchange->body, data);
+    if (end) {
+        exchange->request_ended = true;
+        exchange->record.request_end_us = loop_now_us(exchange_loop(exchange));
+    }
+    exchange_pump_request(exchange);
+}
+
+static void on_trailers(struct http_stream *stream, struct headers *trailers)
+{
+    struct exchange *exchange = stream->owner;
+    exchange->trailers = trailers;
+    exchange->has_trailers = true;
+    exchange->request_ended = true;
+    exchange->record.request_end_us = loop_now_us(exchange_loop(exchange));
+    exchange_pump_request(exchange);
+}
+
+static void on_reset(struct http_stream *stream, const struct http_reset *reset)
+{
+    struct exchange *exchange = stream->owner;
+    struct record *record = &exchange->record;
+    switch ((enum http_reset_reason)reset->reason) {
+    case HTTP_RESET_IDLE_TIMEOUT:
+        record_flag(record, FLAG_SI);
+        record->details = "stream_idle_timeout";
+        record->why = SLICE("nothing moved on the stream for the idle timeout");
+        break;
+    case HTTP_RESET_PROTOCOL:
+    case HTTP_RESET_LIMIT:
+        record_flag(record, FLAG_DPE);
+        record->details = http_refusal_name((enum http_refusal)reset->refusal);
+        record->why = slice_str(http_refusal_text((enum http_refusal)reset->refusal));
+        break;
+    case HTTP_RESET_NO_ERROR:
+    case HTTP_RESET_CANCEL:
+    case HTTP_RESET_REFUSED:
+    case HTTP_RESET_INTERNAL:
+    case HTTP_RESET_TRUNCATED:
+    case HTTP_RESET_DISCONNECTED:
+    case HTTP_RESET_REASONS:
+        record_flag(record, FLAG_DC);
+        record->details = "downstream_remote_disconnect";
+        record->why = SLICE("the client went away");
+        break;
+    }
+    exchange_end(exchange);
+}
+
+/* Bytes of the response left: credit for the upstream stream. */
+static void on_sent(struct http_stream *stream, size_t bytes)
+{
+    struct exchange *exchange = stream->owner;
+    if (exchange->has_attempt && exchange->attempt.stream)
+        http_stream_consumed(exchange->attempt.stream, bytes);
+}
+
+static const struct http_stream_events events = {
+    .on_data = on_data, .on_trailers = on_trailers, .on_reset = on_reset, .on_sent = on_sent};
+
+/* Not even an exchange can be had: the smallest answer there is. */
+static void refuse_without_memory(struct downstream *downstream, struct http_stream *stream)
+{
+    static const struct http_stream_events deaf;
+    struct http_response response;
+    stream->events = &deaf;
+    http_response_init(&response, 503);
+    response.content_length = 0;
+    http_stream_send_response(stream, &response, true);
+    http_stream_release(stream);
+    downstream_exchange_ended(downstream);
+}
+
+void exchange_begin(struct downstream *downstream, struct http_stream *stream)
+{
+    struct loop *loop = downstream->worker->loop;
+    struct exchange *exchange = arena_try_alloc(stream->arena, sizeof(*exchange));
+    if (!exchange || loop_pressure(loop) >= MEMORY_PAUSE_READS) {
+        refuse_without_memory(downstream, stream);
+        return;
+    }
+    memset(exchange, 0, sizeof(*exchange));
+    const struct filter_chain *chain = downstream_chain(downstream, &exchange->listener);
+    exchange->downstream = downstream;
+    exchange->stream = stream;
+    exchange->head = stream->request;
+    exchange->hcm = chain->http;
+    exchange->request_ended = stream->in == HTTP_ENDED;
+    exchange->record.request = stream->request;
+    exchange->record.start_us = loop_now_us(loop);
+    exchange->record.start_wall_us = loop_wall_us(loop);
+    exchange->record.downstream = http_connection_transport(downstream->http);
+    exchange->record.original_destination = downstream->original_destination;
+    if (exchange->request_ended)
+        exchange->record.request_end_us = exchange->record.start_us;
+    stream->events = &events;
+    stream->owner = exchange;
+    reader_pin(downstream->worker->reader, exchange->listener);
+    const char *details, *why;
+    if (!heads_receive(exchange, &details, &why)) {
+        exchange_reply(exchange, 400, details, "%s", why);
+        return;
+    }
+    answer_expectation(exchange);
+    find_route(exchange);
+}

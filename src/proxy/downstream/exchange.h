@@ -1,0 +1,104 @@
+/*
+ * exchange: one request and its answer, from a downstream stream to an attempt upstream and back.
+ *
+ *   on_request ─▶ exchange_begin ─▶ heads, route ─▶ filters ─▶ forward: pick a host, borrow or wait for a connection
+ *                      │ redirect, direct response, refusal                    │
+ *                      ▼                                                       ▼
+ *                  local reply                          attempt: request ─▶ response ─▶ downstream
+ *
+ * It lives in the downstream stream's arena and ends with the stream's release. Bodies stream at once; what was sent is also
+ * kept, shared, in the replay buffer until the first byte of a response or its limit. The first response byte sent
+ * downstream commits the attempt: then there are no more tries.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "base/chain.h"
+#include "io/loop.h"
+#include "net/http_connection.h"
+#include "proxy/observe/record.h"
+#include "proxy/upstream/pool.h"
+
+struct downstream;
+struct exchange;
+struct filter_chain;
+struct hcm;
+struct host;
+struct limits;
+struct resource;
+struct upstream;
+
+enum { EXCHANGE_REPLAY_MAX = 64 * 1024, EXCHANGE_TRIED_MAX = 8 };
+
+/* One try of the request on one host. */
+struct attempt {
+    struct exchange *exchange;
+    struct host *host; /* a reference */
+    enum http_pool pool;
+    struct pool_waiter waiter;
+    bool is_waiting;
+    bool is_reused;          /* its connection served another request before */
+    bool is_headed;          /* the final response head came */
+    bool has_failed;
+    struct http_stream *stream; /* NULL while it waits */
+    struct timer timeout;       /* per try */
+    size_t sent;                /* body bytes that left for this host */
+};
+
+struct exchange {
+    struct downstream *downstream;
+    struct http_stream *stream; /* NULL once it was released */
+    const struct hcm *hcm;
+    const struct resource *listener; /* pinned: hcm and its logs lie there */
+    const struct resource *table;    /* pinned: the route; NULL when it is the listener's own */
+    const struct resource *cluster;  /* pinned */
+    struct http_request *head;       /* after edits; immutable once a try was made */
+    struct record record;
+
+    struct attempt attempt; /* the try under way */
+    bool has_attempt;
+    bool has_request_slot;  /* of the cluster's limit */
+    bool is_retrying;       /* waits for its back-off */
+    bool was_resent;        /* once, for a stale connection */
+    bool request_ended;     /* the request is whole */
+    bool has_trailers;
+    bool is_committed;      /* a response head went downstream */
+    bool response_ended;
+    bool replay_lost;       /* the body outgrew the replay buffer */
+    bool is_over;
+    uint8_t priority;
+    uint32_t tries_left;
+    uint32_t request_limit; /* as it was taken */
+    struct limits *limits;
+    struct chain body;      /* received and not yet given to a try */
+    struct chain replay;    /* given to a try and kept */
+    size_t consumed;        /* credit returned downstream */
+    struct headers *trailers;
+    struct timer timeout;   /* the route's */
+    struct timer back_off;
+    struct balance_host *tried[EXCHANGE_TRIED_MAX];
+    struct host *tried_hosts[EXCHANGE_TRIED_MAX];
+    uint32_t tried_count;
+};
+
+/* In on_request: takes the stream over. */
+void exchange_begin(struct downstream *downstream, struct http_stream *stream);
+
+/* Between the files of this room: */
+
+/* Replies with a status of our own and one sentence, unless something was sent already; then resets. */
+void exchange_reply(struct exchange *exchange, unsigned status, const char *details, const char *format, ...)
+    PRINTF(4, 5);
+/* Sends a head (edited and completed) and body of ours. */
+void exchange_respond(struct exchange *exchange, struct http_response *response, struct slice body);
+/* Response headers that every response gets; false when memory is refused. */
+MUST_USE bool exchange_edit_response(struct exchange *exchange, struct http_response *response);
+/* Ends it: record, logs, release. Nothing touches it afterwards. */
+void exchange_end(struct exchange *exchange);
+/* The route says forward: begins the first try. */
+void exchange_forward(struct exchange *exchange);
+/* Bytes or the end of the request have come: on to the try. */
+void exchange_pump_request(struct exchange *exchange);
+void exchange_abort_attempt(struct exchange *exchange);
+struct arena *exchange_arena(const struct exchange *exchange);
+struct loop *exchange_loop(const struct exchange *exchange);

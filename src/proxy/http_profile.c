@@ -1,0 +1,83 @@
+#include "proxy/http_profile.h"
+
+#include "base/memory.h"
+#include "build/cluster.h"
+#include "build/hcm.h"
+
+static uint32_t clamp_ms(uint64_t ms)
+{
+    return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+static struct http_profile *create(void)
+{
+    struct http_profile *profile = mem_new(struct http_profile);
+    profile->references = 1;
+    profile->limits = http_limits_default;
+    profile->options = http_connection_defaults;
+    profile->options.limits = &profile->limits;
+    return profile;
+}
+
+static void apply_http2(struct http_profile *profile, const struct http2_options *http2)
+{
+    if (http2->max_streams)
+        profile->limits.max_streams = http2->max_streams;
+    if (http2->stream_window)
+        profile->limits.receive_window = http2->stream_window;
+    if (http2->connection_window)
+        profile->limits.connection_window = http2->connection_window;
+    profile->options.ping_interval_ms = clamp_ms(http2->ping_interval_ms);
+}
+
+static void apply_common(struct http_profile *profile, const struct http_options *options)
+{
+    if (options->max_headers)
+        profile->limits.max_headers = options->max_headers;
+    profile->options.idle_timeout_ms = clamp_ms(options->idle_timeout_ms);
+    profile->options.max_requests = options->max_requests;
+    profile->limits.refuse_underscore_twins = options->underscores == HTTP_UNDERSCORES_REFUSE;
+}
+
+struct http_profile *http_profile_of_hcm(const struct hcm *hcm, uint32_t buffer_limit)
+{
+    struct http_profile *profile = create();
+    /* What a stream may hold before its consumer took it: the listener's buffer limit, and not more than the default. */
+    profile->limits.receive_window = MIN(profile->limits.receive_window, MAX(buffer_limit, 1024u));
+    apply_common(profile, &hcm->options);
+    apply_http2(profile, &hcm->http2);
+    if (hcm->max_head_kb)
+        profile->limits.max_head_bytes = hcm->max_head_kb * 1024;
+    profile->options.stream_idle_timeout_ms = clamp_ms(hcm->stream_idle_ms);
+    if (hcm->request_headers_ms)
+        profile->options.head_timeout_ms = clamp_ms(hcm->request_headers_ms);
+    switch (hcm->codec) {
+    case HCM_CODEC_AUTO: profile->options.choice = HTTP_CHOOSE; break;
+    case HCM_CODEC_HTTP1: profile->options.choice = HTTP_ONLY_1; break;
+    case HCM_CODEC_HTTP2: profile->options.choice = HTTP_ONLY_2; break;
+    }
+    return profile;
+}
+
+struct http_profile *http_profile_of_cluster(const struct cluster *cluster, enum http_choice choice)
+{
+    struct http_profile *profile = create();
+    apply_common(profile, &cluster->options);
+    apply_http2(profile, &cluster->http2);
+    profile->options.head_timeout_ms = 0; /* the route's timeout decides how long an answer may take */
+    profile->options.stream_idle_timeout_ms = 0;
+    profile->options.choice = (uint8_t)choice;
+    return profile;
+}
+
+struct http_profile *http_profile_ref(struct http_profile *profile)
+{
+    profile->references++;
+    return profile;
+}
+
+void http_profile_unref(struct http_profile *profile)
+{
+    if (profile && --profile->references == 0)
+        mem_free(profile);
+}

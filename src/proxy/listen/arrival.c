@@ -1,0 +1,311 @@
+#include "proxy/listen/arrival.h"
+
+#include "base/memory.h"
+#include "build/listener.h"
+#include "io/conn.h"
+#include "io/listener.h"
+#include "net/dialer.h"
+#include "net/transport.h"
+#include "proxy/downstream/downstream.h"
+#include "proxy/listen/detect.h"
+#include "proxy/observe/observer.h"
+#include "proxy/observe/record.h"
+#include "proxy/tcp/tunnel.h"
+#include "proxy/worker.h"
+#include "tls/client_hello.h"
+
+#include <string.h>
+
+enum { ALPN_OFFERED_MAX = 16 };
+
+struct arrival {
+    struct list node; /* the worker's */
+    struct worker *worker;
+    struct conn *conn;
+    const struct resource *accepting; /* pinned: the listener that bound the address */
+    const struct resource *resource;  /* pinned: the listener that serves the destination */
+    struct address original;          /* none when it was not redirected */
+    struct chain input;
+    struct timer silence;
+    bool has_ended;  /* the client sends no more */
+    bool is_decided; /* no more bytes are awaited */
+};
+
+static void arrival_free(struct arrival *arrival)
+{
+    struct worker *worker = arrival->worker;
+    loop_timer_stop(worker->loop, &arrival->silence);
+    list_remove(&arrival->node);
+    worker->connections--;
+    chain_fini(&arrival->input);
+    reader_unpin(worker->reader, arrival->resource);
+    reader_unpin(worker->reader, arrival->accepting);
+    mem_free(arrival);
+}
+
+void arrival_close(struct arrival *arrival)
+{
+    conn_close(arrival->conn, CONN_ABORT);
+    arrival_free(arrival);
+}
+
+void arrivals_close(struct worker *worker)
+{
+    LIST_EACH_SAFE (node, after, &worker->arrivals)
+        arrival_close(LIST_ENTRY(node, struct arrival, node));
+}
+
+static void refuse(struct arrival *arrival, const char *details, const char *why, enum access_log_flag flag)
+{
+    struct record record = {.is_tunnel = true,
+                            .details = details,
+                            .why = slice_str(why),
+                            .start_us = loop_now_us(arrival->worker->loop),
+                            .start_wall_us = loop_wall_us(arrival->worker->loop),
+                            .original_destination = arrival->original};
+    record_flag(&record, flag);
+    observe_arrival_refused(arrival->worker->observer, &record);
+    arrival_close(arrival);
+}
+
+/* --- the choice ----------------------------------------------------------------------------------------------- */
+
+struct facts {
+    struct chain_facts chain;
+    struct slice alpn[ALPN_OFFERED_MAX];
+    struct client_hello hello;
+};
+
+static void set_ip(struct ip *ip, const struct address *address)
+{
+    if (!ip_of_bytes(address_ip(address), ip))
+        *ip = (struct ip){{0}};
+}
+
+static void address_facts(const struct arrival *arrival, struct facts *facts)
+{
+    struct address local = conn_local_address(arrival->conn), peer = conn_peer_address(arrival->conn);
+    const struct address *to = address_is_set(&arrival->original) ? &arrival->original : &local;
+    facts->chain.has_ip = address_is_ip(&local);
+    set_ip(&facts->chain.destination, to);
+    facts->chain.destination_port = address_port(to);
+    set_ip(&facts->chain.direct_source, &peer);
+    facts->chain.source = facts->chain.direct_source;
+    facts->chain.source_port = address_port(&peer);
+}
+
+static void become(struct arrival *arrival, const struct filter_chain *chain)
+{
+    struct worker *worker = arrival->worker;
+    struct tls_session_spec session = {0};
+    struct transport_options options = {.engine = worker->engine, .handshake_timeout_ms = chain->handshake_ms};
+    if (chain->tls) {
+        session.context = snapshot_tls(worker_snapshot(worker), chain->tls);
+        if (!session.context) {
+            refuse(arrival, "secret_not_available", "the certificate of this listener has not arrived yet", FLAG_NR);
+            return;
+        }
+        session.expected = chain->tls->expected;
+        session.expected_count = chain->tls->expected_count;
+        session.alpn = chain->tls->alpn;
+        session.alpn_count = chain->tls->alpn_count;
+        options.tls = &session;
+    }
+    struct conn *conn = arrival->conn;
+    if (chain->http) {
+        struct transport *transport = transport_create(conn, &arrival->input, &options, &tunnel_events_before, NULL);
+        struct downstream_origin origin = {arrival->resource, chain, arrival->original};
+        if (transport)
+            (void)!downstream_create(worker, transport, &origin); /* on failure everything is closed already */
+    } else {
+        struct tunnel_origin origin = {arrival->resource, chain, arrival->original, arrival->has_ended};
+        tunnel_create(worker, conn, &arrival->input, &options, &origin);
+    }
+    arrival_free(arrival);
+}
+
+static void choose(struct arrival *arrival, struct facts *facts)
+{
+    const struct filter_chain *chain = listener_chain(arrival->resource->listener, &facts->chain);
+    if (!chain) {
+        refuse(arrival, "filter_chain_not_found", "no filter chain serves this connection", FLAG_NR);
+        return;
+    }
+    become(arrival, chain);
+}
+
+/* TLS as far as the listener looks: true when it is known. */
+static bool look_for_tls(const struct arrival *arrival, struct facts *facts, bool *is_bad)
+{
+    const struct listener *listener = arrival->resource->listener;
+    if (!listener_detects(&listener->tls_inspector, facts->chain.destination_port))
+        return true;
+    switch (client_hello_peek(&arrival->input, &facts->hello)) {
+    case CLIENT_HELLO_MORE: return arrival->is_decided;
+    case CLIENT_HELLO_NOT_TLS: return true;
+    case CLIENT_HELLO_BAD: *is_bad = true; return true;
+    case CLIENT_HELLO_DONE: break;
+    }
+    facts->chain.transport = CHAIN_TLS;
+    facts->chain.server_name = client_hello_server_name(&facts->hello);
+    facts->chain.alpn = facts->alpn;
+    size_t at = 0;
+    while (facts->chain.alpn_count < ALPN_OFFERED_MAX &&
+           client_hello_next_alpn(&facts->hello, &at, &facts->alpn[facts->chain.alpn_count]))
+        facts->chain.alpn_count++;
+    return true;
+}
+
+static bool look_for_http(const struct arrival *arrival, struct facts *facts)
+{
+    const struct listener *listener = arrival->resource->listener;
+    if (facts->chain.transport == CHAIN_TLS || !listener_detects(&listener->http_inspector, facts->chain.destination_port))
+        return true;
+    static const struct slice names[] = {
+        [DETECTED_HTTP_10] = {"http/1.0", 8}, [DETECTED_HTTP_11] = {"http/1.1", 8}, [DETECTED_HTTP_2] = {"h2c", 3}};
+    enum detected_http found = detect_http(&arrival->input);
+    if (found == DETECTED_MORE)
+        return arrival->is_decided;
+    if (found != DETECTED_OTHER) {
+        facts->alpn[0] = names[found];
+        facts->chain.alpn = facts->alpn;
+        facts->chain.alpn_count = 1;
+    }
+    return true;
+}
+
+/* Looks at what there is, and decides or goes on waiting. */
+static void look(struct arrival *arrival)
+{
+    struct facts facts = {0};
+    bool is_bad = false;
+    address_facts(arrival, &facts);
+    if (!look_for_tls(arrival, &facts, &is_bad))
+        return;
+    if (is_bad) {
+        refuse(arrival, "tls_inspector_failed", facts.hello.why, FLAG_DPE);
+        return;
+    }
+    if (look_for_http(arrival, &facts))
+        choose(arrival, &facts);
+}
+
+/* --- the connection's events ---------------------------------------------------------------------------------- */
+
+static void on_bytes(void *owner, struct block *block, const char *data, size_t size)
+{
+    struct arrival *arrival = owner;
+    chain_append_block(&arrival->input, block, data, size);
+    look(arrival);
+}
+
+static void on_read_end(void *owner)
+{
+    struct arrival *arrival = owner;
+    arrival->has_ended = true;
+    if (arrival->input.size == 0) {
+        arrival_close(arrival);
+        return;
+    }
+    arrival->is_decided = true;
+    look(arrival);
+}
+
+static void on_error(void *owner, int error)
+{
+    (void)error;
+    arrival_close(owner);
+}
+
+static const struct conn_events events = {.on_bytes = on_bytes, .on_read_end = on_read_end, .on_error = on_error};
+
+static void on_silence(struct timer *timer)
+{
+    struct arrival *arrival = CONTAINER_OF(timer, struct arrival, silence);
+    if (!arrival->resource->listener->continue_on_timeout) {
+        refuse(arrival, "detection_timeout", "the client said nothing that could be recognised in time", FLAG_DT);
+        return;
+    }
+    arrival->is_decided = true;
+    look(arrival);
+}
+
+/* --- arriving ------------------------------------------------------------------------------------------------- */
+
+/* A connection straight to the capture port was not redirected: forwarding it would come back to us. */
+static bool find_destination(struct arrival *arrival)
+{
+    const struct listener *listener = arrival->accepting->listener;
+    if (!listener->original_dst && !listener->use_original_dst)
+        return true;
+    struct address local = conn_local_address(arrival->conn);
+    if (conn_original_destination(arrival->conn, &arrival->original) != 0)
+        arrival->original = listener->transparent ? local : (struct address){.size = 0};
+    bool is_redirected = address_is_set(&arrival->original) && !address_equals(&arrival->original, &local);
+    if (!is_redirected && !listener->transparent)
+        arrival->original = (struct address){.size = 0};
+    return is_redirected || listener->transparent || !listener->use_original_dst;
+}
+
+static void find_listener(struct arrival *arrival)
+{
+    struct reader *reader = arrival->worker->reader;
+    arrival->resource = arrival->accepting;
+    if (arrival->accepting->listener->use_original_dst && address_is_set(&arrival->original)) {
+        struct ip ip;
+        set_ip(&ip, &arrival->original);
+        const struct listener *listener =
+            snapshot_listener_for(worker_snapshot(arrival->worker), &ip, address_port(&arrival->original));
+        const struct resource *resource =
+            listener ? snapshot_find(worker_snapshot(arrival->worker), KIND_LISTENER, &listener->name) : NULL;
+        if (resource)
+            arrival->resource = resource;
+    }
+    reader_pin(reader, arrival->resource);
+}
+
+static bool needs_bytes(const struct arrival *arrival)
+{
+    const struct listener *listener = arrival->resource->listener;
+    struct address local = conn_local_address(arrival->conn);
+    uint16_t port = address_port(address_is_set(&arrival->original) ? &arrival->original : &local);
+    return listener_detects(&listener->tls_inspector, port) || listener_detects(&listener->http_inspector, port);
+}
+
+void arrival_begin(struct worker *worker, const struct name *listener, int fd, const struct address *peer)
+{
+    const struct resource *accepting = snapshot_find(worker_snapshot(worker), KIND_LISTENER, listener);
+    uint32_t most = worker->shared->max_connections;
+    (void)peer;
+    if (!accepting || (most && worker->connections >= most)) {
+        accepted_close(worker->loop, fd);
+        return;
+    }
+    struct arrival *arrival = mem_new(struct arrival);
+    arrival->conn = conn_adopt(worker->loop, fd, 0, &events, arrival);
+    if (!arrival->conn) {
+        mem_free(arrival);
+        return;
+    }
+    arrival->worker = worker;
+    arrival->accepting = accepting;
+    arrival->resource = accepting;
+    reader_pin(worker->reader, accepting);
+    list_push_back(&worker->arrivals, &arrival->node);
+    worker->connections++;
+    bool has_destination = find_destination(arrival);
+    find_listener(arrival);
+    if (!has_destination) {
+        refuse(arrival, "proxy_loop", "the connection was made to the capture port itself, so it has no destination", FLAG_NR);
+        return;
+    }
+    if (!needs_bytes(arrival)) {
+        arrival->is_decided = true;
+        look(arrival);
+        return;
+    }
+    uint32_t wait_ms = arrival->resource->listener->detection_ms;
+    if (wait_ms)
+        loop_timer_start(worker->loop, &arrival->silence, wait_ms, on_silence);
+    conn_read_start(arrival->conn);
+}

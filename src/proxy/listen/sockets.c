@@ -1,0 +1,361 @@
+#include "proxy/listen/sockets.h"
+
+#include "base/buffer.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/memory.h"
+#include "base/vector.h"
+#include "build/listener.h"
+#include "io/listener.h"
+#include "net/dialer.h"
+#include "proxy/listen/arrival.h"
+#include "proxy/snapshot/snapshot.h"
+#include "proxy/worker.h"
+
+#include <string.h>
+
+/* An address that is listened on. */
+struct socket_entry {
+    char *key;                  /* address and options that cannot change in place */
+    struct name listener;       /* owned text: whose it is now */
+    struct listen_group *group;
+    unsigned bound;             /* workers that have not let go yet */
+    bool is_wanted;             /* seen in the snapshot under way */
+    bool is_leaving;
+};
+
+struct sockets {
+    struct loop *loop;
+    struct worker **workers;
+    unsigned worker_count;
+    struct map *entries; /* by key */
+    struct buffer problem;
+    VECTOR(uint16_t) ports;
+};
+
+/* A worker's acceptor on one address. */
+struct binding {
+    struct worker *worker;
+    struct name listener; /* owned text */
+    struct acceptor *acceptor;
+};
+
+/* --- mail between main and the workers ------------------------------------------------------------------------ */
+
+struct bind_mail {
+    struct mail mail;
+    struct sockets *sockets;
+    struct socket_entry *entry;
+    struct worker *worker;
+    struct name listener; /* owned text; not set: let go */
+    char *key;
+    int fd;
+    struct task linger;
+};
+
+static struct name name_copy(const struct name *name)
+{
+    return (struct name){slice_of(slice_to_str(name->text), name->text.size), name->hash};
+}
+
+static void name_free(struct name *name)
+{
+    mem_free((void *)(uintptr_t)name->text.data);
+    *name = (struct name){.hash = 0};
+}
+
+static void bind_mail_free(struct bind_mail *mail)
+{
+    name_free(&mail->listener);
+    mem_free(mail->key);
+    mem_free(mail);
+}
+
+static void entry_free(struct socket_entry *entry)
+{
+    listen_group_destroy(entry->group);
+    name_free(&entry->listener);
+    mem_free(entry->key);
+    mem_free(entry);
+}
+
+/* Main thread: a worker has let go. */
+static void on_left(struct mail *mail)
+{
+    struct bind_mail *left = CONTAINER_OF(mail, struct bind_mail, mail);
+    struct socket_entry *entry = left->entry;
+    if (--entry->bound == 0 && entry->is_leaving)
+        entry_free(entry);
+    bind_mail_free(left);
+}
+
+static void drop_mail(struct mail *mail)
+{
+    bind_mail_free(CONTAINER_OF(mail, struct bind_mail, mail));
+}
+
+static void binding_free(struct binding *binding)
+{
+    acceptor_destroy(binding->acceptor);
+    name_free(&binding->listener);
+    mem_free(binding);
+}
+
+static void on_accept(void *owner, int fd, const struct address *peer)
+{
+    struct binding *binding = owner;
+    arrival_begin(binding->worker, &binding->listener, fd, peer);
+}
+
+static void let_go(struct bind_mail *mail)
+{
+    struct binding *binding = map_remove(mail->worker->acceptors, slice_str(mail->key));
+    if (binding)
+        binding_free(binding);
+    mail->mail.deliver = on_left;
+    mail->mail.drop = drop_mail;
+    loop_post(mail->sockets->loop, &mail->mail);
+}
+
+/* A turn later the queue has been emptied once more after the group stopped answering. */
+static void on_lingered(struct task *task)
+{
+    let_go(CONTAINER_OF(task, struct bind_mail, linger));
+}
+
+/* Worker's thread. */
+static void on_bind(struct mail *mail)
+{
+    struct bind_mail *bind = CONTAINER_OF(mail, struct bind_mail, mail);
+    struct worker *worker = bind->worker;
+    if (!name_is_set(&bind->listener)) {
+        task_init(&bind->linger, on_lingered);
+        loop_run_next_turn(worker->loop, &bind->linger);
+        return;
+    }
+    struct binding *binding = map_get(worker->acceptors, slice_str(bind->key));
+    if (!binding) {
+        binding = mem_new(struct binding);
+        binding->worker = worker;
+        int failure = acceptor_create(worker->loop, bind->fd, on_accept, binding, &binding->acceptor);
+        if (failure) {
+            log_error("listen", "worker %u cannot accept on %s: %s", worker->index, bind->key, strerror(-failure));
+            mem_free(binding);
+            bind_mail_free(bind);
+            return;
+        }
+        map_put(worker->acceptors, slice_str(bind->key), binding);
+    }
+    name_free(&binding->listener);
+    binding->listener = name_copy(&bind->listener);
+    bind_mail_free(bind);
+}
+
+static void post_all(struct sockets *sockets, struct socket_entry *entry, bool binds)
+{
+    for (unsigned i = 0; i < sockets->worker_count; i++) {
+        struct bind_mail *mail = mem_new(struct bind_mail);
+        mail->mail.deliver = on_bind;
+        mail->mail.drop = drop_mail;
+        mail->sockets = sockets;
+        mail->entry = entry;
+        mail->worker = sockets->workers[i];
+        mail->key = str_copy(entry->key);
+        mail->fd = listen_group_fd(entry->group, i % listen_group_count(entry->group));
+        if (binds)
+            mail->listener = name_copy(&entry->listener);
+        loop_post(sockets->workers[i]->loop, &mail->mail);
+    }
+}
+
+/* --- following the configuration ------------------------------------------------------------------------------ */
+
+static bool address_of(const struct endpoint_address *from, struct address *to)
+{
+    char text[ENDPOINT_TEXT];
+    size_t size = endpoint_address_format(from, text);
+    return from->kind != ENDPOINT_HOST && address_parse(slice_of(text, size), to);
+}
+
+static bool make_group(struct sockets *sockets, const struct listener *listener, const struct endpoint_address *at,
+                       struct socket_entry *entry)
+{
+    struct listen_options options = {.count = sockets->worker_count,
+                                     .backlog = (int)listener->backlog,
+                                     .is_transparent = listener->transparent,
+                                     .is_free_bind = listener->freebind,
+                                     .unix_mode = listener->pipe_mode,
+                                     .network_namespace = at->network_namespace.size ? at->network_namespace.data : NULL};
+    int failure = -EINVAL;
+    if (address_of(at, &options.address))
+        failure = listen_group_create(&options, &entry->group);
+    if (!failure)
+        return true;
+    buffer_format(&sockets->problem, "%slistener %.*s cannot listen on %s: %s", sockets->problem.size ? "; " : "",
+                  SLICE_ARG(listener->name.text), entry->key, strerror(-failure));
+    log_error("listen", "listener %.*s cannot listen on %s: %s", SLICE_ARG(listener->name.text), entry->key,
+              strerror(-failure));
+    return false;
+}
+
+static void follow_address(struct sockets *sockets, const struct listener *listener, const struct endpoint_address *at)
+{
+    char text[ENDPOINT_TEXT];
+    owned_buffer key = {0};
+    buffer_append(&key, text, endpoint_address_format(at, text));
+    if (listener->transparent)
+        buffer_append_str(&key, " transparent");
+    if (at->network_namespace.size)
+        buffer_format(&key, " in %.*s", SLICE_ARG(at->network_namespace));
+    struct socket_entry *entry = map_get(sockets->entries, buffer_slice(&key));
+    if (entry) {
+        entry->is_wanted = true;
+        if (name_equals(&entry->listener, &listener->name))
+            return;
+        name_free(&entry->listener);
+        entry->listener = name_copy(&listener->name);
+        post_all(sockets, entry, true);
+        return;
+    }
+    entry = mem_new(struct socket_entry);
+    entry->key = buffer_take(&key);
+    if (!make_group(sockets, listener, at, entry)) {
+        entry_free(entry);
+        return;
+    }
+    entry->listener = name_copy(&listener->name);
+    entry->is_wanted = true;
+    entry->bound = sockets->worker_count;
+    map_put(sockets->entries, slice_str(entry->key), entry);
+    log_info("listen", "listening on %s for %.*s", entry->key, SLICE_ARG(listener->name.text));
+    post_all(sockets, entry, true);
+}
+
+static void follow_listener(void *to, const struct resource *resource)
+{
+    const struct listener *listener = resource->listener;
+    for (uint32_t i = 0; listener->binds && i < listener->address_count; i++)
+        follow_address(to, listener, &listener->addresses[i]);
+}
+
+static void leave(struct sockets *sockets, struct socket_entry *entry)
+{
+    map_remove(sockets->entries, slice_str(entry->key));
+    log_info("listen", "no longer listening on %s", entry->key);
+    entry->is_leaving = true;
+    listen_group_drain(entry->group);
+    post_all(sockets, entry, false);
+}
+
+struct ports_mail {
+    struct mail mail;
+    struct worker *worker;
+    size_t count;
+    uint16_t ports[];
+};
+
+static void on_ports(struct mail *mail)
+{
+    struct ports_mail *ports = CONTAINER_OF(mail, struct ports_mail, mail);
+    dialer_set_own_ports(ports->worker->dialer, ports->ports, ports->count);
+    mem_free(ports);
+}
+
+static void drop_ports(struct mail *mail)
+{
+    mem_free(CONTAINER_OF(mail, struct ports_mail, mail));
+}
+
+/* The dialers must know what is ours before anyone can dial it. Sockets of other network namespaces are not ours here. */
+static void tell_ports(struct sockets *sockets)
+{
+    struct map_iterator each = {0};
+    sockets->ports.count = 0;
+    while (map_next(sockets->entries, &each)) {
+        const struct socket_entry *entry = each.value;
+        struct address address = listen_group_address(entry->group);
+        if (address_port(&address) && !strstr(entry->key, " in "))
+            vector_push(&sockets->ports, address_port(&address));
+    }
+    for (unsigned i = 0; i < sockets->worker_count; i++) {
+        size_t bytes = sockets->ports.count * sizeof(uint16_t);
+        struct ports_mail *mail = mem_calloc(1, sizeof(*mail) + bytes);
+        mail->mail.deliver = on_ports;
+        mail->mail.drop = drop_ports;
+        mail->worker = sockets->workers[i];
+        mail->count = sockets->ports.count;
+        if (bytes)
+            memcpy(mail->ports, sockets->ports.items, bytes);
+        loop_post(sockets->workers[i]->loop, &mail->mail);
+    }
+}
+
+void sockets_follow(struct sockets *sockets, const struct snapshot *snapshot)
+{
+    VECTOR(struct socket_entry *) gone = {0};
+    struct map_iterator each = {0};
+    buffer_reset(&sockets->problem);
+    while (map_next(sockets->entries, &each))
+        ((struct socket_entry *)each.value)->is_wanted = false;
+    name_tree_each(snapshot->trees[KIND_LISTENER], follow_listener, sockets);
+    each = (struct map_iterator){0};
+    while (map_next(sockets->entries, &each))
+        if (!((struct socket_entry *)each.value)->is_wanted)
+            vector_push(&gone, each.value);
+    VECTOR_EACH (entry, &gone)
+        leave(sockets, *entry);
+    vector_fini(&gone);
+    tell_ports(sockets);
+}
+
+void sockets_drain(struct sockets *sockets)
+{
+    VECTOR(struct socket_entry *) all = {0};
+    struct map_iterator each = {0};
+    while (map_next(sockets->entries, &each))
+        vector_push(&all, each.value);
+    VECTOR_EACH (entry, &all)
+        leave(sockets, *entry);
+    vector_fini(&all);
+}
+
+const char *sockets_problem(const struct sockets *sockets)
+{
+    return sockets->problem.size ? sockets->problem.data : NULL;
+}
+
+size_t sockets_count(const struct sockets *sockets)
+{
+    return map_count(sockets->entries);
+}
+
+struct sockets *sockets_create(struct loop *main_loop, struct worker **workers, unsigned worker_count)
+{
+    struct sockets *sockets = mem_new(struct sockets);
+    sockets->loop = main_loop;
+    sockets->workers = workers;
+    sockets->worker_count = worker_count;
+    sockets->entries = map_create();
+    return sockets;
+}
+
+void sockets_destroy(struct sockets *sockets)
+{
+    struct map_iterator each = {0};
+    if (!sockets)
+        return;
+    while (map_next(sockets->entries, &each))
+        entry_free(each.value);
+    map_destroy(sockets->entries);
+    vector_fini(&sockets->ports);
+    buffer_fini(&sockets->problem);
+    mem_free(sockets);
+}
+
+void acceptors_close(struct worker *worker)
+{
+    struct map_iterator each = {0};
+    while (map_next(worker->acceptors, &each))
+        binding_free(each.value);
+    map_clear(worker->acceptors);
+}

@@ -1,0 +1,36 @@
+/*
+ * sockets: the listening sockets, which main owns, and the workers' acceptors on them.
+ *
+ * Keyed by address. A listener that changes under the same address is an update in place: its sockets stay. When an address
+ * goes, its sockets first leave the group that the kernel spreads connections over, every worker empties its queue and
+ * lets go, and only then they are closed. So no client is refused by a change.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "base/error.h"
+
+struct buffer;
+struct helper_pool;
+struct snapshot;
+struct sockets;
+struct worker;
+
+/* Main thread. The workers must outlive it. */
+struct sockets *sockets_create(struct loop *main_loop, struct worker **workers, unsigned worker_count);
+/* Workers have let go of everything (worker_close). */
+void sockets_destroy(struct sockets *sockets);
+/*
+ * After a snapshot was published: binds what is new, lets go of what is gone. Failures are logged, kept for sockets_problem
+ * and tried again at the next call.
+ */
+void sockets_follow(struct sockets *sockets, const struct snapshot *snapshot);
+/* Stops listening everywhere; for draining. */
+void sockets_drain(struct sockets *sockets);
+/* What could not be bound, or NULL. Borrowed until the next call. */
+const char *sockets_problem(const struct sockets *sockets);
+/* Every TCP port that is listened on here, for the dialers: they were told. */
+size_t sockets_count(const struct sockets *sockets);
+
+/* Worker's thread: lets go of all acceptors. */
+void acceptors_close(struct worker *worker);

@@ -1,0 +1,32 @@
+/*
+ * observer: where the data plane tells what happened: access logs, Istio's and Envoy's metrics; one a worker.
+ *
+ * Called by connections and exchanges at their ends, on the worker. It hashes no string on the request path: series are
+ * resolved once and kept.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "http/refusal.h"
+#include "net/http_connection.h"
+
+struct access_logs;
+struct downstream;
+struct exchange;
+struct observer;
+struct record;
+struct tunnel;
+struct worker;
+
+void observe_downstream_opened(struct observer *observer, struct downstream *downstream);
+void observe_downstream_closed(struct observer *observer, struct downstream *downstream, enum http_closed reason,
+                               const struct transport_failure *failure);
+/* A request that the codec answered by itself. */
+void observe_refused(struct observer *observer, struct downstream *downstream, enum http_refusal refusal);
+/* An exchange is over; everything that its record names is still there. */
+void observe_exchange(struct observer *observer, struct exchange *exchange);
+void observe_tunnel_opened(struct observer *observer, struct tunnel *tunnel);
+/* A tunnel is over. */
+void observe_tunnel(struct observer *observer, struct tunnel *tunnel);
+/* A connection was refused before it had a filter chain: why is a static phrase. */
+void observe_arrival_refused(struct observer *observer, const struct record *record);

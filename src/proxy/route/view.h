@@ -1,0 +1,21 @@
+/*
+ * view: a request's head as the matchers of match/ see it.
+ */
+#pragma once
+
+#include "http/message.h"
+#include "match/request.h"
+
+struct downstream;
+
+struct view {
+    struct match_request request;
+    struct match_connection connection; /* filled only by view_connection */
+    const struct headers *headers;
+    struct arena *arena;
+    bool lost;
+};
+/* The head must stay as it is while the view is used. connection is not filled: most rules do not ask. */
+void view_init(struct view *view, const struct http_request *head, struct arena *arena, bool is_tls, uint64_t random);
+/* For rules about peers: addresses and verified names of the downstream connection. */
+void view_connection(struct view *view, const struct downstream *downstream);

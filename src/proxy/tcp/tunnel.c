@@ -1,0 +1,339 @@
+#include "proxy/tcp/tunnel.h"
+
+#include "base/memory.h"
+#include "build/cluster.h"
+#include "build/listener.h"
+#include "build/tcp_proxy.h"
+#include "match/rbac.h"
+#include "proxy/observe/observer.h"
+#include "proxy/upstream/upstream.h"
+#include "proxy/worker.h"
+
+#include <string.h>
+
+static void dial(struct tunnel *tunnel);
+
+/* --- the end -------------------------------------------------------------------------------------------------- */
+
+static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
+{
+    struct worker *worker = tunnel->worker;
+    tunnel->record.end_us = loop_now_us(worker->loop);
+    tunnel->record.bytes_received = tunnel->downstream.received;
+    tunnel->record.bytes_sent = tunnel->downstream.sent;
+    observe_tunnel(worker->observer, tunnel);
+    loop_timer_stop(worker->loop, &tunnel->idle);
+    loop_timer_stop(worker->loop, &tunnel->age);
+    if (tunnel->is_dialing)
+        dialing_cancel(&tunnel->dialing);
+    transport_close(tunnel->downstream.transport, how);
+    transport_close(tunnel->upstream.transport, how);
+    chain_fini(&tunnel->downstream.waiting);
+    chain_fini(&tunnel->upstream.waiting);
+    host_unref(tunnel->host);
+    if (tunnel->cluster)
+        reader_unpin(worker->reader, tunnel->cluster);
+    reader_unpin(worker->reader, tunnel->listener);
+    list_remove(&tunnel->node);
+    worker->connections--;
+    mem_free(tunnel);
+}
+
+void tunnel_close(struct tunnel *tunnel)
+{
+    tunnel_end(tunnel, CONN_ABORT);
+}
+
+void tunnel_drain(struct tunnel *tunnel)
+{
+    tunnel->record.termination = "listener_drained";
+    tunnel_end(tunnel, CONN_CLOSE);
+}
+
+static void fail(struct tunnel *tunnel, enum access_log_flag flag, const char *details, struct slice why)
+{
+    record_flag(&tunnel->record, flag);
+    tunnel->record.details = details;
+    tunnel->record.why = why;
+    tunnel_end(tunnel, CONN_ABORT);
+}
+
+/* --- bytes ---------------------------------------------------------------------------------------------------- */
+
+static struct tunnel_side *other(struct tunnel_side *side)
+{
+    struct tunnel *tunnel = side->tunnel;
+    return side == &tunnel->downstream ? &tunnel->upstream : &tunnel->downstream;
+}
+
+static bool is_open(const struct tunnel_side *side)
+{
+    return side->transport && transport_is_open(side->transport);
+}
+
+static size_t backlog(const struct tunnel_side *side)
+{
+    return side->waiting.size + (side->transport ? transport_backlog(side->transport) : 0);
+}
+
+/* Reads from `side` only while the other one has room. */
+static void pace(struct tunnel_side *side)
+{
+    if (!side->transport || side->has_ended)
+        return;
+    bool has_room = backlog(other(side)) < TUNNEL_BACKLOG_MAX;
+    if (has_room && !transport_is_reading(side->transport))
+        transport_read_start(side->transport);
+    else if (!has_room && transport_is_reading(side->transport))
+        transport_read_stop(side->transport);
+}
+
+/* What waited for this side, and the other's FIN when it has sent everything. */
+static void flush(struct tunnel_side *side)
+{
+    if (!is_open(side))
+        return;
+    if (side->waiting.size > 0) {
+        side->sent += side->waiting.size;
+        transport_write(side->transport, &side->waiting);
+    }
+    if (other(side)->has_ended && !side->was_ended) {
+        side->was_ended = true;
+        transport_write_end(side->transport);
+    }
+}
+
+static void on_bytes(void *owner, struct block *block, const char *data, size_t size)
+{
+    struct tunnel_side *side = owner, *to = other(side);
+    side->received += size;
+    side->tunnel->moved_ms = loop_now_ms(side->tunnel->worker->loop);
+    chain_append_block(&to->waiting, block, data, size);
+    flush(to);
+    pace(side);
+}
+
+static void on_written(void *owner, size_t size)
+{
+    struct tunnel_side *side = owner;
+    (void)size;
+    side->tunnel->moved_ms = loop_now_ms(side->tunnel->worker->loop);
+    pace(other(side));
+}
+
+static void end_if_done(struct tunnel *tunnel)
+{
+    if (tunnel->downstream.has_ended && tunnel->upstream.has_ended && backlog(&tunnel->downstream) == 0 &&
+        backlog(&tunnel->upstream) == 0 && tunnel->downstream.was_ended && tunnel->upstream.was_ended)
+        tunnel_end(tunnel, CONN_CLOSE);
+}
+
+static void on_read_end(void *owner, bool truncated)
+{
+    struct tunnel_side *side = owner;
+    struct tunnel *tunnel = side->tunnel;
+    if (truncated && !tunnel->record.termination)
+        tunnel->record.termination = "tls_truncated";
+    side->has_ended = true;
+    flush(other(side));
+    end_if_done(tunnel);
+}
+
+static void on_write_end(void *owner, int error)
+{
+    struct tunnel_side *side = owner;
+    struct tunnel *tunnel = side->tunnel;
+    if (error && !side->was_ended) {
+        /* It takes no more; what it sent before may still be read. */
+        side->was_ended = true;
+        chain_fini(&side->waiting);
+    }
+    end_if_done(tunnel);
+}
+
+static void on_error(void *owner, const struct transport_failure *failure)
+{
+    struct tunnel_side *side = owner;
+    struct tunnel *tunnel = side->tunnel;
+    bool is_downstream = side == &tunnel->downstream;
+    if (failure->kind != TRANSPORT_SOCKET && !is_downstream)
+        tunnel->record.upstream_failure = slice_str("TLS with the upstream failed");
+    tunnel->record.termination = is_downstream ? "downstream_reset" : "upstream_reset";
+    record_flag(&tunnel->record, is_downstream ? FLAG_DC : FLAG_UF);
+    tunnel_end(tunnel, CONN_ABORT);
+}
+
+static void on_upstream_open(void *owner)
+{
+    struct tunnel_side *side = owner;
+    flush(side);
+    pace(side);
+    pace(other(side));
+}
+
+static void on_downstream_open(void *owner)
+{
+    struct tunnel_side *side = owner;
+    struct tunnel *tunnel = side->tunnel;
+    observe_tunnel_opened(tunnel->worker->observer, tunnel);
+    dial(tunnel);
+}
+
+static const struct transport_events upstream_events = {.on_open = on_upstream_open,
+                                                        .on_bytes = on_bytes,
+                                                        .on_written = on_written,
+                                                        .on_read_end = on_read_end,
+                                                        .on_write_end = on_write_end,
+                                                        .on_error = on_error};
+static const struct transport_events downstream_events = {.on_open = on_downstream_open,
+                                                          .on_bytes = on_bytes,
+                                                          .on_written = on_written,
+                                                          .on_read_end = on_read_end,
+                                                          .on_write_end = on_write_end,
+                                                          .on_error = on_error};
+
+/* --- the way up ----------------------------------------------------------------------------------------------- */
+
+static void on_dialed(struct dialing *dialing, struct transport *transport)
+{
+    struct tunnel *tunnel = CONTAINER_OF(dialing, struct tunnel, dialing);
+    tunnel->is_dialing = false;
+    tunnel->upstream.transport = transport;
+    tunnel->record.upstream = transport;
+    tunnel->record.upstream_head_us = loop_now_us(tunnel->worker->loop);
+    transport_set_owner(transport, &upstream_events, &tunnel->upstream);
+    if (transport_is_open(transport))
+        on_upstream_open(&tunnel->upstream);
+}
+
+static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, const char *text)
+{
+    struct tunnel *tunnel = CONTAINER_OF(dialing, struct tunnel, dialing);
+    tunnel->is_dialing = false;
+    (void)failure;
+    (void)text;
+    host_unref(tunnel->host);
+    tunnel->host = NULL;
+    if (tunnel->attempts < MAX(tunnel->chain->tcp->connect_attempts, 1u)) {
+        dial(tunnel);
+        return;
+    }
+    fail(tunnel, FLAG_UF, "upstream_connect_failed", SLICE("no connection to the upstream could be made"));
+}
+
+static const struct address *original_of(const struct tunnel *tunnel)
+{
+    return address_is_set(&tunnel->record.original_destination) ? &tunnel->record.original_destination : NULL;
+}
+
+static void dial(struct tunnel *tunnel)
+{
+    struct worker *worker = tunnel->worker;
+    const struct tcp_target *target = tcp_target_pick(tunnel->chain->tcp, random_u64(loop_random(worker->loop)));
+    struct upstream *upstream = upstream_find(worker, &target->cluster);
+    if (!upstream) {
+        fail(tunnel, FLAG_NC, "cluster_not_found", SLICE("the cluster of this connection does not exist"));
+        return;
+    }
+    if (tunnel->cluster != upstream->resource) {
+        reader_pin(worker->reader, upstream->resource);
+        if (tunnel->cluster)
+            reader_unpin(worker->reader, tunnel->cluster);
+        tunnel->cluster = upstream->resource;
+        tunnel->record.cluster = upstream->cluster;
+    }
+    switch (upstream_pick(upstream, NULL, original_of(tunnel), &tunnel->host)) {
+    case UPSTREAM_PICKED: break;
+    case UPSTREAM_NO_HOST:
+        fail(tunnel, FLAG_UH, "no_healthy_upstream", SLICE("the cluster has no healthy endpoint"));
+        return;
+    case UPSTREAM_NO_DESTINATION:
+        fail(tunnel, FLAG_UH, "no_healthy_upstream", SLICE("the connection's destination is unknown"));
+        return;
+    case UPSTREAM_SELF:
+        fail(tunnel, FLAG_UH, "proxy_loop", SLICE("the destination is this proxy itself"));
+        return;
+    }
+    tunnel->attempts++;
+    tunnel->is_dialing = true;
+    tunnel->record.attempts++;
+    tunnel->record.upstream_address = tunnel->host->address;
+    tunnel->record.endpoint = tunnel->host->balance.endpoint;
+    dialing_start(&tunnel->dialing, tunnel->host, HTTP_POOLS, on_dialed, on_dial_failed);
+}
+
+/* --- the beginning -------------------------------------------------------------------------------------------- */
+
+static void on_idle(struct timer *timer)
+{
+    struct tunnel *tunnel = CONTAINER_OF(timer, struct tunnel, idle);
+    struct loop *loop = tunnel->worker->loop;
+    uint64_t due_ms = tunnel->moved_ms + tunnel->chain->tcp->idle_ms;
+    if (due_ms > loop_now_ms(loop)) {
+        loop_timer_start(loop, &tunnel->idle, due_ms - loop_now_ms(loop), on_idle);
+        return;
+    }
+    tunnel->record.termination = "idle_timeout";
+    tunnel_end(tunnel, CONN_CLOSE);
+}
+
+static void on_age(struct timer *timer)
+{
+    struct tunnel *tunnel = CONTAINER_OF(timer, struct tunnel, age);
+    tunnel->record.termination = "max_duration";
+    tunnel_end(tunnel, CONN_CLOSE);
+}
+
+static void ignore_open(void *owner)
+{
+    (void)owner;
+}
+static void ignore_bytes(void *owner, struct block *block, const char *data, size_t size)
+{
+    (void)owner;
+    (void)data;
+    (void)size;
+    block_unref(block);
+}
+static void ignore_end(void *owner, bool truncated)
+{
+    (void)owner;
+    (void)truncated;
+}
+static void ignore_error(void *owner, const struct transport_failure *failure)
+{
+    (void)owner;
+    (void)failure;
+}
+const struct transport_events tunnel_events_before = {
+    .on_open = ignore_open, .on_bytes = ignore_bytes, .on_read_end = ignore_end, .on_error = ignore_error};
+
+void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input, const struct transport_options *options,
+                   const struct tunnel_origin *origin)
+{
+    struct tunnel *tunnel = mem_new(struct tunnel);
+    tunnel->worker = worker;
+    tunnel->listener = origin->listener;
+    tunnel->chain = origin->chain;
+    tunnel->downstream.tunnel = tunnel->upstream.tunnel = tunnel;
+    tunnel->downstream.has_ended = origin->has_ended;
+    tunnel->moved_ms = loop_now_ms(worker->loop);
+    tunnel->record = (struct record){.is_tunnel = true,
+                                     .start_us = loop_now_us(worker->loop),
+                                     .start_wall_us = loop_wall_us(worker->loop),
+                                     .original_destination = origin->original_destination};
+    reader_pin(worker->reader, origin->listener);
+    list_push_back(&worker->tunnels, &tunnel->node);
+    worker->connections++;
+    tunnel->downstream.transport = transport_create(conn, input, options, &downstream_events, &tunnel->downstream);
+    tunnel->record.downstream = tunnel->downstream.transport;
+    if (!tunnel->downstream.transport) {
+        tunnel_end(tunnel, CONN_ABORT);
+        return;
+    }
+    const struct tcp_proxy *tcp = tunnel->chain->tcp;
+    if (tcp->idle_ms)
+        loop_timer_start(worker->loop, &tunnel->idle, tcp->idle_ms, on_idle);
+    if (tcp->max_connection_ms)
+        loop_timer_start(worker->loop, &tunnel->age, tcp->max_connection_ms, on_age);
+}

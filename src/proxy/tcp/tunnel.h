@@ -1,0 +1,63 @@
+/*
+ * tunnel: bytes between a downstream connection and an upstream one, as a TcpProxy says.
+ *
+ * Each direction flows as fast as its receiver: bytes are read from one side only while the other has room, and a FIN is
+ * passed on by itself. It pins its listener (log formats) and cluster, and nothing else of the configuration.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "io/loop.h"
+#include "net/transport.h"
+#include "proxy/observe/record.h"
+#include "proxy/upstream/dialing.h"
+
+struct filter_chain;
+struct resource;
+struct tunnel;
+struct worker;
+
+/* Bytes that one direction may hold here before reading pauses. */
+enum { TUNNEL_BACKLOG_MAX = 128 * 1024 };
+
+struct tunnel_side {
+    struct tunnel *tunnel;
+    struct transport *transport; /* NULL: not there (yet) */
+    struct chain waiting;        /* for this side, while it is not open yet */
+    bool has_ended;              /* it sends no more */
+    bool was_ended;              /* we send it no more */
+    uint64_t received, sent;
+};
+
+struct tunnel {
+    struct list node; /* the worker's */
+    struct worker *worker;
+    const struct resource *listener; /* pinned */
+    const struct resource *cluster;  /* pinned; NULL until one was chosen */
+    const struct filter_chain *chain;
+    struct tunnel_side downstream, upstream;
+    struct host *host; /* a reference */
+    struct dialing dialing;
+    bool is_dialing;
+    uint32_t attempts;
+    struct timer idle, age;
+    uint64_t moved_ms;
+    struct record record;
+};
+
+struct tunnel_origin {
+    const struct resource *listener; /* in the current snapshot */
+    const struct filter_chain *chain;
+    struct address original_destination;
+    bool has_ended; /* the client's FIN came already */
+};
+/* Takes the conn and what was read of it over. */
+void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input, const struct transport_options *options,
+                   const struct tunnel_origin *origin);
+/* At once: the worker ends. */
+void tunnel_close(struct tunnel *tunnel);
+/* After an adoption: closes when its chain is gone by now and demanded other TLS; a change of routes lets it be. */
+void tunnel_drain(struct tunnel *tunnel);
+
+/* Events of a transport whose owner has not come yet. */
+extern const struct transport_events tunnel_events_before;

@@ -1,0 +1,132 @@
+#include "proxy/upstream/dialing.h"
+
+#include "build/cluster.h"
+#include "build/endpoints.h"
+#include "build/tls_spec.h"
+#include "net/dialer.h"
+#include "net/transport.h"
+#include "proxy/upstream/upstream.h"
+#include "proxy/worker.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Until the real owner takes the transport over nobody listens to it. */
+static void ignore_open(void *owner)
+{
+    (void)owner;
+}
+static void ignore_bytes(void *owner, struct block *block, const char *data, size_t size)
+{
+    (void)owner;
+    (void)data;
+    (void)size;
+    block_unref(block);
+}
+static void ignore_end(void *owner, bool truncated)
+{
+    (void)owner;
+    (void)truncated;
+}
+static void ignore_error(void *owner, const struct transport_failure *failure)
+{
+    (void)owner;
+    (void)failure;
+}
+static const struct transport_events nobody = {
+    .on_open = ignore_open, .on_bytes = ignore_bytes, .on_read_end = ignore_end, .on_error = ignore_error};
+
+static void fail(struct dialing *dialing, enum pool_failure failure, const char *format, const char *detail)
+{
+    char text[256], address[ADDRESS_TEXT];
+    address_format(&dialing->host->address, address);
+    snprintf(text, sizeof(text), format, address, detail);
+    dialing->on_failed(dialing, failure, text);
+}
+
+static void fail_dial(struct dialing *dialing, const struct dial_result *result)
+{
+    switch (result->status) {
+    case DIAL_OK: break;
+    case DIAL_FAILED: fail(dialing, POOL_CONNECT_FAILED, "connecting to %s failed: %s", strerror(result->error)); break;
+    case DIAL_TIMED_OUT: fail(dialing, POOL_TIMED_OUT, "%s did not answer within the connect timeout%s", ""); break;
+    case DIAL_SELF: fail(dialing, POOL_SELF, "%s is this proxy itself%s", ""); break;
+    case DIAL_NO_MEMORY: fail(dialing, POOL_NO_MEMORY, "no memory or descriptor is left to connect to %s%s", ""); break;
+    }
+}
+
+/* The handshake's own part; empty without TLS. */
+static bool tls_of(struct dialing *dialing, const struct tls_spec *tls, struct tls_session_spec *session)
+{
+    static const struct slice h2 = {"h2", 2}, h1 = {"http/1.1", 8};
+    struct worker *worker = dialing->worker;
+    session->context = snapshot_tls(worker_snapshot(worker), tls);
+    if (!session->context)
+        return false;
+    session->server_name = tls->server_name;
+    session->expected = tls->expected;
+    session->expected_count = tls->expected_count;
+    session->alpn = tls->alpn;
+    session->alpn_count = tls->alpn_count;
+    if (tls->alpn_count == 0 && dialing->which != HTTP_POOLS) {
+        session->alpn = dialing->which == HTTP_POOL_2 ? &h2 : &h1;
+        session->alpn_count = 1;
+    }
+    session->peer_key = dialing->host->hash ? dialing->host->hash : address_hash(&dialing->host->address);
+    return true;
+}
+
+static void on_dialed(void *owner, const struct dial_result *result)
+{
+    struct dialing *dialing = owner;
+    struct upstream *upstream = dialing->host->upstream;
+    dialing->dial = 0;
+    if (result->status != DIAL_OK) {
+        fail_dial(dialing, result);
+        return;
+    }
+    if (!upstream) {
+        conn_close(result->conn, CONN_CLOSE);
+        dialing->on_failed(dialing, POOL_GONE, "the cluster was removed");
+        return;
+    }
+    static const struct endpoint no_endpoint;
+    const struct endpoint *endpoint = dialing->host->balance.endpoint;
+    const struct upstream_socket *socket = cluster_socket(upstream->cluster, endpoint ? endpoint : &no_endpoint);
+    struct tls_session_spec session = {0};
+    if (socket->tls && !tls_of(dialing, socket->tls, &session)) {
+        conn_close(result->conn, CONN_CLOSE);
+        fail(dialing, POOL_CONNECT_FAILED, "TLS to %s: its certificate or trust bundle has not arrived yet%s", "");
+        return;
+    }
+    struct transport_options options = {.engine = upstream->worker->engine,
+                                        .tls = socket->tls ? &session : NULL,
+                                        .handshake_timeout_ms = upstream->cluster->connect_timeout_ms};
+    struct transport *transport = transport_create(result->conn, NULL, &options, &nobody, NULL);
+    if (transport)
+        dialing->on_dialed(dialing, transport);
+    else
+        fail(dialing, POOL_NO_MEMORY, "no memory is left to connect to %s%s", "");
+}
+
+void dialing_start(struct dialing *dialing, struct host *host, enum http_pool which,
+                   void (*when_dialed)(struct dialing *, struct transport *),
+                   void (*when_failed)(struct dialing *, enum pool_failure, const char *text))
+{
+    struct upstream *upstream = host->upstream;
+    *dialing = (struct dialing){.host = host, .worker = upstream->worker, .which = which, .on_dialed = when_dialed, .on_failed = when_failed};
+    struct dial_options options = {.addresses = &host->address,
+                                   .address_count = 1,
+                                   .mark = upstream->worker->shared->upstream_mark,
+                                   .network_namespace = host->network_namespace,
+                                   .timeout_ms = upstream->cluster->connect_timeout_ms,
+                                   .keepalive_s = upstream->cluster->keepalive.time_s};
+    dialing->dial = dialer_dial(upstream->worker->dialer, &options, on_dialed, dialing);
+}
+
+void dialing_cancel(struct dialing *dialing)
+{
+    if (dialing->dial)
+        dialer_cancel(dialing->worker->dialer, dialing->dial);
+    dialing->dial = 0;
+}

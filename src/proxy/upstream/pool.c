@@ -1,0 +1,284 @@
+#include "proxy/upstream/pool.h"
+
+#include "base/memory.h"
+#include "build/cluster.h"
+#include "build/endpoints.h"
+#include "net/dialer.h"
+#include "proxy/http_profile.h"
+#include "proxy/upstream/dialing.h"
+#include "proxy/upstream/upstream.h"
+#include "proxy/worker.h"
+
+/* One connection of a pool, from its dial to its close. */
+struct pooled {
+    struct list node; /* in ready or full */
+    struct host *host; /* a reference */
+    enum http_pool which;
+    bool is_connecting;
+    uint32_t limit; /* of connections, as it was taken */
+    struct limits *limits;
+    struct http_profile *profile; /* a reference: the connection's options lie there */
+    struct dialing dialing;
+    struct http_connection *http;
+};
+
+void pool_init(struct pool *pool)
+{
+    list_init(&pool->ready);
+    list_init(&pool->full);
+    list_init(&pool->waiting);
+}
+
+static struct pool *pool_of(const struct pooled *pooled)
+{
+    return &pooled->host->pools[pooled->which];
+}
+
+static void pooled_free(struct pooled *pooled)
+{
+    struct pool *pool = pool_of(pooled);
+    list_remove(&pooled->node);
+    pool->connections--;
+    if (pooled->is_connecting)
+        pool->connecting--;
+    limits_give(pooled->limits, 0, LIMIT_CONNECTIONS, pooled->limit);
+    http_profile_unref(pooled->profile);
+    host_unref(pooled->host);
+    mem_free(pooled);
+}
+
+/* --- waiters -------------------------------------------------------------------------------------------------- */
+
+static struct pool_waiter *next_waiter(struct pool *pool)
+{
+    if (list_is_empty(&pool->waiting))
+        return NULL;
+    struct pool_waiter *waiter = LIST_ENTRY(pool->waiting.next, struct pool_waiter, node);
+    list_remove(&waiter->node);
+    return waiter;
+}
+
+/* The room on this connection goes to whoever waits longest. */
+static void serve(struct pooled *pooled)
+{
+    struct pool *pool = pool_of(pooled);
+    struct http_connection *http = pooled->http;
+    while (pooled->http && http_connection_room(http) > 0 && !list_is_empty(&pool->waiting)) {
+        struct pool_waiter *waiter = next_waiter(pool);
+        waiter->on_ready(waiter, http);
+        pool_opened(http);
+    }
+}
+
+static void fail_waiter(struct pool *pool, enum pool_failure failure, const char *text)
+{
+    struct pool_waiter *waiter = next_waiter(pool);
+    if (waiter)
+        waiter->on_failed(waiter, failure, text);
+}
+
+static void fail_all(struct pool *pool, enum pool_failure failure, const char *text)
+{
+    while (!list_is_empty(&pool->waiting))
+        fail_waiter(pool, failure, text);
+}
+
+/* --- connections ---------------------------------------------------------------------------------------------- */
+
+static bool dial_another(struct host *host, enum http_pool which);
+
+static void place(struct pooled *pooled)
+{
+    struct pool *pool = pool_of(pooled);
+    list_remove(&pooled->node);
+    bool has_room = pooled->http && !http_connection_is_draining(pooled->http) && !pooled->host->is_removed &&
+                    http_connection_room(pooled->http) > 0;
+    if (has_room)
+        list_push_front(&pool->ready, &pooled->node);
+    else
+        list_push_back(&pool->full, &pooled->node);
+}
+
+/* Who still waits when a connection ended needs another one. */
+static void replace_if_wanted(struct host *host, enum http_pool which)
+{
+    struct pool *pool = &host->pools[which];
+    if (!list_is_empty(&pool->waiting) && pool->connecting == 0 && !dial_another(host, which))
+        fail_all(pool, POOL_OVERFLOW, "the cluster's limit of connections is reached");
+}
+
+static void on_http_open(void *owner, struct http_connection *http)
+{
+    struct pooled *pooled = owner;
+    (void)http;
+    if (pooled->is_connecting) {
+        pooled->is_connecting = false;
+        pool_of(pooled)->connecting--;
+    }
+    place(pooled);
+    serve(pooled);
+}
+
+static void on_http_room(void *owner, struct http_connection *http)
+{
+    struct pooled *pooled = owner;
+    (void)http;
+    if (pooled->is_connecting)
+        return;
+    place(pooled);
+    serve(pooled);
+}
+
+static void on_http_draining(void *owner, struct http_connection *http)
+{
+    struct pooled *pooled = owner;
+    (void)http;
+    place(pooled);
+}
+
+static void on_http_closed(void *owner, struct http_connection *http, enum http_closed reason,
+                           const struct transport_failure *failure)
+{
+    struct pooled *pooled = owner;
+    struct host *host = host_ref(pooled->host);
+    enum http_pool which = pooled->which;
+    bool never_opened = pooled->is_connecting;
+    (void)http;
+    (void)reason;
+    pooled_free(pooled);
+    if (never_opened)
+        fail_waiter(&host->pools[which], POOL_CONNECT_FAILED,
+                    failure && failure->text ? failure->text : "the connection ended before it was open");
+    replace_if_wanted(host, which);
+    host_unref(host);
+}
+
+static const struct http_connection_events http_events = {
+    .on_open = on_http_open,
+    .on_room = on_http_room,
+    .on_draining = on_http_draining,
+    .on_closed = on_http_closed,
+};
+
+static void on_dialed(struct dialing *dialing, struct transport *transport)
+{
+    struct pooled *pooled = CONTAINER_OF(dialing, struct pooled, dialing);
+    pooled->http =
+        http_connection_create(transport, HTTP_CLIENT, &pooled->profile->options, &http_events, pooled);
+    if (pooled->http)
+        return;
+    struct host *host = host_ref(pooled->host);
+    enum http_pool which = pooled->which;
+    pooled_free(pooled);
+    fail_waiter(&host->pools[which], POOL_NO_MEMORY, "there is no memory left for another connection");
+    replace_if_wanted(host, which);
+    host_unref(host);
+}
+
+static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, const char *text)
+{
+    struct pooled *pooled = CONTAINER_OF(dialing, struct pooled, dialing);
+    struct host *host = host_ref(pooled->host);
+    enum http_pool which = pooled->which;
+    pooled_free(pooled);
+    struct pool *pool = &host->pools[which];
+    fail_waiter(pool, failure, text);
+    /* One HTTP/2 connection was to serve everyone. */
+    if (which == HTTP_POOL_2 && pool->connecting == 0)
+        fail_all(pool, failure, text);
+    replace_if_wanted(host, which);
+    host_unref(host);
+}
+
+static bool dial_another(struct host *host, enum http_pool which)
+{
+    struct upstream *upstream = host->upstream;
+    struct pool *pool = &host->pools[which];
+    if (!upstream || host->is_removed)
+        return false;
+    uint32_t most = upstream->cluster->limits[0].connections;
+    if (!limits_take(upstream->limits, 0, LIMIT_CONNECTIONS, most))
+        return false;
+    struct pooled *pooled = mem_new(struct pooled);
+    pooled->host = host_ref(host);
+    pooled->which = which;
+    pooled->is_connecting = true;
+    pooled->limit = most;
+    pooled->limits = upstream->limits;
+    pooled->profile = http_profile_ref(upstream->profiles[which]);
+    list_push_back(&pool->full, &pooled->node);
+    pool->connections++;
+    pool->connecting++;
+    dialing_start(&pooled->dialing, host, which, on_dialed, on_dial_failed);
+    return true;
+}
+
+/* --- the pool's callers --------------------------------------------------------------------------------------- */
+
+struct http_connection *pool_borrow(struct host *host, enum http_pool which)
+{
+    struct pool *pool = &host->pools[which];
+    if (list_is_empty(&pool->ready))
+        return NULL;
+    return LIST_ENTRY(pool->ready.next, struct pooled, node)->http;
+}
+
+void pool_opened(struct http_connection *connection)
+{
+    struct pooled *pooled = http_connection_owner(connection);
+    if (http_connection_room(connection) == 0) {
+        list_remove(&pooled->node);
+        list_push_back(&pool_of(pooled)->full, &pooled->node);
+    }
+}
+
+bool pool_wait(struct host *host, enum http_pool which, struct pool_waiter *waiter)
+{
+    struct pool *pool = &host->pools[which];
+    size_t waiting = 0;
+    LIST_EACH (node, &pool->waiting)
+        waiting++;
+    bool needs_dial = which == HTTP_POOL_2 ? pool->connecting == 0 : pool->connecting <= waiting;
+    if (needs_dial && !dial_another(host, which) && pool->connections == 0)
+        return false;
+    list_push_back(&pool->waiting, &waiter->node);
+    return true;
+}
+
+void pool_cancel(struct host *host, struct pool_waiter *waiter)
+{
+    (void)host;
+    list_remove(&waiter->node);
+}
+
+void pool_retire(struct host *host, struct pool *pool)
+{
+    (void)host;
+    struct list *lists[] = {&pool->ready, &pool->full};
+    fail_all(pool, POOL_GONE, "the endpoint was removed");
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        LIST_EACH_SAFE (node, after, lists[i]) {
+            struct pooled *pooled = LIST_ENTRY(node, struct pooled, node);
+            if (pooled->http)
+                http_connection_drain(pooled->http);
+        }
+    }
+}
+
+void pool_close(struct host *host, struct pool *pool)
+{
+    struct list *lists[] = {&pool->ready, &pool->full};
+    (void)host;
+    while (next_waiter(pool))
+        continue;
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        LIST_EACH_SAFE (node, after, lists[i]) {
+            struct pooled *pooled = LIST_ENTRY(node, struct pooled, node);
+            if (pooled->http)
+                http_connection_close(pooled->http);
+            else
+                dialing_cancel(&pooled->dialing);
+            pooled_free(pooled);
+        }
+    }
+}

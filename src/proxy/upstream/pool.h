@@ -1,0 +1,57 @@
+/*
+ * pool: HTTP connections to one host, kept for the next request; a pool a protocol choice.
+ *
+ * Most recently used first. A connection with room serves at once; otherwise the caller waits, and a connection is dialled for
+ * each HTTP/1 waiter, or one for all of HTTP/2. Idle connections stay armed, so one that the peer closed is gone
+ * before it is lent.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "base/list.h"
+#include "net/http_connection.h"
+
+struct host;
+struct pool;
+
+/* Which protocol a pool's connections speak. */
+enum http_pool { HTTP_POOL_1, HTTP_POOL_2, HTTP_POOL_AUTO, HTTP_POOLS };
+
+struct pool {
+    struct list ready;   /* open, with room; most recently used first */
+    struct list full;    /* connecting, without room, or draining */
+    struct list waiting; /* struct pool_waiter, oldest first */
+    uint32_t connecting;
+    uint32_t connections;
+};
+
+enum pool_failure {
+    POOL_OVERFLOW,       /* a limit of the cluster */
+    POOL_CONNECT_FAILED, /* refused, unreachable, TLS */
+    POOL_TIMED_OUT,
+    POOL_SELF,           /* it would have been ourselves */
+    POOL_NO_MEMORY,
+    POOL_GONE,           /* the cluster or host was removed */
+};
+
+/* Who waits for a connection; embedded. Exactly one of the two calls comes, from the loop, unless it is cancelled. */
+struct pool_waiter {
+    struct list node;
+    /* A stream may be opened now (http_connection_open_stream), and must be: the room is this waiter's. */
+    void (*on_ready)(struct pool_waiter *waiter, struct http_connection *connection);
+    /* text is one sentence for logs, borrowed. */
+    void (*on_failed)(struct pool_waiter *waiter, enum pool_failure failure, const char *text);
+};
+
+void pool_init(struct pool *pool);
+/* A connection with room, to open a stream on at once; or NULL: wait. */
+struct http_connection *pool_borrow(struct host *host, enum http_pool which);
+/* After a stream was opened on a borrowed connection: it may be full now. */
+void pool_opened(struct http_connection *connection);
+/* Waits, dialling if need be. False when a limit refuses (POOL_OVERFLOW): then nothing is waited for. */
+MUST_USE bool pool_wait(struct host *host, enum http_pool which, struct pool_waiter *waiter);
+void pool_cancel(struct host *host, struct pool_waiter *waiter);
+/* No new streams on what is open; waiters fail with POOL_GONE. */
+void pool_retire(struct host *host, struct pool *pool);
+/* Closes everything at once; waiters are dropped without a word. */
+void pool_close(struct host *host, struct pool *pool);

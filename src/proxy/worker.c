@@ -1,0 +1,117 @@
+#include "proxy/worker.h"
+
+#include "base/memory.h"
+#include "net/dialer.h"
+#include "proxy/downstream/downstream.h"
+#include "proxy/listen/arrival.h"
+#include "proxy/listen/sockets.h"
+#include "proxy/tcp/tunnel.h"
+#include "proxy/upstream/upstream.h"
+#include "tls/engine.h"
+
+enum { HOUSEKEEPING_MS = 1000, DRAIN_WALK_SLICE = 256 };
+
+/* Looks at the connections whose filter chain may have changed, some in each turn. */
+static void walk_downstreams(struct task *task)
+{
+    struct worker *worker = CONTAINER_OF(task, struct worker, drain_walk);
+    for (int looked = 0; looked < DRAIN_WALK_SLICE && !list_is_empty(&worker->drain_left); looked++) {
+        struct list *node = worker->drain_left.next;
+        list_remove(node);
+        list_push_back(&worker->downstreams, node);
+        downstream_follow(LIST_ENTRY(node, struct downstream, node));
+    }
+    if (!list_is_empty(&worker->drain_left))
+        loop_run_next_turn(worker->loop, task);
+}
+
+/* Between two turns: the newer configuration, and everything that follows it. */
+static void on_turn(void *owner)
+{
+    struct worker *worker = owner;
+    const struct snapshot *before;
+    tls_engine_turn(worker->engine, loop_wall_us(worker->loop) / 1000000, LOOP_TURN_HANDSHAKES * 2);
+    if (LIKELY(!reader_begin_adopt(worker->reader, &before)))
+        return;
+    upstreams_follow(worker);
+    const struct snapshot *now = worker->reader->snapshot;
+    if (!before || name_tree_differs(before->trees[KIND_LISTENER], now->trees[KIND_LISTENER])) {
+        list_splice(&worker->drain_left, &worker->downstreams);
+        loop_run_later(worker->loop, &worker->drain_walk);
+    }
+    reader_finish_adopt(worker->reader);
+}
+
+static void on_housekeeping(struct timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, housekeeping);
+    tls_engine_trim(worker->engine);
+    upstreams_tidy(worker);
+    if (worker->connections || !list_is_empty(&worker->upstreams))
+        loop_timer_start(worker->loop, &worker->housekeeping, HOUSEKEEPING_MS, on_housekeeping);
+}
+
+void worker_keep_house(struct worker *worker)
+{
+    if (!timer_is_running(&worker->housekeeping))
+        loop_timer_start(worker->loop, &worker->housekeeping, HOUSEKEEPING_MS, on_housekeeping);
+}
+
+int worker_create(unsigned index, struct loop *loop, struct publisher *publisher, struct worker_shared *shared,
+                  struct observer *observer, struct worker **out)
+{
+    struct worker *worker = mem_new(struct worker);
+    struct dialer_options dialing = {.loop = loop, .interfaces = shared->interfaces, .helpers = shared->helpers};
+    *worker = (struct worker){.index = index, .loop = loop, .shared = shared, .observer = observer};
+    worker->dialer = dialer_create(&dialing);
+    worker->engine = tls_engine_create(shared->budget);
+    worker->acceptors = map_create();
+    list_init(&worker->downstreams);
+    list_init(&worker->tunnels);
+    list_init(&worker->arrivals);
+    list_init(&worker->upstreams);
+    list_init(&worker->drain_left);
+    task_init(&worker->drain_walk, walk_downstreams);
+    worker->reader = publisher_add_reader(publisher, loop);
+    loop_on_turn(loop, on_turn, worker);
+    *out = worker;
+    return 0;
+}
+
+static void each_downstream(struct worker *worker, void (*act)(struct downstream *))
+{
+    struct list *lists[] = {&worker->downstreams, &worker->drain_left};
+    for (size_t i = 0; i < COUNT(lists); i++)
+        LIST_EACH_SAFE (node, after, lists[i])
+            act(LIST_ENTRY(node, struct downstream, node));
+}
+
+void worker_drain(struct worker *worker)
+{
+    acceptors_close(worker);
+    each_downstream(worker, downstream_drain);
+}
+
+void worker_close(struct worker *worker)
+{
+    acceptors_close(worker);
+    arrivals_close(worker);
+    LIST_EACH_SAFE (node, after, &worker->tunnels)
+        tunnel_close(LIST_ENTRY(node, struct tunnel, node));
+    each_downstream(worker, downstream_close);
+    upstreams_close(worker);
+    loop_timer_stop(worker->loop, &worker->housekeeping);
+    loop_task_cancel(&worker->drain_walk);
+}
+
+void worker_destroy(struct worker *worker, struct publisher *publisher)
+{
+    if (!worker)
+        return;
+    map_destroy(worker->acceptors);
+    dialer_destroy(worker->dialer);
+    tls_engine_destroy(worker->engine);
+    loop_on_turn(worker->loop, NULL, NULL);
+    publisher_remove_reader(publisher, worker->reader);
+    mem_free(worker);
+}

@@ -1,0 +1,74 @@
+/*
+ * worker: one thread of the data plane: its loop, its view of the configuration, and all that lives on it.
+ *
+ * A connection stays on the worker that accepted it. Nothing on the request path locks: configuration is read through
+ * `reader` (proxy/snapshot/publisher.h) and kept beyond a turn by pins, counters are the worker's own.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "io/loop.h"
+#include "proxy/snapshot/publisher.h"
+
+struct cluster_limits_table;
+struct dialer;
+struct helper_pool;
+struct http_profile;
+struct interfaces;
+struct observer;
+struct tls_engine;
+struct upstream;
+
+/* What all workers share; set before they start, outlives them. */
+struct worker_shared {
+    struct memory_budget *budget;
+    const struct interfaces *interfaces;
+    struct helper_pool *helpers;
+    struct cluster_limits_table *limits;
+    uint32_t upstream_mark;      /* SO_MARK of upstream sockets, 0 = none */
+    uint32_t max_connections;    /* downstream, a worker; 0 = no limit */
+    _Atomic bool is_draining;    /* responses say Connection: close, GOAWAY goes out */
+};
+
+struct worker {
+    unsigned index;
+    struct loop *loop;
+    struct reader *reader;
+    struct tls_engine *engine;
+    struct dialer *dialer;
+    struct worker_shared *shared;
+    struct observer *observer;
+
+    struct map *acceptors;       /* by address text: struct binding of listen/ */
+    struct list downstreams;     /* struct downstream */
+    struct list tunnels;         /* struct tunnel */
+    struct list arrivals;        /* struct arrival: no filter chain yet */
+    struct list upstreams;       /* struct upstream */
+    struct upstream **by_slot;   /* the same, by the slot of their cluster's resource */
+    size_t slots;
+    size_t connections;          /* downstreams, tunnels and arrivals */
+
+    struct timer housekeeping;   /* every second: TLS entries, idle ORIGINAL_DST hosts */
+    struct task drain_walk;      /* connections whose filter chain changed, in slices */
+    struct list drain_left;      /* downstreams that the walk has still to look at */
+};
+
+/* On the thread that will run the loop, or before it runs. 0 or a negative errno. */
+MUST_USE int worker_create(unsigned index, struct loop *loop, struct publisher *publisher, struct worker_shared *shared,
+                           struct observer *observer, struct worker **out);
+/* Worker's thread. Stops accepting; connections end with their last stream. */
+void worker_drain(struct worker *worker);
+/* Worker's thread, before its loop ends: closes everything at once. What was closed is reaped in the turn's end. */
+void worker_close(struct worker *worker);
+/* Main thread, after its loop has ended and before that is destroyed. */
+void worker_destroy(struct worker *worker, struct publisher *publisher);
+
+/* Something was made that needs tidying from time to time. */
+void worker_keep_house(struct worker *worker);
+/* The configuration in force now; not NULL once the worker accepts. */
+static inline const struct snapshot *worker_snapshot(const struct worker *worker)
+{
+    return worker->reader->snapshot;
+}
