@@ -30,6 +30,7 @@ struct endpoint_address {
     uint16_t port;
     struct ip ip;      /* IP */
     struct slice text; /* PIPE: the path, '@' first when abstract; HOST: the name to be resolved */
+    struct slice network_namespace; /* file of the one to connect from or listen in, NUL-terminated; empty: our own */
 };
 
 enum endpoint_health {

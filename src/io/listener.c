@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,7 +93,7 @@ static int open_one(const struct listen_options *options, const struct address *
     return fd;
 }
 
-int listen_group_create(const struct listen_options *options, struct listen_group **out)
+static int create_here(const struct listen_options *options, struct listen_group **out)
 {
     unsigned count = options->count ? options->count : 1;
     if (count > GROUP_MAX)
@@ -116,6 +118,39 @@ int listen_group_create(const struct listen_options *options, struct listen_grou
     }
     *out = give(group);
     return 0;
+}
+
+/* A namespace belongs to a thread, and a socket to the namespace that it was made in. */
+struct elsewhere {
+    const struct listen_options *options;
+    struct listen_group **out;
+    int result;
+};
+
+static void *create_elsewhere(void *argument)
+{
+    struct elsewhere *elsewhere = argument;
+    int fd = open(elsewhere->options->network_namespace, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || setns(fd, CLONE_NEWNET))
+        elsewhere->result = -errno;
+    else
+        elsewhere->result = create_here(elsewhere->options, elsewhere->out);
+    if (fd >= 0)
+        close(fd);
+    return NULL;
+}
+
+int listen_group_create(const struct listen_options *options, struct listen_group **out)
+{
+    if (!options->network_namespace)
+        return create_here(options, out);
+    struct elsewhere elsewhere = {options, out, 0};
+    pthread_t thread;
+    int failure = pthread_create(&thread, NULL, create_elsewhere, &elsewhere);
+    if (failure)
+        return -failure;
+    pthread_join(thread, NULL);
+    return elsewhere.result;
 }
 
 int listen_group_adopt(const int *fds, unsigned count, struct listen_group **out)

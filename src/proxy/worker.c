@@ -5,6 +5,7 @@
 #include "proxy/downstream/downstream.h"
 #include "proxy/listen/arrival.h"
 #include "proxy/listen/sockets.h"
+#include "proxy/snapshot/snapshot.h"
 #include "proxy/tcp/tunnel.h"
 #include "proxy/upstream/upstream.h"
 #include "tls/engine.h"
@@ -35,7 +36,7 @@ static void on_turn(void *owner)
         return;
     upstreams_follow(worker);
     const struct snapshot *now = worker->reader->snapshot;
-    if (!before || name_tree_differs(before->trees[KIND_LISTENER], now->trees[KIND_LISTENER])) {
+    if (!before || before->trees[KIND_LISTENER].root != now->trees[KIND_LISTENER].root) {
         list_splice(&worker->drain_left, &worker->downstreams);
         loop_run_later(worker->loop, &worker->drain_walk);
     }

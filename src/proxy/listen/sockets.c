@@ -12,6 +12,7 @@
 #include "proxy/snapshot/snapshot.h"
 #include "proxy/worker.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* An address that is listened on. */

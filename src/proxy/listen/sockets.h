@@ -11,7 +11,7 @@
 #include "base/error.h"
 
 struct buffer;
-struct helper_pool;
+struct loop;
 struct snapshot;
 struct sockets;
 struct worker;
