@@ -11,13 +11,13 @@ static enum header_lookup find_header(const struct match_request *request, const
     const struct header *first = key->id ? headers_find(view->headers, (enum header_id)key->id)
                                          : headers_find_name(view->headers, key->name);
     if (!first)
-        return HEADER_ABSENT;
+        return HEADER_LOOKUP_ABSENT;
     if (!headers_find_next(view->headers, first)) {
         *value = header_value(first);
-        return HEADER_FOUND;
+        return HEADER_LOOKUP_FOUND;
     }
     *value = headers_joined(view->headers, key->name, view->arena);
-    return value->data ? HEADER_FOUND : HEADER_LOST;
+    return value->data ? HEADER_LOOKUP_FOUND : HEADER_LOOKUP_LOST;
 }
 
 static bool is_grpc(const struct headers *headers)
