@@ -11,6 +11,8 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
+enum { SERVER_NAME_MAX = 255 };
+
 /* Watches the records that libssl writes, for the nonce of the last sealed one in TLS 1.2. */
 struct out_watch {
     uint8_t head[RECORD_HEADER + 8];
@@ -124,6 +126,14 @@ BIO_METHOD *handshake_bio_method(void)
 
 /* libssl's questions. */
 
+static enum handshake_step fail(struct handshake *handshake, enum tls_failure failure,
+                                const char *text)
+{
+    if (!handshake->failure.text)
+        handshake->failure = (struct handshake_failure){failure, str_copy(text)};
+    return HANDSHAKE_FAILED;
+}
+
 static int on_verify(X509_STORE_CTX *store, void *nothing)
 {
     (void)nothing;
@@ -177,15 +187,45 @@ static int on_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *chosen
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-static struct slice asked_name(SSL *ssl, char lower[TLS_ALPN_BYTES_MAX + 1])
+/* The host in a server_name extension (RFC 6066 3) in lower case and without a trailing dot; false when it is no name. */
+static bool keep_asked_name(struct handshake *handshake, struct slice extension)
 {
-    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    size_t size = name ? strnlen(name, TLS_ALPN_BYTES_MAX) : 0;
-    for (size_t i = 0; i < size; i++)
-        lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + ('a' - 'A')) : name[i];
-    if (size > 0 && lower[size - 1] == '.')
-        size--;
-    return slice_of(lower, size);
+    enum { HEAD = 2 + 1 + 2 };
+    if (extension.size <= HEAD || extension.data[2] != 0)
+        return true; /* empty or of another kind: libssl judges it */
+    struct slice name = slice_from(extension, HEAD);
+    size_t size =
+        MIN((size_t)(uint8_t)extension.data[3] << 8 | (uint8_t)extension.data[4], name.size);
+    if (size == 0 || size > SERVER_NAME_MAX)
+        return false;
+    char *lower = str_copy_n(name.data, size);
+    mem_free(handshake->server_name);
+    handshake->server_name = lower;
+    handshake->server_name_size = size;
+    for (size_t i = 0; i < size; i++) {
+        if (lower[i] <= ' ' || lower[i] >= 0x7f)
+            return false;
+        if (lower[i] >= 'A' && lower[i] <= 'Z')
+            lower[i] = (char)(lower[i] + ('a' - 'A'));
+    }
+    if (lower[size - 1] == '.')
+        handshake->server_name_size--;
+    return true;
+}
+
+/* Comes before tickets are looked at, which the name decides about. */
+static int on_client_hello(SSL *ssl, int *alert, void *nothing)
+{
+    (void)nothing;
+    struct handshake *handshake = SSL_get_app_data(ssl);
+    const unsigned char *extension;
+    size_t size;
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &size) ||
+        keep_asked_name(handshake, slice_of(extension, size)))
+        return SSL_CLIENT_HELLO_SUCCESS;
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    fail(handshake, TLS_FAILURE_PROTOCOL, "the peer asks for a server name that is none");
+    return SSL_CLIENT_HELLO_ERROR;
 }
 
 static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
@@ -218,12 +258,11 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigne
     (void)name_size;
     (void)nothing;
     struct handshake *handshake = SSL_get_app_data(ssl);
-    char lower[TLS_ALPN_BYTES_MAX + 1];
     struct peer_identity *identity = NULL;
+    struct slice asked = slice_of(handshake->server_name, handshake->server_name_size);
     bool good = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
     if (!good || SSL_version(ssl) != TLS1_3_VERSION ||
-        !resume_accept(handshake->engine, handshake->context, session, asked_name(ssl, lower),
-                       &identity))
+        !resume_accept(handshake->engine, handshake->context, session, asked, &identity))
         return SSL_TICKET_RETURN_IGNORE;
     if (!peer_identity_matches(identity, handshake->expected, handshake->expected_count)) {
         peer_identity_unref(identity);
@@ -238,6 +277,7 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigne
 void handshake_prepare(SSL_CTX *ssl)
 {
     SSL_CTX_set_cert_verify_callback(ssl, on_verify, NULL);
+    SSL_CTX_set_client_hello_cb(ssl, on_client_hello, NULL);
     SSL_CTX_set_alpn_select_cb(ssl, on_alpn, NULL);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket_key);
     SSL_CTX_set_session_ticket_cb(ssl, NULL, on_ticket, NULL);
@@ -272,8 +312,10 @@ struct handshake *handshake_create(struct tls_engine *engine, struct block_pool 
     handshake->engine = engine;
     handshake->pool = pool;
     handshake->context = tls_context_ref(spec->context);
-    handshake->server_name = str_copy_n(spec->server_name.data, spec->server_name.size);
-    handshake->server_name_size = spec->server_name.size;
+    struct slice name =
+        tls_context_role(spec->context) == TLS_CLIENT ? spec->server_name : SLICE_NONE;
+    handshake->server_name = str_copy_n(name.data, name.size);
+    handshake->server_name_size = name.size;
     handshake->peer_key = spec->peer_key;
     copy_expected(handshake, spec->expected, spec->expected_count);
     if (spec->alpn && !context_alpn_wire(spec->alpn, spec->alpn_count, &handshake->alpn))
@@ -315,14 +357,6 @@ void handshake_destroy(struct handshake *handshake)
 struct chain *handshake_out(struct handshake *handshake)
 {
     return &handshake->out;
-}
-
-static enum handshake_step fail(struct handshake *handshake, enum tls_failure failure,
-                                const char *text)
-{
-    if (!handshake->failure.text)
-        handshake->failure = (struct handshake_failure){failure, str_copy(text)};
-    return HANDSHAKE_FAILED;
 }
 
 struct handshake_failure handshake_take_failure(struct handshake *handshake)
@@ -468,13 +502,6 @@ static void take_names(struct handshake *handshake, struct handshake_result *res
     if (handshake->agreed_alpn_size > 0)
         memcpy(handshake->agreed_alpn, alpn, handshake->agreed_alpn_size);
     result->alpn = slice_of(handshake->agreed_alpn, handshake->agreed_alpn_size);
-    if (handshake->context->role == TLS_SERVER) {
-        char lower[TLS_ALPN_BYTES_MAX + 1];
-        struct slice name = asked_name(handshake->ssl, lower);
-        mem_free(handshake->server_name);
-        handshake->server_name = slice_to_str(name);
-        handshake->server_name_size = name.size;
-    }
     result->server_name = slice_of(handshake->server_name, handshake->server_name_size);
 }
 
