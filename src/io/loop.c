@@ -422,11 +422,6 @@ bool loop_take_accept(struct loop *loop)
     return loop->accepts_left > 0 && loop->accepts_left--;
 }
 
-bool loop_take_handshake(struct loop *loop)
-{
-    return loop->handshakes_left > 0 && loop->handshakes_left--;
-}
-
 /* A tick of the coarse clock costs a third of a precise reading, and only long turns are looked at. */
 static uint64_t coarse_us(void)
 {
@@ -537,7 +532,6 @@ bool loop_turn(struct loop *loop, uint64_t wait_ms)
     refresh_wall(loop);
     loop->turn++;
     loop->accepts_left = LOOP_TURN_ACCEPTS;
-    loop->handshakes_left = LOOP_TURN_HANDSHAKES;
     count(&loop->stats.turns, 1);
     return work(loop);
 }

@@ -146,7 +146,6 @@ enum {
 };
 /* True when this turn has one more to give; else come back by loop_run_next_turn. */
 MUST_USE bool loop_take_accept(struct loop *loop);
-MUST_USE bool loop_take_handshake(struct loop *loop);
 
 /* Told once when the level changes, up or down, at the top of a turn. */
 struct pressure_watch {

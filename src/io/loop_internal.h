@@ -73,7 +73,6 @@ struct loop {
     void *on_turn_owner;
     uint64_t turn; /* its number */
     unsigned accepts_left;
-    unsigned handshakes_left;
     enum memory_pressure pressure;
     struct list pressure_watches;
     struct loop_stats stats;
