@@ -40,6 +40,7 @@ struct http_codec_ops {
     void (*sent)(struct http_codec *codec, size_t size, size_t backlog);
     void (*run)(struct http_codec *codec);
     struct http_stream *(*open)(struct http_codec *codec, struct arena *arena);
+    uint32_t (*room)(const struct http_codec *codec);
     void (*drain)(struct http_codec *codec);
     void (*refuse)(struct http_codec *codec, enum http_refusal refusal);
     void (*destroy)(struct http_codec *codec);
@@ -53,18 +54,23 @@ struct http_codec {
     const struct http_limits *limits; /* outlive the codec */
     struct block_pool *pool;
     struct list streams; /* not yet released or not yet over */
-    uint64_t now_ms;     /* of the current turn, set by the connection */
-    uint64_t bytes_in;   /* fed so far */
-    uint64_t bytes_sent; /* taken by the socket so far */
-    uint32_t requests;   /* streams begun so far */
-    uint8_t protocol;    /* enum http_protocol */
-    uint8_t role;        /* enum http_role */
-    uint8_t refusal;     /* enum http_refusal that ended the connection, 0 while it is well */
-    bool wants_read;     /* false: the transport should pause */
-    bool in_head;  /* a request's head has begun and is not complete: the header timeout runs */
-    bool draining; /* takes no new stream */
-    bool closing;  /* write what is queued, half-close, linger, close */
-    bool broken;   /* close at once: nothing useful can be said any more */
+    uint64_t now_ms;   /* of the current turn; like `turn` set by the connection before each call */
+    uint64_t bytes_in; /* fed so far */
+    uint64_t bytes_written; /* given to events->write so far */
+    uint64_t bytes_sent;    /* taken by the socket so far */
+    uint32_t requests;      /* streams begun so far */
+    uint32_t turn;    /* the loop's: what is written in a turn leaves at its end, not before */
+    uint8_t protocol; /* enum http_protocol */
+    uint8_t role;     /* enum http_role */
+    uint8_t refusal;  /* enum http_refusal that ended the connection, 0 while it is well */
+    bool established; /* the transport is open: what is written may leave */
+    bool wants_read;  /* false: the transport should pause */
+    bool in_head;     /* a request's head has begun and is not complete: the header timeout runs */
+    bool draining;    /* takes no new stream */
+    bool closing;     /* write what is queued, half-close, linger, close */
+    bool broken;      /* close at once, so that the peer sees a reset */
+    bool unread;      /* with closing: the peer is still sending, so linger */
+    bool half_close;  /* our direction of a tunnel is over: FIN after what is queued */
 };
 
 /* Bytes from the peer, lying in `block`, of which one reference is now the codec's. What it cannot use yet it keeps. */
@@ -102,7 +108,10 @@ static inline struct http_stream *http_codec_open(struct http_codec *codec, stru
     return codec->ops->open(codec, arena);
 }
 /* Client: how many streams may be opened now. */
-uint32_t http_codec_room(const struct http_codec *codec);
+static inline uint32_t http_codec_room(const struct http_codec *codec)
+{
+    return codec->ops->room(codec);
+}
 static inline bool http_codec_is_idle(const struct http_codec *codec)
 {
     return list_is_empty(&codec->streams);
@@ -117,5 +126,8 @@ static inline void http_codec_refuse(struct http_codec *codec, enum http_refusal
 {
     codec->ops->refuse(codec, refusal);
 }
-/* Streams must have been released or get no further event. Accepts NULL. */
-void http_codec_destroy(struct http_codec *codec);
+/* Every stream must have been released. Frees what the codec holds; h1 itself is embedded and stays. */
+static inline void http_codec_destroy(struct http_codec *codec)
+{
+    codec->ops->destroy(codec);
+}

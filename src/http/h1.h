@@ -12,28 +12,52 @@
 
 #include "http/chunked.h"
 #include "http/codec.h"
+#include "http/h1_head.h"
+
+enum h1_in {
+    H1_AT_HEAD,     /* before a message or inside its head */
+    H1_IN_LENGTH,   /* in a body of known length */
+    H1_IN_CHUNKED,  /* in a chunked body */
+    H1_IN_TRAILERS, /* behind the last chunk */
+    H1_IN_CLOSE,    /* in a response that lasts until the connection ends */
+    H1_IN_TUNNEL,   /* plain bytes */
+    H1_AT_END,      /* behind a request; what comes waits until the exchange is over */
+    H1_IN_RUIN,     /* what comes is dropped */
+};
+
+enum h1_out {
+    H1_OUT_HEAD,    /* no final head went out */
+    H1_OUT_LENGTH,  /* in a body of known length */
+    H1_OUT_CHUNKED, /* in a chunked body */
+    H1_OUT_CLOSE,   /* in a response that lasts until we close */
+    H1_OUT_TUNNEL,  /* plain bytes */
+    H1_OUT_WAIT,    /* behind a request that asks for a tunnel: its bytes wait for the answer */
+    H1_OUT_NOTHING, /* behind a head without body */
+};
 
 struct h1 {
     struct http_codec codec;
-    struct http_stream *stream; /* the exchange under way, NULL between exchanges */
-    struct chain
-        *pending; /* a head that is not whole, or pipelined requests; NULL while there are none */
-    struct chunked chunked; /* of the body coming in */
-    uint64_t in_left;       /* bytes of the body still to come */
-    uint64_t out_left;      /* bytes of the body still to be sent, when its length was declared */
-    size_t out_wire;        /* framing bytes among those not yet sent */
-    uint32_t scanned;       /* bytes of `pending` that were searched for the head's end */
-    uint16_t scanned_lines;
-    uint16_t informational; /* heads seen for this exchange */
-    uint8_t in;             /* enum h1_in: where the machine stands */
-    uint8_t out;            /* enum h1_out */
+    struct http_stream *stream; /* the exchange under way; NULL between exchanges */
+    struct chain *pending; /* the beginning of a head, or pipelined requests; NULL while empty */
+    struct head_scan scan; /* of the head that has begun */
+    union {
+        struct chunked chunked; /* H1_IN_CHUNKED */
+        uint64_t in_left;       /* H1_IN_LENGTH */
+    };
+    uint64_t out_left; /* H1_OUT_LENGTH */
+
+    uint32_t begin_turn;          /* in which the request was opened */
+    uint32_t informational_bytes; /* of 1xx heads in this exchange */
+    uint16_t informational;
+    uint8_t in;   /* enum h1_in */
+    uint8_t out;  /* enum h1_out */
+    uint8_t busy; /* depth of calls that deliver events: nothing is freed meanwhile */
     bool peer_is_1_0;
-    bool keeps_alive; /* as far as heads said */
+    bool keeps_alive; /* as far as the heads of this exchange say */
     bool skipped_line;
-    bool eof;
-    bool in_event; /* the machine is up the stack: only set flags */
-    bool upgrade_asked;
-    bool discards;
+    bool got_eof;
+    bool asks_tunnel;    /* the request is CONNECT or an upgrade */
+    uint8_t fail_reason; /* enum http_reset_reason for the stream once broken */
 };
 
 /* In place, as a server or client codec in its first state. The pool and the limits outlive it. */

@@ -6,6 +6,8 @@
  * names of header_names.h have an id, found by a perfect hash, and a bit in the list, so that asking for one that is
  * absent costs nothing.
  *
+ * Whoever writes into a field directly clears its flags.
+ *
  * What the connection owns never stands here: the codecs take out Host (it is the authority), Connection and what it
  * names, Keep-Alive, Proxy-Connection, Transfer-Encoding, Upgrade, HTTP2-Settings and every TE but "trailers", and
  * write what is right for the next hop themselves. Content-Length stays to be read; what is sent follows the
@@ -43,9 +45,9 @@ struct headers {
     uint64_t known[2]; /* a bit for each id that is present */
 };
 
-#define HEADERS_EACH(header, list)                                                                 \
-    for (struct header *header = (list)->items, *header##_end = header + (list)->count;            \
-         header < header##_end; header++)
+#define HEADERS_EACH(one, list)                                                                    \
+    for (struct header *one = (list)->items, *one##_end = one + (list)->count; one < one##_end;    \
+         one++)
 
 static inline struct slice header_name(const struct header *header)
 {

@@ -53,7 +53,7 @@ struct http_limits {
     uint32_t max_target_bytes;
     uint32_t max_name_bytes;
     uint32_t max_trailer_bytes;
-    uint32_t max_informational; /* 1xx heads before the final one */
+    uint32_t max_informational; /* 1xx heads before the final one, max_head_bytes together */
     uint32_t max_chunk_extension_bytes;
     uint32_t chunk_overhead_bytes; /* framing a body may carry: this much and */
     uint32_t chunk_overhead_ratio; /* this many times its payload */

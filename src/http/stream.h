@@ -11,7 +11,7 @@
  *   calls http_stream_release exactly once, at any time, also inside an event; afterwards it hears nothing more and
  *   must not touch the stream. A direction that is still open then is abandoned: the response's rest is cut (the peer
  *   sees a reset), the request's rest is read and dropped, or the connection is given up.
- * - on_reset is the last event. A stream that ended both ways gets no further event but on_sent.
+ * - on_reset is the last event. A stream that ended both ways hears no more, at most an on_sent.
  * - Credit: every byte given to on_data, dropped or not, is owed back by http_stream_consumed once the next hop has
  *   taken it. What http_stream_send_data was given comes back by on_sent as the socket takes it. So a relay is
  *   on_data -> send_data on the other stream, on_sent -> consumed on the other stream.
@@ -93,7 +93,6 @@ struct http_stream {
     bool out_headed;              /* the final head went out */
     bool tunnel;                  /* bytes, not messages */
     bool released;
-    uint8_t deferred; /* enum http_reset_reason + 1: an on_reset that waits for the run queue */
 };
 
 /* Each of these is for one role. end: no body. The head and its bytes are borrowed for the call. */

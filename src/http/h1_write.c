@@ -1,0 +1,223 @@
+#include "http/h1_internal.h"
+
+#include "http/header_internal.h"
+#include "http/scan_internal.h"
+
+/* Writes into the free tail of a chain; what does not fit goes the slow way, in copies. */
+struct writer {
+    struct chain *out;
+    struct block_pool *pool;
+    char *at, *end; /* reserved and not yet committed */
+    char *start;
+    bool refused;
+};
+
+static void commit(struct writer *writer)
+{
+    if (writer->start)
+        chain_commit(writer->out, (size_t)(writer->at - writer->start));
+    writer->start = writer->at = writer->end = NULL;
+}
+
+COLD static void put_slow(struct writer *writer, const char *bytes, size_t size)
+{
+    commit(writer);
+    if (!writer->refused)
+        writer->refused = !chain_append_copy(writer->out, writer->pool, slice_of(bytes, size));
+}
+
+static inline void put(struct writer *writer, const char *bytes, size_t size)
+{
+    if (UNLIKELY((size_t)(writer->end - writer->at) < size)) {
+        put_slow(writer, bytes, size);
+        return;
+    }
+    memcpy(writer->at, bytes, size);
+    writer->at += size;
+}
+#define PUT(writer, literal) put((writer), (literal), sizeof(literal) - 1)
+
+static void put_slice(struct writer *writer, struct slice bytes)
+{
+    if (bytes.size > 0)
+        put(writer, bytes.data, bytes.size);
+}
+
+static void put_number(struct writer *writer, uint64_t number)
+{
+    char digits[20], *at = digits + sizeof(digits);
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    put(writer, at, (size_t)(digits + sizeof(digits) - at));
+}
+
+/* --- fields ------------------------------------------------------------------------------------------------- */
+
+/* What the codec says for itself: it never goes out as a field of the message. */
+static bool is_own(unsigned id)
+{
+    switch (id) {
+    case HEADER_CONNECTION:
+    case HEADER_CONTENT_LENGTH:
+    case HEADER_HOST:
+    case HEADER_HTTP2_SETTINGS:
+    case HEADER_KEEP_ALIVE:
+    case HEADER_PROXY_CONNECTION:
+    case HEADER_TRANSFER_ENCODING:
+    case HEADER_UPGRADE: return true;
+    default: return false;
+    }
+}
+
+static size_t fields_size(const struct headers *headers)
+{
+    size_t size = 0;
+    for (unsigned i = 0; i < headers->count; i++)
+        size += headers->items[i].name_size + headers->items[i].value_size + 4;
+    return size;
+}
+
+/* A field that was made here rather than received: a last look that it cannot begin a line of its own. */
+static void put_field(struct writer *writer, const struct header *header)
+{
+    if (scan_control(header->value, header->value_size) < header->value_size ||
+        !is_token(header->name, header->name_size))
+        return;
+    put(writer, header->name, header->name_size);
+    PUT(writer, ": ");
+    put_slice(writer, header_value(header));
+    PUT(writer, "\r\n");
+}
+
+static inline const char *line_end(const struct header *header)
+{
+    return header->value + header->value_size + 2;
+}
+
+/* Lines that lie behind each other as they were received are written by one copy. */
+static void put_fields(struct writer *writer, const struct headers *headers)
+{
+    const struct header *header = headers->items, *last = header + headers->count;
+    while (header < last) {
+        if (is_own(header->id)) {
+            header++;
+        } else if (header->flags & HEADER_WHOLE_LINE) {
+            const char *start = header->name, *end = line_end(header);
+            for (header++; header < last && header->name == end &&
+                           header->flags & HEADER_WHOLE_LINE && !is_own(header->id);
+                 header++)
+                end = line_end(header);
+            put(writer, start, (size_t)(end - start));
+        } else {
+            put_field(writer, header++);
+        }
+    }
+}
+
+static void put_framing(struct writer *writer, const struct h1_head_style *style)
+{
+    switch (style->framing) {
+    case H1_FRAME_NONE: break;
+    case H1_FRAME_LENGTH:
+        PUT(writer, "content-length: ");
+        put_number(writer, style->length);
+        PUT(writer, "\r\n");
+        break;
+    case H1_FRAME_CHUNKED: PUT(writer, "transfer-encoding: chunked\r\n"); break;
+    }
+}
+
+static void put_upgrade(struct writer *writer, struct slice upgrade)
+{
+    PUT(writer, "connection: upgrade\r\nupgrade: ");
+    put_slice(writer, upgrade);
+    PUT(writer, "\r\n");
+}
+
+/* --- heads -------------------------------------------------------------------------------------------------- */
+
+enum { EXTRAS_MAX = 192 }; /* the start line's fixed parts and all fields of our own */
+
+static void reserve(struct writer *writer, size_t size)
+{
+    size = MIN(size, (size_t)BLOCK_LARGE_CAPACITY);
+    writer->start = writer->at = chain_reserve(writer->out, writer->pool, size);
+    writer->end = writer->at ? writer->at + size : NULL;
+    writer->refused = !writer->at;
+}
+
+static bool finish(struct writer *writer)
+{
+    commit(writer);
+    return !writer->refused;
+}
+
+/* Nothing that came in through configuration or a filter may break the line. */
+static bool is_one_word(struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if ((uint8_t)text.data[i] <= 0x20 || text.data[i] == 0x7f)
+            return false;
+    return true;
+}
+
+bool h1_write_request(struct chain *out, struct block_pool *pool, const struct http_request *head,
+                      const struct h1_head_style *style)
+{
+    bool is_connect = head->method == HTTP_CONNECT;
+    struct slice target = is_connect ? head->authority : head->path;
+    if (!is_one_word(target) || !is_one_word(head->authority) || target.size == 0 ||
+        !is_token(head->method_text.data, head->method_text.size))
+        return false;
+    struct writer writer = {.out = out, .pool = pool};
+    reserve(&writer, fields_size(&head->headers) + head->method_text.size + target.size +
+                         head->authority.size + head->upgrade.size + EXTRAS_MAX);
+    put_slice(&writer, head->method_text);
+    PUT(&writer, " ");
+    put_slice(&writer, target);
+    PUT(&writer, " HTTP/1.1\r\nhost: ");
+    put_slice(&writer, head->authority);
+    PUT(&writer, "\r\n");
+    put_fields(&writer, &head->headers);
+    put_framing(&writer, style);
+    if (head->upgrade.size > 0)
+        put_upgrade(&writer, head->upgrade);
+    else if (headers_has(&head->headers, HEADER_TE))
+        PUT(&writer, "connection: te\r\n");
+    PUT(&writer, "\r\n");
+    return finish(&writer);
+}
+
+bool h1_write_response(struct chain *out, struct block_pool *pool, const struct http_response *head,
+                       const struct h1_head_style *style)
+{
+    struct slice reason = http_status_text(head->status);
+    struct writer writer = {.out = out, .pool = pool};
+    reserve(&writer, fields_size(&head->headers) + head->upgrade.size + reason.size + EXTRAS_MAX);
+    PUT(&writer, "HTTP/1.1 ");
+    put_number(&writer, head->status);
+    PUT(&writer, " ");
+    put_slice(&writer, reason);
+    PUT(&writer, "\r\n");
+    put_fields(&writer, &head->headers);
+    put_framing(&writer, style);
+    if (head->status == 101)
+        put_upgrade(&writer, head->upgrade);
+    else if (style->close)
+        PUT(&writer, "connection: close\r\n");
+    else if (style->keep_alive)
+        PUT(&writer, "connection: keep-alive\r\n");
+    PUT(&writer, "\r\n");
+    return finish(&writer);
+}
+
+bool h1_write_trailers(struct chain *out, struct block_pool *pool, const struct headers *trailers)
+{
+    struct writer writer = {.out = out, .pool = pool};
+    reserve(&writer, fields_size(trailers) + 2);
+    put_fields(&writer, trailers);
+    PUT(&writer, "\r\n");
+    return finish(&writer);
+}

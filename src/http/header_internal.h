@@ -1,0 +1,95 @@
+/*
+ * header_internal: finding a name's id, inline for the parsers.
+ */
+#pragma once
+
+#include "http/header.h"
+#include "http/header_slots.h"
+
+enum { HEADER_NAME_ROOM = 40 };
+
+struct header_entry {
+    char text[HEADER_NAME_ROOM]; /* lower case, zero-padded */
+    uint8_t size;
+};
+extern const struct header_entry header_entries[HEADER_IDS];
+extern const uint8_t header_slots[1u << (32 - HEADER_HASH_SHIFT)];
+
+static inline uint64_t load_word(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+/* Equal but for the case of letters: 0x20 may differ only where `lower` holds a letter, which has 0x40 set. */
+static inline bool words_equal_nocase(uint64_t any, uint64_t lower)
+{
+    uint64_t case_bits = (lower & 0x4040404040404040u) >> 1;
+    return ((any ^ lower) & ~case_bits) == 0;
+}
+
+/* At most 7 bytes as one word; the halves of 4 to 7 bytes overlap. */
+static inline uint64_t load_short(const char *at, size_t size)
+{
+    if (size >= 4) {
+        uint32_t low, high;
+        memcpy(&low, at, sizeof(low));
+        memcpy(&high, at + size - 4, sizeof(high));
+        return low | (uint64_t)high << 32;
+    }
+    uint64_t word = 0;
+    for (size_t i = 0; i < size; i++)
+        word = word << 8 | (uint8_t)at[i];
+    return word;
+}
+
+static inline bool name_equals_lower(const char *name, const char *lower, size_t size)
+{
+    if (size < 8)
+        return words_equal_nocase(load_short(name, size), load_short(lower, size));
+    for (size_t at = 0; at + 8 < size; at += 8)
+        if (!words_equal_nocase(load_word(name + at), load_word(lower + at)))
+            return false;
+    return words_equal_nocase(load_word(name + size - 8), load_word(lower + size - 8));
+}
+
+/* Bytes of a name with 0x20 set, which lower-cases letters and leaves digits and "-" alone. */
+static inline uint32_t header_slot_of(const char *name, size_t size)
+{
+    uint32_t last = (uint8_t)name[size - 1] | 0x20u;
+    uint32_t middle = (uint8_t)name[size / 2] | 0x20u;
+    uint32_t later = (uint8_t)name[size * 3 / 4] | 0x20u;
+    uint32_t key = (uint32_t)size | last << 8 | middle << 16 | later << 24;
+    return key * HEADER_HASH_MULTIPLIER >> HEADER_HASH_SHIFT;
+}
+
+static inline enum header_id header_id_find(const char *name, size_t size)
+{
+    if (UNLIKELY(size - 1 >= HEADER_NAME_ROOM))
+        return HEADER_OTHER;
+    uint8_t id = header_slots[header_slot_of(name, size)];
+    const struct header_entry *entry = &header_entries[id];
+    if (entry->size != size || !name_equals_lower(name, entry->text, size))
+        return HEADER_OTHER;
+    return (enum header_id)id;
+}
+
+static inline void headers_mark(struct headers *headers, unsigned id)
+{
+    headers->known[id / 64] |= (uint64_t)1 << (id % 64);
+}
+
+/* 1 for the characters of a token (RFC 9110 5.6.2). */
+extern const uint8_t token_bytes[256];
+static inline bool is_token(const char *bytes, size_t size)
+{
+    uint8_t all = size > 0;
+    for (size_t i = 0; i < size; i++)
+        all &= token_bytes[(uint8_t)bytes[i]];
+    return all;
+}
+static inline bool is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
