@@ -144,6 +144,7 @@ void exchange_abort_attempt(struct exchange *exchange)
             http_stream_reset(stream, HTTP_RESET_CANCEL);
         http_stream_release(stream);
     }
+    attempt->host->balance.active--;
     host_unref(attempt->host);
     attempt->host = NULL;
 }
@@ -525,6 +526,7 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
     if (!pick_host(exchange, upstream))
         return;
     exchange->has_attempt = true;
+    attempt->host->balance.active++;
     exchange->record.attempts++;
     exchange->record.upstream_address = attempt->host->address;
     exchange->record.endpoint = attempt->host->balance.endpoint;

@@ -15,6 +15,15 @@ static void dial(struct tunnel *tunnel);
 
 /* --- the end -------------------------------------------------------------------------------------------------- */
 
+static void leave_host(struct tunnel *tunnel)
+{
+    if (!tunnel->host)
+        return;
+    tunnel->host->balance.active--;
+    host_unref(tunnel->host);
+    tunnel->host = NULL;
+}
+
 static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
 {
     struct worker *worker = tunnel->worker;
@@ -30,7 +39,7 @@ static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
     transport_close(tunnel->upstream.transport, how);
     chain_fini(&tunnel->downstream.waiting);
     chain_fini(&tunnel->upstream.waiting);
-    host_unref(tunnel->host);
+    leave_host(tunnel);
     if (tunnel->cluster)
         reader_unpin(worker->reader, tunnel->cluster);
     reader_unpin(worker->reader, tunnel->listener);
@@ -212,8 +221,7 @@ static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, c
     tunnel->is_dialing = false;
     (void)failure;
     (void)text;
-    host_unref(tunnel->host);
-    tunnel->host = NULL;
+    leave_host(tunnel);
     if (tunnel->attempts < MAX(tunnel->chain->tcp->connect_attempts, 1u)) {
         dial(tunnel);
         return;
@@ -254,6 +262,7 @@ static void dial(struct tunnel *tunnel)
         fail(tunnel, FLAG_UH, "proxy_loop", SLICE("the destination is this proxy itself"));
         return;
     }
+    tunnel->host->balance.active++;
     tunnel->attempts++;
     tunnel->is_dialing = true;
     tunnel->record.attempts++;
