@@ -69,14 +69,16 @@ struct model {
     uint8_t holds[RESOURCE_TYPES][NAMES];
     uint32_t wants[RESOURCE_TYPES]; /* by name */
     bool all[RESOURCE_TYPES];
-    uint32_t anew[RESOURCE_TYPES];     /* names that the server was asked for and has not sent since */
-    uint32_t asked[RESOURCE_TYPES];    /* state of the world: the set that the server read last */
-    uint32_t poisoned[RESOURCE_TYPES];   /* bodies 1..31 that the client refuses */
+    uint32_t anew[RESOURCE_TYPES];  /* names that the server was asked for and has not sent since */
+    uint32_t asked[RESOURCE_TYPES]; /* state of the world: the set that the server read last */
+    uint32_t poisoned[RESOURCE_TYPES]; /* bodies 1..31 that the client refuses */
     uint32_t
         refused[RESOURCE_TYPES]
                [NAMES]; /* bodies of a name that it refused: never again while it holds another */
     uint32_t refusing[RESOURCE_TYPES][NAMES]; /* the same, while the server has not read the NACK */
-    uint32_t idle[RESOURCE_TYPES]; /* kept from before they were given up: not in use until they come again */
+    uint32_t idle
+        [RESOURCE_TYPES]; /* kept from before they were given up: not in use until they come again */
+    uint32_t unsure[RESOURCE_TYPES];     /* the server cannot know what the client holds of it */
     char last_nonce[RESOURCE_TYPES][24]; /* state of the world */
     bool begun[RESOURCE_TYPES];
     size_t unanswered[RESOURCE_TYPES];
@@ -241,6 +243,8 @@ static void client_unsubscribe(struct model *m, enum resource_type type, unsigne
     if (!m->all[type] && m->variant == ADS_DELTA)
         m->holds[type][name] = 0;
     m->idle[type] |= 1u << name;
+    if (m->variant == ADS_SOTW)
+        m->unsure[type] |= 1u << name;
     if (m->variant == ADS_DELTA)
         delta_client_unsubscribe(m->client, type, slice_str(text));
     else if (m->connected)
@@ -274,12 +278,14 @@ static void connect_client(struct model *m)
     memset(m->last_nonce, 0, sizeof(m->last_nonce));
     memset(m->begun, 0, sizeof(m->begun));
     memset(m->anew, 0, sizeof(m->anew));
+    memset(m->unsure, 0, sizeof(m->unsure));
     memset(m->refusing, 0, sizeof(m->refusing));
     memset(m->asked, 0, sizeof(m->asked));
     if (m->variant == ADS_DELTA) {
         delta_client_begin(m->client);
         return;
     }
+    memset(m->unsure, 0xff, sizeof(m->unsure));
     /* The server cannot know what a client of this variant holds, so only a fresh one sees every order kept. */
     if (m->strict) {
         memset(m->holds, 0, sizeof(m->holds));
@@ -352,7 +358,7 @@ static void check_references(struct model *m, const char *when)
 static void check_news(struct model *m, const struct message *message, unsigned name, uint8_t body)
 {
     enum resource_type type = message->type;
-    bool anew = (message->anew | m->idle[type]) >> name & 1;
+    bool anew = (message->anew | m->unsure[type]) >> name & 1;
     CHECK(anew || m->holds[type][name] != body, "seed %llu: %s n%u=%u is sent although it is held",
           SEED, resource_type_short(type), name, body);
     CHECK(anew || !m->holds[type][name] || !(m->refused[type][name] >> body & 1),
@@ -369,6 +375,7 @@ static bool take(struct model *m, enum resource_type type, unsigned name, uint8_
     m->refused[type][name] &= ~(1u << body);
     m->holds[type][name] = body;
     m->idle[type] &= ~(1u << name);
+    m->unsure[type] &= ~(1u << name);
     return true;
 }
 
@@ -486,6 +493,8 @@ static void server_read(struct model *m)
                                        message.nack ? &error : NULL};
         CHECK(sotw_server_read(m->session, &request, m->now_ms) == SOTW_TAKEN, "seed %llu", SEED);
     }
+    if (m->variant == ADS_DELTA)
+        m->unsure[message.type] |= message.unsubscribe; /* it may have come in between */
     if (m->variant == ADS_DELTA)
         m->anew[message.type] |= message.subscribe | message.unsubscribe;
     else
