@@ -22,7 +22,7 @@ bool grpc_reader_is_amid(const struct grpc_reader *reader)
 
 static enum grpc_frame_status fail(struct grpc_reader *reader, enum grpc_frame_status status)
 {
-    reader->failure = status;
+    reader->failure = (uint8_t)status;
     return status;
 }
 
@@ -70,7 +70,7 @@ enum grpc_frame_status grpc_read(struct grpc_reader *reader, struct chain *in,
                                  struct slice *message)
 {
     if (reader->failure)
-        return reader->failure;
+        return (enum grpc_frame_status)reader->failure;
     chain_consume(in, reader->held);
     reader->held = 0;
     if (!reader->in_message) {

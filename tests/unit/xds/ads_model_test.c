@@ -75,6 +75,8 @@ struct model {
     uint32_t
         refused[RESOURCE_TYPES]
                [NAMES]; /* bodies of a name that it refused: never again while it holds another */
+    uint32_t taking[RESOURCE_TYPES]
+                   [NAMES]; /* bodies that it took, while the server has not read the answer */
     uint32_t refusing[RESOURCE_TYPES][NAMES]; /* the same, while the server has not read the NACK */
     uint32_t idle
         [RESOURCE_TYPES]; /* kept from before they were given up: not in use until they come again */
@@ -280,6 +282,7 @@ static void connect_client(struct model *m)
     memset(m->anew, 0, sizeof(m->anew));
     memset(m->unsure, 0, sizeof(m->unsure));
     memset(m->refusing, 0, sizeof(m->refusing));
+    memset(m->taking, 0, sizeof(m->taking));
     memset(m->asked, 0, sizeof(m->asked));
     if (m->variant == ADS_DELTA) {
         delta_client_begin(m->client);
@@ -372,7 +375,7 @@ static bool take(struct model *m, enum resource_type type, unsigned name, uint8_
         m->refusing[type][name] |= 1u << body;
         return false;
     }
-    m->refused[type][name] &= ~(1u << body);
+    m->taking[type][name] |= 1u << body;
     m->holds[type][name] = body;
     m->idle[type] &= ~(1u << name);
     m->unsure[type] &= ~(1u << name);
@@ -504,7 +507,8 @@ static void server_read(struct model *m)
     m->asked[message.type] = message.names;
     for (unsigned i = 0; i < NAMES && status->nonce_acked != answered; i++) {
         m->refused[message.type][i] |= m->refusing[message.type][i];
-        m->refusing[message.type][i] = 0;
+        m->refused[message.type][i] &= ~m->taking[message.type][i];
+        m->refusing[message.type][i] = m->taking[message.type][i] = 0;
     }
     if (status->nonce_acked != answered)
         m->unanswered[message.type] = 0;
