@@ -38,8 +38,10 @@ static double wall_seconds_at_boot(void)
     struct timespec wall, since_boot;
     clock_gettime(CLOCK_REALTIME, &wall);
     clock_gettime(CLOCK_BOOTTIME, &since_boot);
-    return (double)(wall.tv_sec - since_boot.tv_sec) +
-           (double)(wall.tv_nsec - since_boot.tv_nsec) / 1e9;
+    double seconds = (double)(wall.tv_sec - since_boot.tv_sec) +
+                     (double)(wall.tv_nsec - since_boot.tv_nsec) / 1e9;
+    /* In steps of a tick: two scrapes must agree, although the clocks are read one after the other. */
+    return round(seconds * 100) / 100;
 }
 
 /* proc(5), /proc/pid/stat: the fields behind the name, which may itself hold blanks and parentheses. */
