@@ -1,6 +1,7 @@
-#include "stats/scrape_internal.h"
+#include "stats/export.h"
 
 #include "base/memory.h"
+#include "stats/scrape_internal.h"
 
 /* Puts a comma before every element but the first. */
 static void next_element(struct buffer *out, bool *first)

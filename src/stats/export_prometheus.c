@@ -1,7 +1,8 @@
-#include "stats/scrape_internal.h"
+#include "stats/export.h"
 
 #include "base/memory.h"
 #include "stats/process.h"
+#include "stats/scrape_internal.h"
 
 static void append_escaped(struct buffer *out, const char *text, bool in_quotes)
 {

@@ -1,6 +1,7 @@
-#include "stats/scrape_internal.h"
+#include "stats/export.h"
 
 #include "base/memory.h"
+#include "stats/scrape_internal.h"
 
 /* We keep no interval of its own, so the first of each pair, Envoy's last interval, is always empty. */
 static void append_summary(struct buffer *out, const struct stats_shown *shown,

@@ -4,7 +4,6 @@
 
 #include <dirent.h>
 #include <math.h>
-#include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,32 +43,51 @@ static double wall_seconds_at_boot(void)
     return round(seconds * 100) / 100;
 }
 
-/* proc(5), /proc/pid/stat: the fields behind the name, which may itself hold blanks and parentheses. */
-static void append_stat(const struct stats_query *query, struct buffer *out)
+/* proc(5), /proc/pid/stat: numbers of the fields. */
+enum {
+    FIELD_STATE = 3,
+    FIELD_USER = 14,
+    FIELD_KERNEL,
+    FIELD_THREADS = 20,
+    FIELD_START = 22,
+    FIELD_VIRTUAL,
+    FIELD_PAGES
+};
+
+/* The fields begin behind the name, which may itself hold blanks and parentheses. */
+static bool read_fields(uint64_t fields[FIELD_PAGES + 1])
 {
     owned_buffer stat = {0};
-    unsigned long user, kernel, virtual_bytes;
-    long threads, resident_pages;
-    unsigned long long start;
     if (buffer_read_file(&stat, "/proc/self/stat", STAT_BYTES_MAX))
-        return;
-    const char *fields = strrchr(stat.data, ')');
-    if (!fields || sscanf(fields + 1,
-                          " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d "
-                          "%ld %*d %llu %lu %ld",
-                          &user, &kernel, &threads, &start, &virtual_bytes, &resident_pages) != 6)
+        return false;
+    const char *behind = strrchr(stat.data, ')');
+    struct slice rest = slice_trim(slice_str(behind ? behind + 1 : NULL)), word;
+    for (size_t i = FIELD_STATE; i <= FIELD_PAGES; i++) {
+        slice_cut(rest, ' ', &word, &rest);
+        if (!slice_to_u64(word, UINT64_MAX, &fields[i]))
+            fields[i] = 0; /* a letter, or below zero: none that we show */
+    }
+    return fields[FIELD_PAGES] > 0;
+}
+
+static void append_stat(const struct stats_query *query, struct buffer *out)
+{
+    uint64_t fields[FIELD_PAGES + 1];
+    if (!read_fields(fields))
         return;
     double ticks = (double)sysconf(_SC_CLK_TCK), page = (double)sysconf(_SC_PAGESIZE);
     append(query, out, "process_cpu_seconds_total", "counter",
-           "Total user and system CPU time spent in seconds.", (double)(user + kernel) / ticks);
+           "Total user and system CPU time spent in seconds.",
+           (double)(fields[FIELD_USER] + fields[FIELD_KERNEL]) / ticks);
     append(query, out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
-           (double)resident_pages * page);
+           (double)fields[FIELD_PAGES] * page);
     append(query, out, "process_start_time_seconds", "gauge",
            "Start time of the process since unix epoch in seconds.",
-           wall_seconds_at_boot() + (double)start / ticks);
-    append(query, out, "process_threads", "gauge", "Number of threads.", (double)threads);
+           wall_seconds_at_boot() + (double)fields[FIELD_START] / ticks);
+    append(query, out, "process_threads", "gauge", "Number of threads.",
+           (double)fields[FIELD_THREADS]);
     append(query, out, "process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.",
-           (double)virtual_bytes);
+           (double)fields[FIELD_VIRTUAL]);
 }
 
 void process_export(const struct stats_query *query, struct buffer *out)

@@ -1,6 +1,7 @@
-#include "stats/registry_internal.h"
+#include "stats/registry.h"
 
 #include "base/memory.h"
+#include "stats/registry_internal.h"
 
 static const struct stats_metric own_series = {
     .name = "tulle_stats_series",

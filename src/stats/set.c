@@ -1,6 +1,7 @@
-#include "stats/registry_internal.h"
+#include "stats/set.h"
 
 #include "base/memory.h"
+#include "stats/registry_internal.h"
 
 static void grow_cells(struct stats_set *set, size_t count)
 {
