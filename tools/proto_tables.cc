@@ -1,10 +1,12 @@
-// proto_tables: what protobuf-c's descriptors lack, as C tables for src/pb.
-//
-//   proto_tables DESCRIPTOR_SET TABLES.c DOCS.c
-//
-// The set comes from `protoc --include_imports --include_source_info`. TABLES.c has types, fields, options and kinds;
-// DOCS.c has the comments, apart, so that a program that never explains anything does not link them. Texts are offsets into
-// one string: a table without pointers needs no relocation, and its pages are shared.
+/*
+ * proto_tables: what protobuf-c's descriptors lack, as C tables for src/pb.
+ *
+ *   proto_tables DESCRIPTOR_SET TABLES.c DOCS.c
+ *
+ * The set comes from `protoc --include_imports --include_source_info`. TABLES.c has types, fields, options and kinds;
+ * DOCS.c has the comments, apart, so that a program that never explains anything does not link them. Texts are offsets into
+ * one string: a table without pointers needs no relocation, and its pages are shared.
+ */
 #include "tulle/options.pb.h"
 
 #include <google/protobuf/descriptor.h>
@@ -27,12 +29,17 @@ using google::protobuf::FileDescriptor;
 using google::protobuf::FileDescriptorSet;
 using google::protobuf::SourceLocation;
 
-namespace {
+namespace
+{
 
-// Every distinct text once; offset 0 is the empty one.
-class Texts {
+/* Every distinct text once; offset 0 is the empty one. */
+class Texts
+{
   public:
-    Texts() { add(""); }
+    Texts()
+    {
+        add("");
+    }
     size_t add(const std::string &text)
     {
         auto found = offsets_.find(text);
@@ -58,7 +65,7 @@ class Texts {
         std::string out;
         for (unsigned char c : text) {
             char octal[8];
-            if (c == '"' || c == '\\' || c == '?') // ? because of trigraphs
+            if (c == '"' || c == '\\' || c == '?') /* ? because of trigraphs */
                 out += std::string("\\") + static_cast<char>(c);
             else if (c < 32 || c > 126) {
                 snprintf(octal, sizeof octal, "\\%03o", c);
@@ -73,7 +80,7 @@ class Texts {
     size_t size_ = 0;
 };
 
-// As protoc-c names things: HTTPRoute -> httproute, GoogleRE2 -> google_re2.
+/* As protoc-c names things: HTTPRoute -> httproute, GoogleRE2 -> google_re2. */
 std::string c_word(const std::string &word)
 {
     std::string out;
@@ -97,11 +104,12 @@ std::string c_name(const std::string &full_name)
     return out;
 }
 
-// A comment's lines joined into one paragraph each; an empty line parts paragraphs.
+/* A comment's lines joined into one paragraph each; an empty line parts paragraphs. */
 std::string comment(const SourceLocation &at)
 {
     std::string out, line;
-    std::stringstream lines(at.leading_comments.empty() ? at.trailing_comments : at.leading_comments);
+    std::stringstream lines(at.leading_comments.empty() ? at.trailing_comments
+                                                        : at.leading_comments);
     bool parted = false;
     while (std::getline(lines, line)) {
         size_t from = line.find_first_not_of(" \t");
@@ -172,7 +180,8 @@ tulle::JsonForm form_of(const FieldDescriptor *field)
     if (rules.has_json_form())
         return rules.json_form();
     const Descriptor *type = value_of(field)->message_type();
-    if (type && type->full_name() == "google.protobuf.Duration" && rules_of(field->file()).has_duration())
+    if (type && type->full_name() == "google.protobuf.Duration" &&
+        rules_of(field->file()).has_duration())
         return rules_of(field->file()).duration();
     return tulle::JSON_PLAIN;
 }
@@ -211,7 +220,8 @@ std::string flags_of(const FieldDescriptor *field)
     return out.empty() ? "0" : out;
 }
 
-class Tables {
+class Tables
+{
   public:
     void add(const Descriptor *message)
     {
@@ -221,24 +231,30 @@ class Tables {
     }
     void write(std::ostream &tables, std::ostream &docs)
     {
-        std::sort(types_.begin(), types_.end(),
-                  [](const Descriptor *a, const Descriptor *b) { return a->full_name() < b->full_name(); });
+        std::sort(types_.begin(), types_.end(), [](const Descriptor *a, const Descriptor *b) {
+            return a->full_name() < b->full_name();
+        });
         std::ostringstream fields, rows;
         for (size_t i = 0; i < types_.size(); i++)
             write_type(i, fields, rows);
 
-        tables << "/* Made by tools/proto_tables.cc from proto/. */\n#include \"pb/tables_internal.h\"\n\n";
+        tables << "/* Made by tools/proto_tables.cc from proto/. */\n#include "
+                  "\"pb/tables_internal.h\"\n\n";
         for (const Descriptor *type : types_)
-            tables << "extern const ProtobufCMessageDescriptor " << c_name(type->full_name()) << "__descriptor;\n";
-        tables << "\nstatic const struct pb_field fields[] = {\n" << fields.str() << "    {0}};\n\n";
+            tables << "extern const ProtobufCMessageDescriptor " << c_name(type->full_name())
+                   << "__descriptor;\n";
+        tables << "\nstatic const struct pb_field fields[] = {\n"
+               << fields.str() << "    {0}};\n\n";
         tables << "const struct pb_type pb_type_rows[] = {\n" << rows.str() << "};\n";
         tables << "const size_t pb_type_row_count = " << types_.size() << ";\n\n";
-        tables << "const struct pb_rules pb_rules_rows[] = {\n    {0},\n" << rules_.str() << "};\n\n";
+        tables << "const struct pb_rules pb_rules_rows[] = {\n    {0},\n"
+               << rules_.str() << "};\n\n";
         tables << "const uint32_t pb_only_rows[] = {" << only_.str() << "0};\n\n";
         write_kinds(tables);
         texts_.write(tables, "pb_table_texts");
 
-        docs << "/* Made by tools/proto_tables.cc from proto/. */\n#include \"pb/tables_internal.h\"\n\n";
+        docs << "/* Made by tools/proto_tables.cc from proto/. */\n#include "
+                "\"pb/tables_internal.h\"\n\n";
         docs << "const uint32_t pb_doc_rows[] = {" << doc_rows_.str() << "0};\n\n";
         doc_texts_.write(docs, "pb_doc_texts");
     }
@@ -248,21 +264,26 @@ class Tables {
     {
         const Descriptor *type = types_[index];
         const auto &rules = type->options().GetExtension(tulle::message);
-        rows << "    {&" << c_name(type->full_name()) << "__descriptor, fields + " << field_count_ << ", (enum json_form)"
-             << form_of(type) << ", " << (rules_of(type->file()).served() ? "true" : "false") << ", "
-             << (rules.has_kind() ? kind_of(index, rules.kind()) : 0) << ", " << doc_count_ << "},\n";
+        rows << "    {&" << c_name(type->full_name()) << "__descriptor, fields + " << field_count_
+             << ", (enum json_form)" << form_of(type) << ", "
+             << (rules_of(type->file()).served() ? "true" : "false") << ", "
+             << (rules.has_kind() ? kind_of(index, rules.kind()) : 0) << ", " << doc_count_
+             << "},\n";
 
         add_doc(doc(type));
         std::vector<const FieldDescriptor *> ordered;
         for (int i = 0; i < type->field_count(); i++)
             ordered.push_back(type->field(i));
         std::sort(ordered.begin(), ordered.end(),
-                  [](const FieldDescriptor *a, const FieldDescriptor *b) { return a->number() < b->number(); });
+                  [](const FieldDescriptor *a, const FieldDescriptor *b) {
+                      return a->number() < b->number();
+                  });
         for (const FieldDescriptor *field : ordered) {
             const auto *oneof = field->real_containing_oneof();
-            fields << "    {" << texts_.add(field->json_name()) << ", " << (oneof ? texts_.add(oneof->name()) : 0) << ", "
-                   << rules_row(field->options().GetExtension(tulle::field)) << ", " << flags_of(field)
-                   << ", (enum json_form)" << form_of(field) << "},\n";
+            fields << "    {" << texts_.add(field->json_name()) << ", "
+                   << (oneof ? texts_.add(oneof->name()) : 0) << ", "
+                   << rules_row(field->options().GetExtension(tulle::field)) << ", "
+                   << flags_of(field) << ", (enum json_form)" << form_of(field) << "},\n";
             field_count_++;
             add_doc(doc(field));
         }
@@ -274,18 +295,20 @@ class Tables {
     }
     size_t rules_row(const tulle::FieldRules &rules)
     {
-        if (!rules.has_at_least() && !rules.has_at_most() && !rules.max_bytes() && !rules.min_items() &&
-            !rules.max_items() && !rules.has_refused() && rules.only().empty())
+        if (!rules.has_at_least() && !rules.has_at_most() && !rules.max_bytes() &&
+            !rules.min_items() && !rules.max_items() && !rules.has_refused() &&
+            rules.only().empty())
             return 0;
         size_t first_only = only_count_;
         for (const std::string &value : rules.only()) {
             only_ << texts_.add(value) << ",";
             only_count_++;
         }
-        rules_ << "    {" << rules.at_least() << ", " << rules.at_most() << ", " << rules.max_bytes() << ", "
-               << rules.min_items() << ", " << rules.max_items() << ", "
-               << (rules.has_refused() ? texts_.add(rules.refused()) : 0) << ", " << first_only << ", "
-               << rules.only_size() << ", " << (rules.has_at_least() ? "true" : "false") << ", "
+        rules_ << "    {" << rules.at_least() << ", " << rules.at_most() << ", "
+               << rules.max_bytes() << ", " << rules.min_items() << ", " << rules.max_items()
+               << ", " << (rules.has_refused() ? texts_.add(rules.refused()) : 0) << ", "
+               << first_only << ", " << rules.only_size() << ", "
+               << (rules.has_at_least() ? "true" : "false") << ", "
                << (rules.has_at_most() ? "true" : "false") << "},\n";
         return ++rules_count_;
     }
@@ -306,10 +329,10 @@ class Tables {
         out << "const struct pb_kind pb_kind_rows[] = {\n";
         for (const auto &entry : kinds_) {
             const tulle::Kind &kind = entry.second;
-            out << "    {\"" << kind.group() << "\", \"" << kind.kind() << "\", \"" << kind.plural() << "\", \""
-                << kind.singular() << "\", " << list(kind.version()) << ", " << list(kind.short_name()) << ", "
-                << list(kind.category()) << ", pb_type_rows + " << entry.first << ", "
-                << (kind.cluster_scoped() ? "true" : "false") << "},\n";
+            out << "    {\"" << kind.group() << "\", \"" << kind.kind() << "\", \"" << kind.plural()
+                << "\", \"" << kind.singular() << "\", " << list(kind.version()) << ", "
+                << list(kind.short_name()) << ", " << list(kind.category()) << ", pb_type_rows + "
+                << entry.first << ", " << (kind.cluster_scoped() ? "true" : "false") << "},\n";
         }
         out << "};\nconst size_t pb_kind_row_count = " << kinds_.size() << ";\n\n";
     }
@@ -321,7 +344,7 @@ class Tables {
     size_t field_count_ = 0, doc_count_ = 0, rules_count_ = 0, only_count_ = 0;
 };
 
-} // namespace
+} /* namespace */
 
 int main(int count, char **arguments)
 {
@@ -341,7 +364,8 @@ int main(int count, char **arguments)
         const FileDescriptor *file = pool.BuildFile(proto);
         if (!file)
             return 1;
-        if (file->name() == "google/protobuf/descriptor.proto" || file->name() == "tulle/options.proto")
+        if (file->name() == "google/protobuf/descriptor.proto" ||
+            file->name() == "tulle/options.proto")
             continue;
         for (int i = 0; i < file->message_type_count(); i++)
             tables.add(file->message_type(i));
