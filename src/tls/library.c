@@ -32,6 +32,7 @@ static const struct {
     {OSSL_OP_RAND, "SEED-SRC"},
     {OSSL_OP_KEYMGMT, "EC"},
     {OSSL_OP_KEYMGMT, "RSA"},
+    {OSSL_OP_KEYMGMT, "RSA-PSS"}, /* without it libssl offers no RSA signature in TLS 1.3 */
     {OSSL_OP_KEYMGMT, "X25519"},
     {OSSL_OP_KEYMGMT, "ED25519"},
     {OSSL_OP_KEYMGMT, "HMAC"},

@@ -184,6 +184,7 @@ static enum tls_failure failure_of(int error)
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE: /* the root's name, but another root's key */
     case X509_V_ERR_CERT_UNTRUSTED: return TLS_FAILURE_UNKNOWN_CA;
     default: return TLS_FAILURE_BAD_CERTIFICATE;
     }
@@ -207,7 +208,7 @@ static void explain_path_error(X509_STORE_CTX *path, const struct path_search *s
                moment(x509_time_s(X509_get0_notBefore(certificate)), search->now_s, when,
                       sizeof(when)));
     else if (failure == TLS_FAILURE_UNKNOWN_CA)
-        refuse(result, failure, error,
+        refuse(result, failure, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
                "the peer's certificate (%s) does not lead to a root that we trust: %s", who,
                X509_verify_cert_error_string(error));
     else

@@ -187,17 +187,36 @@ static bool read_spiffe_id(struct x509_names *names, const char **why)
     return true;
 }
 
+/* The extension's value, whole; *count says how many such extensions there are. */
+static GENERAL_NAMES *parse_names(X509 *certificate, int *count)
+{
+    int first = X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1);
+    *count = first < 0                                                           ? 0
+             : X509_get_ext_by_NID(certificate, NID_subject_alt_name, first) < 0 ? 1
+                                                                                 : 2;
+    if (*count != 1)
+        return NULL;
+    struct slice value = string_bytes(X509_EXTENSION_get_data(X509_get_ext(certificate, first)));
+    const unsigned char *at = (const unsigned char *)value.data;
+    GENERAL_NAMES *names = d2i_GENERAL_NAMES(NULL, &at, (long)value.size);
+    if (names && at != (const unsigned char *)value.data + value.size) {
+        GENERAL_NAMES_free(names);
+        return NULL;
+    }
+    return names;
+}
+
 bool x509_names_read(X509 *certificate, struct x509_names *names, const char **why)
 {
-    int critical;
-    names->holder = X509_get_ext_d2i(certificate, NID_subject_alt_name, &critical, NULL);
+    int count;
+    names->holder = parse_names(certificate, &count);
     names->count = names->uri_count = names->addresses_size = 0;
     names->id = (struct spiffe_id){0};
     ERR_clear_error();
     if (!names->holder) {
-        *why = critical == -2 ? "it has two extensions of alternative names"
-                              : "its alternative names are malformed";
-        return critical == -1;
+        *why = count > 1 ? "it has two extensions of alternative names"
+                         : "its alternative names are malformed";
+        return count == 0;
     }
     for (int i = 0; i < sk_GENERAL_NAME_num(names->holder); i++) {
         struct san san;
