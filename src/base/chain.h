@@ -50,8 +50,8 @@ void chain_append_static(struct chain *chain, struct slice bytes);
 /* Copies; false when the pool refuses (the chain is then as it was). */
 MUST_USE bool chain_append_copy(struct chain *chain, struct block_pool *pool, struct slice bytes);
 /*
- * Room for `size` contiguous bytes (at most BLOCK_LARGE_CAPACITY) at the tail, to be written and then committed, with
- * no other call in between; NULL when refused.
+ * Room for `size` contiguous bytes (at most BLOCK_LARGE_CAPACITY) at the tail, to be written and then committed before
+ * anything is appended; NULL when refused. Moving, emptying or finishing the chain drops it.
  */
 MUST_USE char *chain_reserve(struct chain *chain, struct block_pool *pool, size_t size);
 /* At most what was reserved; 0 gives the room back. */

@@ -122,6 +122,23 @@ TEST(chain_reserves_and_commits)
     block_pool_destroy(pool);
 }
 
+TEST(chain_drops_room_that_was_never_committed)
+{
+    struct block_pool *pool = block_pool_create(NULL);
+    struct chain chain = {0}, other = {0};
+    chain_append_static(&chain, SLICE("abc"));
+    CHECK(chain_reserve(&chain, pool, 10));
+    chain_move(&other, &chain);
+    CHECK(chain_holds(&other, SLICE("abc")) && other.count == 1 && block_pool_in_use(pool) == 0);
+    CHECK(chain_reserve(&other, pool, 10));
+    chain_consume(&other, 3);
+    CHECK(other.count == 0 && block_pool_in_use(pool) == 0);
+    CHECK(chain_reserve(&other, pool, 10));
+    chain_fini(&other);
+    CHECK(block_pool_in_use(pool) == 0);
+    block_pool_destroy(pool);
+}
+
 TEST(chain_shows_its_bytes_in_one_piece)
 {
     struct chain chain = {0};
