@@ -31,19 +31,25 @@ void *pb_decode(const ProtobufCMessageDescriptor *type, struct slice bytes, stru
     return message;
 }
 
+/* Packs and returns what was written, which lies in the packer's bytes. */
+static struct slice pack(struct packer *packer, const ProtobufCMessage *message)
+{
+    pack_message(packer, message);
+    return packer->bytes ? slice_of(packer->bytes + packer->start, packer->size - packer->start)
+                         : SLICE("");
+}
+
 void pb_pack(const ProtobufCMessage *message, struct buffer *out)
 {
     struct packer packer = {0};
-    pack_message(&packer, message);
-    buffer_append(out, packer.bytes + packer.start, packer.size - packer.start);
+    buffer_append_slice(out, pack(&packer, message));
     mem_free(packer.bytes);
 }
 
 struct slice pb_pack_to(const ProtobufCMessage *message, struct arena *arena)
 {
     struct packer packer = {0};
-    pack_message(&packer, message);
-    struct slice packed = slice_of(packer.bytes + packer.start, packer.size - packer.start);
+    struct slice packed = pack(&packer, message);
     packed.data = arena_copy(arena, packed);
     mem_free(packer.bytes);
     return packed;
@@ -52,9 +58,7 @@ struct slice pb_pack_to(const ProtobufCMessage *message, struct arena *arena)
 struct hash128 pb_hash(const ProtobufCMessage *message)
 {
     struct packer packer = {0};
-    pack_message(&packer, message);
-    struct hash128 hash =
-        hash128(slice_of(packer.bytes + packer.start, packer.size - packer.start));
+    struct hash128 hash = hash128(pack(&packer, message));
     mem_free(packer.bytes);
     return hash;
 }

@@ -197,6 +197,8 @@ bool pb_guard(const ProtobufCMessageDescriptor *type, struct slice bytes,
     if (bytes.size > limits->max_bytes)
         return error_set(error, "TUL0020", "%s has %zu bytes, more than the limit of %zu",
                          type->name, bytes.size, limits->max_bytes);
+    if (bytes.size == 0)
+        return true;
     struct guard g; /* not zeroed: frames are set as they open */
     g.limits = limits;
     g.at = (const uint8_t *)bytes.data;
