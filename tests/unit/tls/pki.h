@@ -10,6 +10,8 @@
 #include "tls/key_pair.h"
 #include "tls/trust.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 enum { DAY_S = 86400 };
