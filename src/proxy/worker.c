@@ -48,7 +48,7 @@ static void on_housekeeping(struct timer *timer)
     struct worker *worker = CONTAINER_OF(timer, struct worker, housekeeping);
     tls_engine_trim(worker->engine);
     upstreams_tidy(worker);
-    if (worker->connections || !list_is_empty(&worker->upstreams))
+    if (worker_open(worker) || !list_is_empty(&worker->upstreams))
         loop_timer_start(worker->loop, &worker->housekeeping, HOUSEKEEPING_MS, on_housekeeping);
 }
 

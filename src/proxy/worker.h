@@ -48,7 +48,7 @@ struct worker {
     struct list upstreams;       /* struct upstream */
     struct upstream **by_slot;   /* the same, by the slot of their cluster's resource */
     size_t slots;
-    size_t connections;          /* downstreams, tunnels and arrivals */
+    _Atomic size_t open;         /* downstreams, tunnels and arrivals; others may read it */
 
     struct timer housekeeping;   /* every second: TLS entries, idle ORIGINAL_DST hosts */
     struct task drain_walk;      /* connections whose filter chain changed, in slices */
@@ -65,6 +65,15 @@ void worker_close(struct worker *worker);
 /* Main thread, after its loop has ended and before that is destroyed. */
 void worker_destroy(struct worker *worker, struct publisher *publisher);
 
+static inline void worker_count_open(struct worker *worker, bool opened)
+{
+    size_t open = atomic_load_explicit(&worker->open, memory_order_relaxed);
+    atomic_store_explicit(&worker->open, opened ? open + 1 : open - 1, memory_order_relaxed);
+}
+static inline size_t worker_open(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->open, memory_order_relaxed);
+}
 /* Something was made that needs tidying from time to time. */
 void worker_keep_house(struct worker *worker);
 /* The configuration in force now; not NULL once the worker accepts. */

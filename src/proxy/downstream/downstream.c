@@ -24,7 +24,7 @@ static void on_refused(void *owner, struct http_connection *http, enum http_refu
 static void downstream_free(struct downstream *downstream)
 {
     list_remove(&downstream->node);
-    downstream->worker->connections--;
+    worker_count_open(downstream->worker, false);
     http_profile_unref(downstream->profile);
     reader_unpin(downstream->worker->reader, downstream->listener_resource);
     mem_free((void *)(uintptr_t)downstream->listener.text.data);
@@ -65,7 +65,7 @@ bool downstream_create(struct worker *worker, struct transport *transport, const
     downstream->peer = conn_peer_address(conn);
     downstream->profile = http_profile_of_hcm(origin->chain->http, origin->listener->listener->buffer_limit);
     list_push_back(&worker->downstreams, &downstream->node);
-    worker->connections++;
+    worker_count_open(worker, true);
     downstream->http =
         http_connection_create(transport, HTTP_SERVER, &downstream->profile->options, &events, downstream);
     if (!downstream->http) {

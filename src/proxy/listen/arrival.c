@@ -36,7 +36,7 @@ static void arrival_free(struct arrival *arrival)
     struct worker *worker = arrival->worker;
     loop_timer_stop(worker->loop, &arrival->silence);
     list_remove(&arrival->node);
-    worker->connections--;
+    worker_count_open(worker, false);
     chain_fini(&arrival->input);
     reader_unpin(worker->reader, arrival->resource);
     reader_unpin(worker->reader, arrival->accepting);
@@ -277,7 +277,7 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd, c
     const struct resource *accepting = snapshot_find(worker_snapshot(worker), KIND_LISTENER, listener);
     uint32_t most = worker->shared->max_connections;
     (void)peer;
-    if (!accepting || (most && worker->connections >= most)) {
+    if (!accepting || (most && worker_open(worker) >= most)) {
         accepted_close(worker->loop, fd);
         return;
     }
@@ -292,7 +292,7 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd, c
     arrival->resource = accepting;
     reader_pin(worker->reader, accepting);
     list_push_back(&worker->arrivals, &arrival->node);
-    worker->connections++;
+    worker_count_open(worker, true);
     bool has_destination = find_destination(arrival);
     find_listener(arrival);
     if (!has_destination) {

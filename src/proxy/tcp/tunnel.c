@@ -44,7 +44,7 @@ static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
         reader_unpin(worker->reader, tunnel->cluster);
     reader_unpin(worker->reader, tunnel->listener);
     list_remove(&tunnel->node);
-    worker->connections--;
+    worker_count_open(worker, false);
     mem_free(tunnel);
 }
 
@@ -333,7 +333,7 @@ void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input
                                      .original_destination = origin->original_destination};
     reader_pin(worker->reader, origin->listener);
     list_push_back(&worker->tunnels, &tunnel->node);
-    worker->connections++;
+    worker_count_open(worker, true);
     tunnel->downstream.transport = transport_create(conn, input, options, &downstream_events, &tunnel->downstream);
     tunnel->record.downstream = tunnel->downstream.transport;
     if (!tunnel->downstream.transport) {
