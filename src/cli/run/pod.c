@@ -326,110 +326,29 @@ int pod_network(const struct pod *pod)
     return pod->network;
 }
 
-struct start {
-    const struct pod_process *process;
-    pid_t runner;
-    int enter_user, enter_network; /* -1: stay */
-    int capability;                /* -1: none */
-    int keep_network;              /* -1: close on exec */
-};
-
-static int enter(const struct start *start)
+static int enter(int user, int network, int capability)
 {
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != start->runner)
-        return -ESRCH; /* the runner died between fork and here */
-    if (setns(start->enter_user, CLONE_NEWUSER) != 0)
+    if (setns(user, CLONE_NEWUSER) != 0)
         return -errno;
-    if (start->enter_network >= 0 && setns(start->enter_network, CLONE_NEWNET) != 0)
+    if (network >= 0 && setns(network, CLONE_NEWNET) != 0)
         return -errno;
-    int failure = keep_capability(start->capability);
+    int failure = keep_capability(capability);
     if (failure)
         return failure;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return -errno;
-    /* Entering a user namespace clears it. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || setpgid(0, 0) != 0)
-        return -errno;
-    return 0;
+    /* Entering a user namespace clears what child.c had asked for. */
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 0 : -errno;
 }
 
-static int arrange_descriptors(const struct start *start)
+int pod_enter_service(void *pod)
 {
-    const struct pod_process *process = start->process;
-    if (process->output >= 0 &&
-        (dup2(process->output, STDOUT_FILENO) < 0 || dup2(process->output, STDERR_FILENO) < 0))
-        return -errno;
-    for (size_t i = 0; i < process->keep_count; i++)
-        if (fcntl(process->keep[i], F_SETFD, 0) != 0)
-            return -errno;
-    if (start->keep_network >= 0 && fcntl(start->keep_network, F_SETFD, 0) != 0)
-        return -errno;
-    if (process->directory && chdir(process->directory) != 0)
-        return -errno;
-    return 0;
+    const struct pod *self = pod;
+    return enter(self->user, self->network, -1);
 }
 
-/* The child's side of starting: only calls that are safe after fork. */
-static void NORETURN become(const struct start *start, int report)
+int pod_enter_sidecar(void *pod)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
-    int failure = enter(start);
-    if (!failure)
-        failure = arrange_descriptors(start);
-    if (!failure) {
-        environ = (char **)(uintptr_t)start->process->environment; /* execvp looks PATH up there */
-        execvp(start->process->argv[0], (char *const *)(uintptr_t)start->process->argv);
-        failure = -errno;
-    }
-    (void)!write(report, &failure, sizeof(failure));
-    _exit(127);
-}
-
-/* The report pipe closes at exec; before that it carries the errno of whatever failed. */
-static pid_t start_process(const struct start *start)
-{
-    int report[2];
-    if (pipe2(report, O_CLOEXEC) != 0)
-        return -errno;
-    pid_t child = fork();
-    if (child == 0)
-        become(start, report[1]);
-    int failure = child < 0 ? -errno : 0;
-    close(report[1]);
-    if (!failure) {
-        ssize_t got;
-        do
-            got = read(report[0], &failure, sizeof(failure));
-        while (got < 0 && errno == EINTR);
-        if (got != (ssize_t)sizeof(failure))
-            failure = 0;
-        else
-            while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-                continue;
-    }
-    close(report[0]);
-    return failure ? (pid_t)failure : child;
-}
-
-pid_t pod_start_service(struct pod *pod, const struct pod_process *process)
-{
-    return start_process(&(struct start){.process = process,
-                                         .runner = getpid(),
-                                         .enter_user = pod->user,
-                                         .enter_network = pod->network,
-                                         .capability = -1,
-                                         .keep_network = -1});
-}
-
-pid_t pod_start_sidecar(struct pod *pod, const struct pod_process *process)
-{
-    return start_process(&(struct start){.process = process,
-                                         .runner = getpid(),
-                                         .enter_user = pod->user,
-                                         .enter_network = -1,
-                                         .capability = CAP_SYS_ADMIN,
-                                         .keep_network = pod->network});
+    const struct pod *self = pod;
+    return enter(self->user, -1, CAP_SYS_ADMIN);
 }

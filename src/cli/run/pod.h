@@ -24,25 +24,12 @@ MUST_USE bool pod_create(struct pod **out, struct error *error);
 void pod_destroy(struct pod *pod);
 OWNED(pod, pod_destroy)
 
-/* What to start. Strings are borrowed for the call. */
-struct pod_process {
-    const char *const *argv; /* argv[0] is looked up in PATH of environment */
-    const char *const *environment;
-    const char *directory;   /* NULL: this one */
-    int output;              /* becomes stdout and stderr; -1: inherited */
-    const int *keep;         /* descriptors that the process inherits under the same numbers */
-    size_t keep_count;
-};
-
 /*
- * Starts the service inside: no capabilities, no_new_privs, killed when the runner dies.
- * Returns the pid, a child of the caller, or a negative errno (of namespaces or exec).
+ * What a child does between fork and exec (io/child.h: prepare, with the pod as its argument). The service enters the pod's
+ * network and loses every capability; the sidecar stays in the host's network with the right to enter the pod's. Both get
+ * no_new_privs and die with the runner. 0 or a negative errno; only calls that are safe after fork.
  */
-MUST_USE pid_t pod_start_service(struct pod *pod, const struct pod_process *process);
-/*
- * Starts the sidecar in the host's network; the pod's network namespace stays open at pod_network(pod) in it,
- * reachable as /proc/self/fd/N.
- */
-MUST_USE pid_t pod_start_sidecar(struct pod *pod, const struct pod_process *process);
-/* The descriptor of the network namespace, the same number in the sidecar. */
+int pod_enter_service(void *pod);
+int pod_enter_sidecar(void *pod);
+/* The descriptor of the network namespace, for the sidecar to inherit. */
 int pod_network(const struct pod *pod);

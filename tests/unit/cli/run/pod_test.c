@@ -1,5 +1,8 @@
 #include "cli/run/pod.h"
 
+#include "io/child.h"
+#include "io/loop.h"
+
 #include "test.h"
 
 #include <errno.h>
@@ -20,32 +23,63 @@ static struct pod *pod_or_skip(void)
     return NULL;
 }
 
-static int run_shell(struct pod *pod, pid_t (*start)(struct pod *, const struct pod_process *),
-                     const char *script, char *output, size_t size)
-{
-    int out[2];
-    CHECK(pipe2(out, O_CLOEXEC) == 0);
-    const char *argv[] = {"sh", "-c", script, NULL};
-    const char *environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-    pid_t pid = start(pod, &(struct pod_process){.argv = argv, .environment = environment, .output = out[1]});
-    CHECK(pid > 0, "%s", strerror(-pid));
-    close(out[1]);
-    size_t used = 0;
-    ssize_t got;
-    while ((got = read(out[0], output + used, size - 1 - used)) > 0)
-        used += (size_t)got;
-    output[used] = '\0';
-    close(out[0]);
+struct ended {
+    bool has_ended;
     int status;
-    CHECK(waitpid(pid, &status, 0) == pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+};
+
+static void on_exit_of(void *owner, struct child *child, int status)
+{
+    struct ended *ended = owner;
+    (void)child;
+    *ended = (struct ended){true, status};
+}
+
+/* The exit code of a shell script in the pod, or a negative errno; what it printed is in output. */
+static int run_program(struct pod *pod, int (*enter)(void *), const char *const *argv, char *output, size_t size)
+{
+    enum { NETWORK_FD = 3 };
+    int out[2];
+    struct loop *loop;
+    struct child *child = NULL;
+    struct ended ended = {0};
+    CHECK(loop_create(&(struct loop_options){.name = "test"}, &loop) == 0);
+    CHECK(pipe2(out, O_CLOEXEC) == 0);
+    struct child_fd fds[] = {{out[1], 1}, {out[1], 2}, {pod_network(pod), NETWORK_FD}};
+    static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    struct child_options options = {
+        .argv = argv, .env = environment, .fds = fds, .fd_count = 3, .prepare = enter, .argument = pod};
+    int result = child_create(loop, &options, on_exit_of, &ended, &child);
+    close(out[1]);
+    if (result == 0) {
+        size_t used = 0;
+        ssize_t got;
+        while ((got = read(out[0], output + used, size - 1 - used)) > 0)
+            used += (size_t)got;
+        output[used] = '\0';
+        for (int i = 0; i < 1000 && !ended.has_ended; i++)
+            loop_turn(loop, 10);
+        CHECK(ended.has_ended);
+        result = WIFEXITED(ended.status) ? WEXITSTATUS(ended.status) : 128 + WTERMSIG(ended.status);
+    }
+    close(out[0]);
+    child_destroy(child);
+    loop_settle(loop);
+    loop_destroy(loop);
+    return result;
+}
+
+static int run_shell(struct pod *pod, int (*enter)(void *), const char *script, char *output, size_t size)
+{
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    return run_program(pod, enter, argv, output, size);
 }
 
 TEST(pod_service_has_no_capability_and_its_own_user)
 {
     struct pod *pod = pod_or_skip();
     char output[2000], wanted[64];
-    CHECK(run_shell(pod, pod_start_service, "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status", output,
+    CHECK(run_shell(pod, pod_enter_service, "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status", output,
                     sizeof(output)) == 0);
     snprintf(wanted, sizeof(wanted), "%u\n", getuid());
     CHECK(strncmp(output, wanted, strlen(wanted)) == 0, "%s", output);
@@ -59,17 +93,16 @@ TEST(pod_service_cannot_change_the_capture_rules)
 {
     struct pod *pod = pod_or_skip();
     char output[2000];
-    CHECK(run_shell(pod, pod_start_service, "nft delete table inet tulle", output, sizeof(output)) != 0);
+    CHECK(run_shell(pod, pod_enter_service, "nft delete table inet tulle", output, sizeof(output)) != 0);
     pod_destroy(pod);
 }
 
 TEST(pod_sidecar_stays_in_the_hosts_network_and_may_enter_the_pods)
 {
     struct pod *pod = pod_or_skip();
-    char output[2000], script[200];
-    snprintf(script, sizeof(script), "readlink /proc/self/ns/net; nsenter --net=/proc/self/fd/%d readlink /proc/self/ns/net",
-             pod_network(pod));
-    CHECK(run_shell(pod, pod_start_sidecar, script, output, sizeof(output)) == 0, "%s", output);
+    char output[2000];
+    const char *script = "readlink /proc/self/ns/net; nsenter --net=/proc/self/fd/3 readlink /proc/self/ns/net";
+    CHECK(run_shell(pod, pod_enter_sidecar, script, output, sizeof(output)) == 0, "%s", output);
     char here[64] = {0};
     CHECK(readlink("/proc/self/ns/net", here, sizeof(here) - 1) > 0);
     char *second = strchr(output, '\n');
@@ -81,9 +114,8 @@ TEST(pod_sidecar_stays_in_the_hosts_network_and_may_enter_the_pods)
 TEST(pod_reports_a_program_that_is_not_there)
 {
     struct pod *pod = pod_or_skip();
-    const char *argv[] = {"tulle-no-such-program", NULL};
-    const char *environment[] = {"PATH=/usr/bin:/bin", NULL};
-    CHECK(pod_start_service(pod, &(struct pod_process){.argv = argv, .environment = environment, .output = -1}) ==
-          -ENOENT);
+    const char *const argv[] = {"tulle-no-such-program", NULL};
+    char output[64];
+    CHECK(run_program(pod, pod_enter_service, argv, output, sizeof(output)) == -ENOENT);
     pod_destroy(pod);
 }
