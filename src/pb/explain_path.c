@@ -165,7 +165,7 @@ bool explain_path(struct slice path, bool recursive, struct buffer *out, struct 
         write_wrapped(slice_str(pb_type_doc(type)), 4, out);
     if (type)
         write_fields(type, recursive, out);
-    else if (pb_field_wire(holder, field)->type == PROTOBUF_C_TYPE_ENUM)
+    else if (holder && pb_field_wire(holder, field)->type == PROTOBUF_C_TYPE_ENUM)
         write_values(pb_field_wire(holder, field)->descriptor, out);
     return true;
 }

@@ -189,7 +189,7 @@ static bool read_enum(struct text_in *in, const struct value *value,
                       const ProtobufCEnumDescriptor *type, int *member)
 {
     if (value->kind == VALUE_NUMBER) { /* also one that we do not know: it is kept */
-        int64_t number;
+        int64_t number = 0;
         if (!read_signed(in, value, INT32_MIN, INT32_MAX, &number))
             return false;
         *member = (int)number;
@@ -227,9 +227,9 @@ static bool read_text(struct text_in *in, const struct value *value,
 bool read_scalar(struct text_in *in, const struct value *value,
                  const ProtobufCFieldDescriptor *field, void *member)
 {
-    int64_t whole;
-    uint64_t natural;
-    double real;
+    int64_t whole = 0;
+    uint64_t natural = 0;
+    double real = 0;
     switch (field->type) {
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_SINT32:

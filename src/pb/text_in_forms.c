@@ -134,7 +134,7 @@ static bool read_any(struct text_in *in, const struct value *object, Google__Pro
 static bool read_duration(struct text_in *in, const struct value *value, enum json_form form,
                           Google__Protobuf__Duration *duration)
 {
-    struct span span;
+    struct span span = {0};
     if (value->kind != VALUE_STRING)
         return report_type(
             in, value, arena_format(in->arena, "a duration such as %s", duration_example(form)));
@@ -160,7 +160,7 @@ static bool read_time(struct text_in *in, const struct value *value, struct span
 static bool read_kubernetes_time(struct text_in *in, const struct value *value, enum json_form form,
                                  ProtobufCMessage *message)
 {
-    struct span span;
+    struct span span = {0};
     if (!read_time(in, value, &span))
         return false;
     if (form == JSON_TIME) {
@@ -251,7 +251,7 @@ static bool read_raw(struct text_in *in, const struct value *value, ProtobufCMes
 bool read_form(struct text_in *in, const struct value *value, const struct pb_type *type,
                ProtobufCMessage *message, enum json_form form)
 {
-    struct span span;
+    struct span span = {0};
     switch (form) {
     case JSON_ANY: return read_any(in, value, (void *)message);
     case JSON_STRUCT: return read_struct(in, value, (void *)message);

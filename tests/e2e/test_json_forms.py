@@ -13,9 +13,9 @@ def rows():
     with open(os.path.join(TOP, "tests/unit/pb/json_forms.txt"), encoding="utf-8") as table:
         for number, line in enumerate(table, 1):
             if line.strip() and not line.startswith("#"):
-                read, written, who = line.rstrip("\n").split(" | ")
+                read, written, who, *wire = line.rstrip("\n").split(" | ")
                 if who == "protobuf":
-                    yield pytest.param(read, written, id=f"line {number}")
+                    yield pytest.param(read, written, wire, id=f"line {number}")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def every_type():
     return pool, message_factory.GetMessageClass(pool.FindMessageTypeByName("tulle.EveryType"))
 
 
-@pytest.mark.parametrize("read, written", list(rows()))
-def test_python_agrees(every_type, read, written):
+@pytest.mark.parametrize("read, written, wire", list(rows()))
+def test_python_agrees(every_type, read, written, wire):
     pool, make = every_type
     if written == "error":
         with pytest.raises(json_format.ParseError):
@@ -39,3 +39,4 @@ def test_python_agrees(every_type, read, written):
     message = json_format.Parse(read, make(), descriptor_pool=pool)
     printed = json.loads(json_format.MessageToJson(message, descriptor_pool=pool))
     assert printed == json.loads(written)
+    assert [message.SerializeToString(deterministic=True).hex() or "-"] == wire
