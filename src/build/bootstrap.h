@@ -30,10 +30,12 @@ struct bootstrap {
     uint32_t first_fetch_ms; /* readiness does not wait longer; 0: for ever */
 };
 
-/* A YAML or JSON file; strict. */
-MUST_USE bool bootstrap_read(const char *path, struct bootstrap **out, struct error *error);
-/* Takes the message over, which lives in `arena` (moved from). */
-MUST_USE bool bootstrap_check(const Envoy__Config__Bootstrap__V3__Bootstrap *message,
-                              struct arena *arena, struct bootstrap **out, struct error *error);
+/* A YAML or JSON file; strict, and every static resource is built once to see that it can be. */
+MUST_USE bool bootstrap_read(const char *path, const struct build_options *options,
+                             struct bootstrap **out, struct error *error);
+/* The same from text; `name` is for errors. */
+MUST_USE bool bootstrap_parse(struct slice text, const char *name,
+                              const struct build_options *options, struct bootstrap **out,
+                              struct error *error);
 void bootstrap_destroy(struct bootstrap *bootstrap);
 OWNED(bootstrap, bootstrap_destroy)

@@ -110,6 +110,7 @@ struct cluster {
     bool alpn_override_off; /* istio.alpn_override = "false" */
 
     struct name_list secrets; /* that it waits for */
+    struct tls_spec_list specs;
 };
 
 MUST_USE bool cluster_build(const Envoy__Config__Cluster__V3__Cluster *message,

@@ -21,7 +21,8 @@
 enum {
     ENDPOINTS_MAX = 100000,       /* of one set */
     ENDPOINT_PRIORITIES_MAX = 16, /* 0 to 15, without gaps */
-    ENDPOINT_ADDRESSES_MAX = 64,  /* of one name that was resolved */
+    ENDPOINT_LABELS_MAX = 64,
+    ENDPOINT_ADDRESSES_MAX = 64, /* of one name that was resolved */
 };
 
 enum endpoint_address_kind { ENDPOINT_IP, ENDPOINT_PIPE, ENDPOINT_HOST };
@@ -30,7 +31,8 @@ struct endpoint_address {
     uint16_t port;
     struct ip ip;      /* IP */
     struct slice text; /* PIPE: the path, '@' first when abstract; HOST: the name to be resolved */
-    struct slice network_namespace; /* file of the one to connect from or listen in, NUL-terminated; empty: our own */
+    struct slice
+        network_namespace; /* file of the one to connect from or listen in, NUL-terminated; empty: our own */
 };
 
 enum endpoint_health {

@@ -10,6 +10,7 @@
 #include "base/attributes.h"
 #include "base/error.h"
 #include "base/slice.h"
+#include "build/options.h"
 #include "match/request.h"
 
 #include "google/protobuf/struct.pb-c.h"
@@ -17,7 +18,10 @@
 struct table_memory;
 
 enum format_field {
-    FORMAT_LITERAL, /* text */
+    FORMAT_LITERAL, /* text, already escaped where it is JSON */
+    /* JSON: a comma, unless the last byte written is '{' or '['; then text, which is the name with its colon. With omit_empty, both
+     * are taken back when the value that follows is missing. */
+    FORMAT_MEMBER,
     /* Times. text: strftime's format with %f, %1f to %9f, %s, %3s...; empty: 2026-01-31T12:00:00.123Z */
     FORMAT_START_TIME,
     FORMAT_START_TIME_LOCAL,
@@ -31,7 +35,6 @@ enum format_field {
     FORMAT_RESPONSE_TX_DURATION, /* from the first response byte received to the last sent downstream */
     FORMAT_DOWNSTREAM_HANDSHAKE_DURATION,
     FORMAT_ROUNDTRIP_DURATION,
-    FORMAT_COMMON_DURATION, /* text: START:END:PRECISION as written */
     /* The exchange. */
     FORMAT_PROTOCOL,
     FORMAT_UPSTREAM_PROTOCOL,
@@ -43,7 +46,6 @@ enum format_field {
     FORMAT_GRPC_STATUS, /* style */
     FORMAT_GRPC_STATUS_NUMBER,
     FORMAT_ROUTE_NAME,
-    FORMAT_VIRTUAL_CLUSTER_NAME,
     FORMAT_STREAM_ID,
     FORMAT_TRACE_ID,
     FORMAT_REQUEST_ATTEMPT_COUNT, /* UPSTREAM_REQUEST_ATTEMPT_COUNT */
@@ -68,7 +70,8 @@ enum format_field {
     FORMAT_REQUEST_HEADER_WITHOUT_QUERY,
     FORMAT_RESPONSE_HEADER,
     FORMAT_RESPONSE_TRAILER,
-    FORMAT_PATH, /* text: WQ, NQ; style: which path */
+    FORMAT_PATH, /* style: which path; text: "NQ" without query, "WQ" with it */
+    FORMAT_LOCAL_REPLY_BODY,
     /* Addresses: part says which part of them. */
     FORMAT_UPSTREAM_HOST,
     FORMAT_UPSTREAM_HOST_NAME,
@@ -130,20 +133,26 @@ enum {
     FORMAT_MAX_BYTES = 16384, /* of a format */
     FORMAT_MAX_STEPS = 512,
     FORMAT_MAX_DEPTH = 8, /* of a JSON format */
+    FORMAT_MAX_PATH = 16, /* keys into metadata */
     FORMAT_NO_LIMIT = UINT16_MAX,
+};
+
+enum format_context {
+    FORMAT_IN_TEXT,   /* as it is; missing: "-", or nothing with omit_empty */
+    FORMAT_IN_STRING, /* inside a JSON string: escaped; missing as in text */
+    FORMAT_AS_VALUE, /* a JSON value of its own: numbers bare, strings quoted; missing: null, or no member at all
+                         with omit_empty */
 };
 
 struct format_step {
     enum format_field field : 16;
     enum format_style style : 8;
     enum format_part part : 8;
+    enum format_context context : 8;
+    uint8_t path_count;
     uint16_t max_bytes; /* of its value; FORMAT_NO_LIMIT */
-    uint16_t path_count;
-    /* JSON: this step alone is the value, so numbers go bare, strings quoted, and what is missing is null (or its member left out). */
-    bool is_value;
-    bool in_string; /* JSON: inside a string literal, so what is written needs JSON's escapes */
     struct slice text;
-    struct header_key header, other; /* other.name empty: none */
+    const struct header_key *header, *other; /* other is asked when header is absent; NULL: none */
     const struct slice *path;
 };
 
@@ -151,15 +160,19 @@ struct format {
     const struct format_step *steps;
     uint32_t count;
     bool is_json;
-    bool omit_empty;           /* missing values leave nothing instead of "-" */
+    bool omit_empty;           /* see format_context */
     struct slice content_type; /* of a body; may be empty */
 };
 
-/* Text as it stands; what is missing is written "-". */
+/* Text; the options say what %HOSTNAME% and %ENVIRONMENT(X)% write. */
 MUST_USE bool format_build_text(struct format *format, struct slice text,
-                                struct table_memory *memory, struct error *error);
+                                const struct build_options *options, struct table_memory *memory,
+                                struct error *error);
 /* One JSON object and a newline. */
 MUST_USE bool format_build_json(struct format *format, const Google__Protobuf__Struct *object,
-                                bool omit_empty, struct table_memory *memory, struct error *error);
+                                bool omit_empty, const struct build_options *options,
+                                struct table_memory *memory, struct error *error);
+/* The whole text, when the format has no operator; false otherwise. */
+bool format_is_literal(const struct format *format, struct slice *text);
 /* "RESPONSE_CODE", for explanations and tests; static. */
 const char *format_field_name(enum format_field field);

@@ -29,6 +29,8 @@
 enum listener_direction { LISTENER_UNSPECIFIED, LISTENER_INBOUND, LISTENER_OUTBOUND };
 enum { LISTENER_ADDRESSES_MAX = 64, LISTENER_FILTERS_MAX = 32 };
 
+struct route_table;
+
 /* Listener filters, in the order in which they must look. */
 struct listener_detection {
     bool on;
@@ -100,6 +102,9 @@ struct listener {
     struct access_logs logs;
 
     struct name_list routes, secrets; /* that it waits for */
+    struct tls_spec_list specs;
+    struct route_table *const *tables; /* of chains that hold their routes inside; references */
+    size_t table_count;
 };
 
 MUST_USE bool listener_build(const Envoy__Config__Listener__V3__Listener *message,

@@ -6,13 +6,13 @@
 #include "base/attributes.h"
 #include "base/slice.h"
 
-/* HTTP header names as numbers, so that match/ and build/ need not know the codec's table. */
-typedef uint16_t header_numberer(struct slice lower_case_name);
+#include <stdatomic.h>
 
 struct build_options {
     /* True on the proxy. False where tulled dry-builds: files named by a resource are then checked for form only,
      * since they lie on another host (and nobody may probe tulled's own). */
     bool here;
-    int64_t now_s;        /* Unix seconds: certificates past their end are refused */
-    struct slice node_id; /* for %ENVIRONMENT%-like operators and logs */
+    int64_t now_s;             /* Unix seconds: certificates past their end are refused */
+    struct slice hostname;     /* what %HOSTNAME% writes */
+    _Atomic uint64_t *ignored; /* counts unknown fields that were passed over; may be NULL */
 };

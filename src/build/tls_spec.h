@@ -22,13 +22,13 @@ enum { TLS_SPEC_SANS_MAX = 4096 };
 
 struct tls_spec {
     enum tls_role role;
-    struct name context;            /* what tells contexts apart, in hexadecimal */
-    struct name certificate;        /* SDS name; unset: none, or inline */
-    struct name trust;              /* SDS name of the validation context; unset: none, or inline */
-    struct secret *own_certificate; /* inline; a reference */
-    struct secret *
-        own_trust; /* inline, or the `default` of a combined context when it holds roots; a reference */
-    bool accept_untrusted; /* no verification at all: no trust configured, or ACCEPT_UNTRUSTED */
+    struct name context;     /* what tells contexts apart, in hexadecimal */
+    struct name certificate; /* SDS name; unset: none, or inline */
+    struct name trust;       /* SDS name of the validation context; unset: none, or inline */
+    struct secret **own_certificates; /* inline; references */
+    size_t own_certificate_count;
+    struct secret *own_trust; /* inline; a reference */
+    bool accept_untrusted;    /* no verification at all: no trust configured, or ACCEPT_UNTRUSTED */
     bool accept_expired;
     enum tls_peer_certificate peer_certificate; /* servers */
     enum tls_version min_version, max_version;
@@ -46,6 +46,13 @@ struct tls_spec {
     /* Servers. */
     bool require_server_name;
 };
+
+/* Of one object. */
+struct tls_spec_list {
+    struct tls_spec **items;
+    size_t count;
+};
+void tls_spec_list_fini(struct tls_spec_list *list);
 
 /* The references that a spec holds to its inline secrets; the rest lies in the owner's memory. */
 void tls_spec_fini(struct tls_spec *spec);

@@ -1,0 +1,94 @@
+/*
+ * messages: short names for the generated types that builders read.
+ */
+#pragma once
+
+#include "pb/message.h"
+
+#include "envoy/config/accesslog/v3/accesslog.pb-c.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb-c.h"
+#include "envoy/config/cluster/v3/cluster.pb-c.h"
+#include "envoy/config/core/v3/core.pb-c.h"
+#include "envoy/config/endpoint/v3/endpoint.pb-c.h"
+#include "envoy/config/listener/v3/listener.pb-c.h"
+#include "envoy/config/rbac/v3/rbac.pb-c.h"
+#include "envoy/config/route/v3/route.pb-c.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
+#include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
+#include "envoy/type/matcher/v3/matcher.pb-c.h"
+
+/* What Envoy calls deprecated is what control planes still send. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+typedef Google__Protobuf__Any AnyMessage;
+typedef Google__Protobuf__Duration DurationMessage;
+typedef Google__Protobuf__Struct StructMessage;
+typedef Google__Protobuf__Value ValueMessage;
+
+typedef Envoy__Config__Core__V3__Address AddressMessage;
+typedef Envoy__Config__Core__V3__CidrRange CidrRangeMessage;
+typedef Envoy__Config__Core__V3__ConfigSource ConfigSourceMessage;
+typedef Envoy__Config__Core__V3__DataSource DataSourceMessage;
+typedef Envoy__Config__Core__V3__HeaderValueOption HeaderValueOptionMessage;
+typedef Envoy__Config__Core__V3__Http1ProtocolOptions Http1OptionsMessage;
+typedef Envoy__Config__Core__V3__Http2ProtocolOptions Http2OptionsMessage;
+typedef Envoy__Config__Core__V3__HttpProtocolOptions HttpOptionsMessage;
+typedef Envoy__Config__Core__V3__Metadata MetadataMessage;
+typedef Envoy__Config__Core__V3__RuntimeFractionalPercent FractionMessage;
+typedef Envoy__Config__Core__V3__SocketAddress SocketAddressMessage;
+typedef Envoy__Config__Core__V3__SubstitutionFormatString FormatStringMessage;
+typedef Envoy__Config__Core__V3__TcpKeepalive KeepaliveMessage;
+typedef Envoy__Config__Core__V3__TransportSocket TransportSocketMessage;
+
+typedef Envoy__Type__Matcher__V3__StringMatcher StringMatcherMessage;
+typedef Envoy__Type__Matcher__V3__RegexMatchAndSubstitute SubstituteMessage;
+
+typedef Envoy__Config__Route__V3__RouteConfiguration RouteTableMessage;
+typedef Envoy__Config__Route__V3__VirtualHost VirtualHostMessage;
+typedef Envoy__Config__Route__V3__Route RouteMessage;
+typedef Envoy__Config__Route__V3__RouteMatch RouteMatchMessage;
+typedef Envoy__Config__Route__V3__RouteAction RouteActionMessage;
+typedef Envoy__Config__Route__V3__RedirectAction RedirectMessage;
+typedef Envoy__Config__Route__V3__DirectResponseAction DirectResponseMessage;
+typedef Envoy__Config__Route__V3__RetryPolicy RetryPolicyMessage;
+typedef Envoy__Config__Route__V3__WeightedCluster WeightedClusterMessage;
+typedef Envoy__Config__Route__V3__WeightedCluster__ClusterWeight ClusterWeightMessage;
+typedef Envoy__Config__Route__V3__HeaderMatcher HeaderMatcherMessage;
+typedef Envoy__Config__Route__V3__QueryParameterMatcher QueryMatcherMessage;
+
+typedef Envoy__Config__Cluster__V3__Cluster ClusterMessage;
+typedef Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds ThresholdsMessage;
+typedef Envoy__Config__Endpoint__V3__ClusterLoadAssignment AssignmentMessage;
+typedef Envoy__Config__Endpoint__V3__LocalityLbEndpoints LocalityMessage;
+typedef Envoy__Config__Endpoint__V3__LbEndpoint EndpointMessage;
+
+typedef Envoy__Config__Listener__V3__Listener ListenerMessage;
+typedef Envoy__Config__Listener__V3__FilterChain FilterChainMessage;
+typedef Envoy__Config__Listener__V3__FilterChainMatch FilterChainMatchMessage;
+typedef Envoy__Config__Listener__V3__Filter FilterMessage;
+typedef Envoy__Config__Listener__V3__ListenerFilter ListenerFilterMessage;
+typedef Envoy__Config__Listener__V3__ListenerFilterChainMatchPredicate PortPredicateMessage;
+
+typedef Envoy__Config__Accesslog__V3__AccessLog AccessLogMessage;
+typedef Envoy__Config__Accesslog__V3__AccessLogFilter AccessLogFilterMessage;
+
+typedef Envoy__Config__Rbac__V3__RBAC RbacMessage;
+typedef Envoy__Config__Rbac__V3__Permission PermissionMessage;
+typedef Envoy__Config__Rbac__V3__Principal PrincipalMessage;
+
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager
+    HcmMessage;
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpFilter
+    HttpFilterMessage;
+typedef Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy TcpProxyMessage;
+
+typedef Envoy__Extensions__TransportSockets__Tls__V3__Secret SecretMessage;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext CommonTlsMessage;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__DownstreamTlsContext DownstreamTlsMessage;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__UpstreamTlsContext UpstreamTlsMessage;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext
+    ValidationMessage;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__TlsCertificate CertificateMessage;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig SdsMessage;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__TlsParameters TlsParametersMessage;
