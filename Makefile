@@ -12,7 +12,7 @@ SOURCES = $(shell git ls-files 'src/*.c' 'src/*.h' 'src/*.cc' 'tools/*.cc' 'test
 .DEFAULT_GOAL := release
 .NOTPARALLEL:
 .PHONY: help setup setup-build release debug unit check e2e tsan fuzz bench bench-gate soak test demo \
-	format coverage clang clean
+	format docs coverage clang clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ demo: setup-build release ## a real mesh on this machine, with something to try
 
 format: ## lays out every C file as .clang-format says
 	@clang-format-14 -i $(SOURCES)
+
+docs: build/dev/build.ninja ## docs/reference/fields.md from proto/
+	@$(NINJA) -C build/dev unit.pb.explain
+	@TULLE_WRITE_DOCS=1 build/dev/unit/unit.pb.explain >/dev/null
 
 coverage: setup build/coverage/build.ninja ## line coverage of the unit tests, in build/coverage/report
 	@$(NINJA) -C build/coverage
