@@ -130,14 +130,30 @@ void value_put(struct arena *arena, struct value *object, struct slice key, stru
     value_append(object, member);
 }
 
-/* jansson's numbers are int64 and double: one that neither holds exactly enough is refused. */
+static bool is_written_real(struct slice number)
+{
+    return memchr(number.data, '.', number.size) || memchr(number.data, 'e', number.size) ||
+           memchr(number.data, 'E', number.size);
+}
+
+/* jansson's numbers are int64 and double: what is written with a point or exponent is a double, and stays one. */
 static json_t *number_to_json(const struct value *value)
 {
     int64_t whole;
     double real;
-    if (value_to_i64(value, &whole))
+    if (!is_written_real(value->text) && value_to_i64(value, &whole))
         return json_integer(whole);
     return value_to_double(value, &real) ? json_real(real) : NULL;
+}
+
+static struct value *number_from_json(const json_t *json, struct arena *arena)
+{
+    if (json_is_integer(json))
+        return value_new_i64(arena, json_integer_value(json));
+    struct value *real = value_new_double(arena, json_real_value(json));
+    if (!is_written_real(real->text))
+        real->text = slice_str(arena_format(arena, "%s.0", real->text.data));
+    return real;
 }
 
 static json_t *children_to_json(const struct value *value, json_t *json)
@@ -209,8 +225,8 @@ static struct value *from_json(const json_t *json, struct arena *arena, size_t d
         string->quoted = true;
         return string;
     }
-    case JSON_INTEGER: return value_new_i64(arena, json_integer_value(json));
-    case JSON_REAL: return value_new_double(arena, json_real_value(json));
+    case JSON_INTEGER:
+    case JSON_REAL: return number_from_json(json, arena);
     case JSON_TRUE:
     case JSON_FALSE: return value_new_bool(arena, json_is_true(json));
     case JSON_NULL: break;

@@ -182,18 +182,18 @@ static bool read_field_mask(struct text_in *in, const struct value *value,
     if (value->kind != VALUE_STRING)
         return report_type(in, value, "a string of paths, separated by commas");
     struct slice rest = value->text, path;
-    while (rest.size > 0) {
-        slice_cut(rest, ',', &path, &rest);
+    for (bool more = rest.size > 0; more;) {
+        more = slice_cut(rest, ',', &path, &rest);
         owned_buffer snake = {0};
-        buffer_append_str(&snake, "");
+        if (path.size == 0 || memchr(path.data, '_', path.size))
+            return report(in, PROBLEM_BAD_VALUE, value, NULL,
+                          "%s holds a path that is empty or has an underscore", path_words(in));
         for (size_t i = 0; i < path.size; i++) {
             char c = path.data[i];
-            if (c == '_')
-                return report(in, PROBLEM_BAD_VALUE, value, NULL,
-                              "%s holds a path with an underscore", path_words(in));
-            if (c >= 'A' && c <= 'Z')
+            bool capital = c >= 'A' && c <= 'Z';
+            if (capital)
                 buffer_append_byte(&snake, '_');
-            buffer_append_byte(&snake, (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c));
+            buffer_append_byte(&snake, (char)(capital ? c - 'A' + 'a' : c));
         }
         PB_APPEND(in->arena, mask, paths, arena_copy(in->arena, buffer_slice(&snake)));
     }

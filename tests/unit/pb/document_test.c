@@ -312,11 +312,11 @@ TEST(document_goes_to_jansson_and_back)
     arena_init(&arena, NULL);
     struct documents documents;
     owned_error error = {0};
-    struct slice text = SLICE("z: 1\na: [x, ~, true, 1.5, {}]\nm: {q: 'w'}");
+    struct slice text = SLICE("z: 1\na: [x, ~, true, 1.5, {}, 1.0, 1e3]\nm: {q: 'w'}");
     CHECK(document_read_yaml(text, "t", NULL, &arena, &documents, &error), "%s", error.what);
     json_t *json = value_to_json(documents.items[0]);
     char *dumped = json_dumps(json, JSON_COMPACT);
-    const char *wanted = "{\"z\":1,\"a\":[\"x\",null,true,1.5,{}],\"m\":{\"q\":\"w\"}}";
+    const char *wanted = "{\"z\":1,\"a\":[\"x\",null,true,1.5,{},1.0,1000.0],\"m\":{\"q\":\"w\"}}";
     CHECK(strcmp(dumped, wanted) == 0, "%s", dumped);
     struct buffer out = {0};
     value_write_json(value_from_json(json, &arena), false, &out);
