@@ -20,6 +20,8 @@ struct http_codec_events {
     void (*write)(struct http_codec *codec, struct chain *bytes);
     /* Call http_codec_run before the turn ends. */
     void (*wake)(struct http_codec *codec);
+    /* The same in the next turn: this one's budget is spent. */
+    void (*wake_next)(struct http_codec *codec);
 };
 
 /* What the connection's owner gets to hear; comes like the events of streams. */
@@ -43,6 +45,7 @@ struct http_codec_ops {
     uint32_t (*room)(const struct http_codec *codec);
     void (*drain)(struct http_codec *codec);
     void (*refuse)(struct http_codec *codec, enum http_refusal refusal);
+    void (*expire)(struct http_codec *codec, struct http_stream *stream);
     void (*destroy)(struct http_codec *codec);
 };
 
@@ -53,6 +56,7 @@ struct http_codec {
     const struct http_codec_consumer *consumer;
     const struct http_limits *limits; /* outlive the codec */
     struct block_pool *pool;
+    void *owner;         /* the connection */
     struct list streams; /* not yet released or not yet over */
     uint64_t now_ms;   /* of the current turn; like `turn` set by the connection before each call */
     uint64_t bytes_in; /* fed so far */
@@ -125,6 +129,11 @@ static inline void http_codec_drain(struct http_codec *codec)
 static inline void http_codec_refuse(struct http_codec *codec, enum http_refusal refusal)
 {
     codec->ops->refuse(codec, refusal);
+}
+/* Nothing moved on this stream for too long: 408 where that can still be said, then on_reset. */
+static inline void http_codec_expire(struct http_codec *codec, struct http_stream *stream)
+{
+    codec->ops->expire(codec, stream);
 }
 /* Every stream must have been released. Frees what the codec holds; h1 itself is embedded and stays. */
 static inline void http_codec_destroy(struct http_codec *codec)

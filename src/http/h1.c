@@ -18,9 +18,16 @@ void h1_enter(struct h1 *h1)
     h1->busy++;
 }
 
+/* A codec that is over tells its connection when the last stream has left. */
+void h1_left(struct h1 *h1)
+{
+    if ((h1->codec.broken || h1->codec.closing) && list_is_empty(&h1->codec.streams))
+        h1_wake(h1);
+}
+
 void h1_leave(struct h1 *h1)
 {
-    if (--h1->busy > 0 || !h1_is_server(h1))
+    if (--h1->busy > 0 || !h1_is_server(h1) || list_is_empty(&h1->codec.streams))
         return;
     LIST_EACH_SAFE(node, after, &h1->codec.streams)
     {
@@ -28,6 +35,7 @@ void h1_leave(struct h1 *h1)
         if (stream->released && stream != h1->stream)
             free_server_stream(stream);
     }
+    h1_left(h1);
 }
 
 void h1_write(struct h1 *h1, struct chain *bytes)
@@ -51,7 +59,7 @@ void h1_close(struct h1 *h1, bool unread)
 {
     h1->codec.closing = true;
     h1->codec.draining = true;
-    h1->codec.unread |= unread;
+    h1->codec.unread |= unread || h1->pending;
     h1->in = H1_IN_RUIN;
     h1_drop_pending(h1);
     h1_wake(h1);
@@ -100,7 +108,7 @@ void h1_end_if_over(struct h1 *h1)
     h1->in = H1_AT_HEAD;
     h1->scan = (struct head_scan){0};
     h1->skipped_line = false;
-    if (h1->pending)
+    if (h1->pending || !h1->codec.wants_read)
         h1_wake(h1);
 }
 
@@ -135,6 +143,7 @@ static void sent(struct http_codec *codec, size_t size, size_t backlog)
         return;
     size_t credit = stream->unsent - backlog;
     stream->unsent = backlog;
+    stream->moved_ms = codec->now_ms;
     if (stream->released || !stream->events->on_sent)
         return;
     h1_enter(h1);
@@ -205,6 +214,18 @@ static void refuse(struct http_codec *codec, enum http_refusal refusal)
     h1_leave(h1);
 }
 
+static void expire(struct http_codec *codec, struct http_stream *stream)
+{
+    struct h1 *h1 = h1_of(codec);
+    if (h1->stream != stream)
+        return;
+    h1_enter(h1);
+    if (h1_is_server(h1) && !stream->out_headed && !codec->broken)
+        h1_answer_refusal(h1, HTTP_REFUSAL_TIMEOUT);
+    h1_fail_stream(h1, HTTP_RESET_IDLE_TIMEOUT, HTTP_REFUSAL_NONE);
+    h1_leave(h1);
+}
+
 static void destroy(struct http_codec *codec)
 {
     struct h1 *h1 = h1_of(codec);
@@ -223,12 +244,13 @@ static const struct http_codec_ops h1_ops = {
     .room = room,
     .drain = drain,
     .refuse = refuse,
+    .expire = expire,
     .destroy = destroy,
 };
 
 void h1_init(struct h1 *h1, enum http_role role, const struct http_codec_events *events,
              const struct http_codec_consumer *consumer, const struct http_limits *limits,
-             struct block_pool *pool)
+             struct block_pool *pool, void *owner)
 {
     *h1 = (struct h1){
         .codec = {.ops = &h1_ops,
@@ -236,6 +258,7 @@ void h1_init(struct h1 *h1, enum http_role role, const struct http_codec_events 
                   .consumer = consumer,
                   .limits = limits,
                   .pool = pool,
+                  .owner = owner,
                   .protocol = HTTP_PROTOCOL_1,
                   .role = (uint8_t)role,
                   .wants_read = true},

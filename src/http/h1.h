@@ -63,4 +63,4 @@ struct h1 {
 /* In place, as a server or client codec in its first state. The pool and the limits outlive it. */
 void h1_init(struct h1 *h1, enum http_role role, const struct http_codec_events *events,
              const struct http_codec_consumer *consumer, const struct http_limits *limits,
-             struct block_pool *pool);
+             struct block_pool *pool, void *owner);

@@ -142,17 +142,6 @@ static enum http_refusal take_own(struct fields *fields, struct header *header)
     return HTTP_REFUSAL_NONE; /* Keep-Alive, Proxy-Connection, HTTP2-Settings end here */
 }
 
-/* Names that read as a known one when "_" is "-": some back ends take them for it. */
-static bool is_twin(const char *name, size_t size)
-{
-    char plain[HEADER_NAME_ROOM];
-    if (size > sizeof(plain) || !memchr(name, '_', size))
-        return false;
-    for (size_t i = 0; i < size; i++)
-        plain[i] = name[i] == '_' ? '-' : name[i];
-    return header_id_find(plain, size) != HEADER_OTHER;
-}
-
 COLD static enum http_refusal bad_name(const char *line, size_t size)
 {
     if (is_blank(line[0]))
@@ -169,7 +158,7 @@ static enum http_refusal check_name(const struct fields *fields, const char *lin
         return bad_name(line, line_size);
     if (size > limits->max_name_bytes || size > UINT16_MAX)
         return HTTP_REFUSAL_NAME_SIZE;
-    *drop = is_twin(line, size);
+    *drop = header_is_twin(line, size);
     return *drop && limits->refuse_underscore_twins ? HTTP_REFUSAL_UNDERSCORE : HTTP_REFUSAL_NONE;
 }
 
@@ -217,17 +206,6 @@ static void remove_named(struct headers *list)
     }
 }
 
-bool header_is_protected(const struct header *header)
-{
-    struct slice name = header_name(header);
-    if (header->id != HEADER_OTHER)
-        return true;
-    return name.size >= 8 &&
-           (slice_equals_nocase(slice_first(name, 8), SLICE("x-tulle-")) ||
-            slice_equals_nocase(slice_first(name, 8), SLICE("x-envoy-")) ||
-            (name.size >= 12 && slice_equals_nocase(slice_first(name, 12), SLICE("x-forwarded-"))));
-}
-
 enum http_refusal fields_read(struct fields *fields, unsigned first_line)
 {
     const struct head_input *input = fields->input;
@@ -247,22 +225,6 @@ enum http_refusal fields_read(struct fields *fields, unsigned first_line)
     if (fields->framing->chunked && fields->content_length >= 0)
         return HTTP_REFUSAL_LENGTH_AND_CHUNKED;
     return HTTP_REFUSAL_NONE;
-}
-
-bool trailer_is_allowed(const struct header *header)
-{
-    switch ((int)header->id) {
-    case HEADER_OTHER: return !header_is_protected(header);
-    case HEADER_ETAG:
-    case HEADER_EXPIRES:
-    case HEADER_GRPC_MESSAGE:
-    case HEADER_GRPC_STATUS:
-    case HEADER_GRPC_STATUS_DETAILS_BIN:
-    case HEADER_SERVER_TIMING:
-    case HEADER_VIA:
-    case HEADER_WARNING: return true;
-    default: return false;
-    }
 }
 
 static bool is_framing(enum header_id id)

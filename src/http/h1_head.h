@@ -59,7 +59,3 @@ MUST_USE enum http_refusal head_parse_response(const struct head_input *input,
 /* Trailers have no start line. Framing fields are refused; those that mean something in a head are left out. */
 MUST_USE enum http_refusal head_parse_trailers(const struct head_input *input,
                                                struct headers *trailers);
-/* Whether a trailer of this name is passed on. */
-bool trailer_is_allowed(const struct header *header);
-/* Whether Connection may not take this field away: identity and forwarding facts. */
-bool header_is_protected(const struct header *header);

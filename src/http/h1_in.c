@@ -148,7 +148,7 @@ static void consume(struct h1 *h1, struct piece *piece)
         case H1_AT_HEAD:
             if (h1_is_server(h1) && messages++ >= h1->codec.limits->max_turn_messages) {
                 h1_keep(h1, piece);
-                h1_wake(h1);
+                h1->codec.events->wake_next(&h1->codec);
                 return;
             }
             h1_read_head(h1, piece);

@@ -42,6 +42,7 @@ static inline bool h1_is_unsent(const struct h1 *h1)
 /* Events may be delivered between the two; the second frees what was released meanwhile. */
 void h1_enter(struct h1 *h1);
 void h1_leave(struct h1 *h1);
+void h1_left(struct h1 *h1);
 
 void h1_write(struct h1 *h1, struct chain *bytes);
 /* The connection is lost for HTTP. The stream hears of it in the next h1_run. */

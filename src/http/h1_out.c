@@ -4,8 +4,8 @@
 static void write_payload(struct h1 *h1, struct http_stream *stream, struct chain *data)
 {
     stream->unsent += data->size;
-    stream->moved_ms = h1->codec.now_ms;
     h1_write(h1, data);
+    stream->moved_ms = h1->codec.now_ms;
 }
 
 /* --- ends --------------------------------------------------------------------------------------------------- */
@@ -133,6 +133,7 @@ static void send_final(struct h1 *h1, struct http_stream *stream, const struct h
     }
     h1_write(h1, &out);
     stream->out_headed = true;
+    stream->moved_ms = h1->codec.now_ms;
     if (style.close)
         h1->keeps_alive = false;
     if (tunnel)
@@ -152,7 +153,6 @@ static void send_response(struct http_stream *stream, const struct http_response
     struct h1 *h1 = h1_of_stream(stream);
     if (!h1 || stream->out != HTTP_OPEN || stream->out_headed)
         return;
-    stream->moved_ms = h1->codec.now_ms;
     if (head->status >= 200 || head->status == 101) {
         send_final(h1, stream, head, end);
         return;
@@ -213,6 +213,7 @@ static bool write_chunk(struct h1 *h1, struct http_stream *stream, struct chain 
     }
     if (out.size > 0)
         h1_write(h1, &out);
+    stream->moved_ms = h1->codec.now_ms;
     return true;
 }
 
@@ -241,7 +242,6 @@ static void send_data(struct http_stream *stream, struct chain *data, bool end)
 {
     struct h1 *h1 = h1_of_stream(stream);
     if (h1 && stream->out == HTTP_OPEN && !h1->codec.broken) {
-        stream->moved_ms = h1->codec.now_ms;
         if (!write_body(h1, stream, data, end))
             h1_break(h1, HTTP_RESET_INTERNAL);
         else if (end)
@@ -278,7 +278,6 @@ static void consumed(struct http_stream *stream, size_t bytes)
     stream->unconsumed -= MIN(bytes, stream->unconsumed);
     if (!h1)
         return;
-    stream->moved_ms = h1->codec.now_ms;
     /* Half a window of hysteresis, so that reading is not switched for every block. */
     if (!h1->codec.wants_read && stream->unconsumed <= h1->codec.limits->receive_window / 2)
         h1_wake(h1);
@@ -314,6 +313,7 @@ static void release(struct http_stream *stream)
         abandon(h1, stream);
     if (!h1_is_server(h1)) {
         list_remove(&stream->node);
+        h1_left(h1);
         return;
     }
     h1_enter(h1);

@@ -7,26 +7,6 @@
 
 enum { METHOD_SIZE_MAX = 32 };
 
-/*
- * What may stand in a request target: RFC 3986's characters, and "|", "[", "]" that browsers leave as they are. All others
- * must be escaped.
- */
-static const uint8_t target_bytes[256] = {
-    ['!'] = 1,         ['$'] = 1,         ['%'] = 1, ['&'] = 1, ['\''] = 1, ['('] = 1,
-    [')'] = 1,         ['*'] = 1,         ['+'] = 1, [','] = 1, ['-'] = 1,  ['.'] = 1,
-    ['/'] = 1,         [':'] = 1,         [';'] = 1, ['='] = 1, ['?'] = 1,  ['@'] = 1,
-    ['['] = 1,         [']'] = 1,         ['_'] = 1, ['|'] = 1, ['~'] = 1,  ['0' ... '9'] = 1,
-    ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
-};
-
-static bool is_target(const char *bytes, size_t size)
-{
-    uint8_t all = 1;
-    for (size_t i = 0; i < size; i++)
-        all &= target_bytes[(uint8_t)bytes[i]];
-    return all;
-}
-
 /* "HTTP/1.1" or "HTTP/1.0", 8 bytes at `text`. */
 static enum http_refusal read_version(const char *text, size_t size, uint8_t *version)
 {
@@ -102,7 +82,7 @@ static enum http_refusal read_target(struct http_request *request, const char *t
         return HTTP_REFUSAL_REQUEST_LINE;
     if (size > limits->max_target_bytes)
         return HTTP_REFUSAL_TARGET_SIZE;
-    if (!is_target(text, size))
+    if (!target_is_valid(target))
         return HTTP_REFUSAL_TARGET;
     if (request->method == HTTP_CONNECT)
         return read_connect(request, target, limits);

@@ -18,7 +18,8 @@ struct h2;
  */
 struct http_codec *h2_create(enum http_role role, const struct http_codec_events *events,
                              const struct http_codec_consumer *consumer,
-                             const struct http_limits *limits, struct block_pool *pool);
+                             const struct http_limits *limits, struct block_pool *pool,
+                             void *owner);
 /* A PING; when its answer comes, h2_ping_rtt_ms tells. For health and keepalive. */
 void h2_ping(struct http_codec *codec);
 /* True while a PING waits for its answer. */

@@ -27,6 +27,16 @@ struct slice header_id_name(enum header_id id)
     return slice_of(header_entries[id].text, header_entries[id].size);
 }
 
+bool header_is_twin(const char *name, size_t size)
+{
+    char plain[HEADER_NAME_ROOM];
+    if (size > sizeof(plain) || !memchr(name, '_', size))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        plain[i] = name[i] == '_' ? '-' : name[i];
+    return header_id_find(plain, size) != HEADER_OTHER;
+}
+
 bool header_name_is_valid(struct slice name)
 {
     return is_token(name.data, name.size);
@@ -56,6 +66,33 @@ bool header_is_hop_by_hop(enum header_id id)
     case HEADER_PROXY_CONNECTION:
     case HEADER_TRANSFER_ENCODING:
     case HEADER_UPGRADE: return true;
+    default: return false;
+    }
+}
+
+bool header_is_protected(const struct header *header)
+{
+    struct slice name = header_name(header);
+    if (header->id != HEADER_OTHER)
+        return true;
+    return name.size >= 8 &&
+           (slice_equals_nocase(slice_first(name, 8), SLICE("x-tulle-")) ||
+            slice_equals_nocase(slice_first(name, 8), SLICE("x-envoy-")) ||
+            (name.size >= 12 && slice_equals_nocase(slice_first(name, 12), SLICE("x-forwarded-"))));
+}
+
+bool trailer_is_allowed(const struct header *header)
+{
+    switch ((int)header->id) {
+    case HEADER_OTHER: return !header_is_protected(header);
+    case HEADER_ETAG:
+    case HEADER_EXPIRES:
+    case HEADER_GRPC_MESSAGE:
+    case HEADER_GRPC_STATUS:
+    case HEADER_GRPC_STATUS_DETAILS_BIN:
+    case HEADER_SERVER_TIMING:
+    case HEADER_VIA:
+    case HEADER_WARNING: return true;
     default: return false;
     }
 }

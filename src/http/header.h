@@ -69,6 +69,11 @@ bool header_value_is_valid(struct slice value);
 /* The fields that a connection owns, of which the codecs let none through. */
 bool header_is_hop_by_hop(enum header_id id);
 
+/* Whether a trailer of this name is passed on: what means something in a head only is not. */
+bool trailer_is_allowed(const struct header *header);
+/* Whether Connection may not take this field away: identity and forwarding facts. */
+bool header_is_protected(const struct header *header);
+
 static inline bool headers_has(const struct headers *headers, enum header_id id)
 {
     return headers->known[(unsigned)id / 64] >> ((unsigned)id % 64) & 1;

@@ -89,6 +89,9 @@ static inline bool is_token(const char *bytes, size_t size)
         all &= token_bytes[(uint8_t)bytes[i]];
     return all;
 }
+/* A name that reads as a known one when "_" is "-": some back ends take it for that. */
+bool header_is_twin(const char *name, size_t size);
+
 static inline bool is_blank(char byte)
 {
     return byte == ' ' || byte == '\t';

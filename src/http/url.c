@@ -154,6 +154,26 @@ bool url_parse(struct slice text, struct url *out)
     return true;
 }
 
+/*
+ * What may stand in a request target: RFC 3986's characters, and "|", "[", "]" that browsers leave as they are. All others
+ * must be escaped.
+ */
+static const uint8_t target_bytes[256] = {
+    ['!'] = 1,         ['$'] = 1,         ['%'] = 1, ['&'] = 1, ['\''] = 1, ['('] = 1,
+    [')'] = 1,         ['*'] = 1,         ['+'] = 1, [','] = 1, ['-'] = 1,  ['.'] = 1,
+    ['/'] = 1,         [':'] = 1,         [';'] = 1, ['='] = 1, ['?'] = 1,  ['@'] = 1,
+    ['['] = 1,         [']'] = 1,         ['_'] = 1, ['|'] = 1, ['~'] = 1,  ['0' ... '9'] = 1,
+    ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+};
+
+bool target_is_valid(struct slice target)
+{
+    uint8_t all = 1;
+    for (size_t i = 0; i < target.size; i++)
+        all &= target_bytes[(uint8_t)target.data[i]];
+    return all;
+}
+
 struct slice path_only(struct slice path_and_query)
 {
     return slice_first(path_and_query, slice_find_byte(path_and_query, '?'));

@@ -48,6 +48,8 @@ MUST_USE enum path_status path_normalise(struct slice path, const struct path_ru
                                          struct arena *arena, struct slice *out);
 const char *path_status_text(enum path_status status);
 
+/* Holds nothing that would have to be escaped: what a request target may be made of, in either protocol. */
+bool target_is_valid(struct slice target);
 /* Without query. */
 struct slice path_only(struct slice path_and_query);
 /* After the "?"; data == NULL when there is none. */

@@ -106,6 +106,11 @@ enum loop_backend loop_backend(const struct loop *loop)
     return loop->backend;
 }
 
+uint64_t loop_turn_number(const struct loop *loop)
+{
+    return loop->turn;
+}
+
 uint64_t loop_now_us(const struct loop *loop)
 {
     return loop->now_us;

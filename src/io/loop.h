@@ -48,6 +48,8 @@ void loop_settle(struct loop *loop);
 
 const char *loop_name(const struct loop *loop);
 enum loop_backend loop_backend(const struct loop *loop);
+/* Counts turns: what is written in a turn leaves at its end. */
+uint64_t loop_turn_number(const struct loop *loop);
 /* The time of this turn, monotonic; costs no call. */
 uint64_t loop_now_ms(const struct loop *loop);
 uint64_t loop_now_us(const struct loop *loop);

@@ -17,14 +17,11 @@ static void begin(struct bench *bench, enum http_role role)
 {
     *bench = (struct bench){0};
     pool = block_pool_create(NULL);
-    h1_init(&bench->h1, role, &recorder_codec_events, &recorder_consumer, &limits, pool);
+    h1_init(&bench->h1, role, &recorder_codec_events, &recorder_consumer, &limits, pool,
+            &bench->recorder);
     bench->h1.codec.established = true;
     bench->recorder = (struct recorder){.codec = &bench->h1.codec, .pool = pool};
     arena_init(&bench->arena, pool);
-    if (role == HTTP_SERVER)
-        recorder_server = &bench->recorder;
-    else
-        recorder_client = &bench->recorder;
 }
 
 static void end(struct bench *bench)

@@ -26,8 +26,6 @@ struct recorder {
     const char *answer_body;
 };
 
-static inline struct recorder *recorder_of(struct http_codec *codec);
-
 static inline void recorder_say(struct recorder *recorder, const char *format, ...)
 {
     if (recorder->in_data)
@@ -142,17 +140,9 @@ static const struct http_stream_events recorder_events = {
     .on_sent = recorder_on_sent,
 };
 
-/* The codec's events carry no owner, so a test has one recorder a role at a time. */
-static struct recorder *recorder_server, *recorder_client;
-
-static inline struct recorder *recorder_of(struct http_codec *codec)
-{
-    return codec->role == HTTP_SERVER ? recorder_server : recorder_client;
-}
-
 static inline void recorder_write(struct http_codec *codec, struct chain *bytes)
 {
-    struct recorder *recorder = recorder_of(codec);
+    struct recorder *recorder = codec->owner;
     while (bytes->size > 0) {
         struct slice front = chain_front(bytes);
         buffer_append_slice(&recorder->wire, front);
@@ -162,12 +152,12 @@ static inline void recorder_write(struct http_codec *codec, struct chain *bytes)
 
 static inline void recorder_wake(struct http_codec *codec)
 {
-    recorder_of(codec)->wakes++;
+    ((struct recorder *)codec->owner)->wakes++;
 }
 
 static inline void recorder_on_request(struct http_codec *codec, struct http_stream *stream)
 {
-    struct recorder *recorder = recorder_of(codec);
+    struct recorder *recorder = codec->owner;
     const struct http_request *request = stream->request;
     stream->events = &recorder_events;
     stream->owner = recorder;
@@ -183,11 +173,11 @@ static inline void recorder_on_request(struct http_codec *codec, struct http_str
 
 static inline void recorder_on_refused(struct http_codec *codec, enum http_refusal refusal)
 {
-    recorder_say(recorder_of(codec), "refused %s\n", http_refusal_name(refusal));
+    recorder_say(((struct recorder *)codec->owner), "refused %s\n", http_refusal_name(refusal));
 }
 
-static const struct http_codec_events recorder_codec_events = {.write = recorder_write,
-                                                               .wake = recorder_wake};
+static const struct http_codec_events recorder_codec_events = {
+    .write = recorder_write, .wake = recorder_wake, .wake_next = recorder_wake};
 static const struct http_codec_consumer recorder_consumer = {.on_request = recorder_on_request,
                                                              .on_refused = recorder_on_refused};
 
@@ -196,6 +186,7 @@ static inline void recorder_run(struct recorder *recorder)
 {
     while (recorder->wakes > 0) {
         recorder->wakes = 0;
+        recorder->codec->turn++;
         http_codec_run(recorder->codec);
     }
 }

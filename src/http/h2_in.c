@@ -1,0 +1,439 @@
+/*
+ * h2_in: what nghttp2 hears from the peer, as events of streams.
+ */
+#include "base/memory.h"
+#include "http/h2_internal.h"
+
+/* --- streams ------------------------------------------------------------------------------------------------ */
+
+static struct h2_stream *find(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
+
+static struct h2_server_stream *new_server_stream(struct h2 *h2, int32_t id)
+{
+    struct arena arena;
+    arena_init(&arena, h2->codec.pool);
+    struct h2_server_stream *own = arena_try_alloc(&arena, sizeof(*own));
+    if (!own)
+        return NULL;
+    *own = (struct h2_server_stream){.arena = arena};
+    http_request_init(&own->request);
+    own->request.version = HTTP_2;
+    own->base.fields = &own->request.headers;
+    own->base.stream = (struct http_stream){.ops = &h2_stream_ops,
+                                            .codec = &h2->codec,
+                                            .arena = &own->arena,
+                                            .request = &own->request,
+                                            .moved_ms = h2->codec.now_ms,
+                                            .id = (uint32_t)id};
+    list_init(&own->base.credit_node);
+    list_push_back(&h2->codec.streams, &own->base.stream.node);
+    return own;
+}
+
+/* Streams that we still work for count even when the peer has reset them: it must not get more by that. */
+static bool is_full(const struct h2 *h2)
+{
+    return h2->open >= 2 * h2->codec.limits->max_streams;
+}
+
+static void begin_request(struct h2 *h2, int32_t id)
+{
+    h2->turn_messages++;
+    h2->window_requests++;
+    struct h2_server_stream *own = is_full(h2) ? NULL : new_server_stream(h2, id);
+    if (!own) {
+        h2_rst(h2, id, NGHTTP2_REFUSED_STREAM);
+        h2_glitch(h2, 1);
+        return;
+    }
+    h2->codec.requests++;
+    h2->open++;
+    nghttp2_session_set_stream_user_data(h2->session, id, &own->base);
+}
+
+static void begin_trailers(struct h2_stream *own)
+{
+    own->in_trailers = true;
+    own->received = own->count = 0;
+    own->fields = arena_try_alloc(own->stream.arena, sizeof(*own->fields));
+    if (own->fields)
+        *own->fields = (struct headers){0};
+    else
+        own->refusal = HTTP_REFUSAL_OVERLOAD;
+}
+
+static void begin_response(struct h2_stream *own)
+{
+    own->response = arena_try_alloc(own->stream.arena, sizeof(*own->response));
+    own->count = 0;
+    if (!own->response) {
+        own->refusal = HTTP_REFUSAL_OVERLOAD;
+        return;
+    }
+    http_response_init(own->response, 0);
+    own->response->version = HTTP_2;
+    own->fields = &own->response->headers;
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct h2 *h2 = user;
+    if (frame->hd.type != NGHTTP2_HEADERS)
+        return 0;
+    if (h2_is_server(h2) && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        begin_request(h2, frame->hd.stream_id);
+        return 0;
+    }
+    struct h2_stream *own = find(session, frame->hd.stream_id);
+    if (!own || own->stream.released)
+        return 0;
+    if (h2_is_server(h2) || own->stream.in_headed)
+        begin_trailers(own);
+    else
+        begin_response(own);
+    return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
+                     void *user)
+{
+    struct h2 *h2 = user;
+    struct h2_stream *own = find(session, frame->hd.stream_id);
+    (void)flags;
+    if (!own || own->stream.released)
+        return 0;
+    bool is_first = own->received == 0;
+    h2_take_field(h2, own, slice_of(name, name_size), slice_of(value, value_size));
+    /* A turn takes so many requests up; the rest of the input waits for the next. */
+    bool is_spent = h2->turn_messages > h2->codec.limits->max_turn_messages;
+    return h2_is_server(h2) && is_first && is_spent ? NGHTTP2_ERR_PAUSE : 0;
+}
+
+/* nghttp2 would leave such a field out; a message that holds one is not to be trusted at all. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+                             nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags, void *user)
+{
+    struct h2_stream *own = find(session, frame->hd.stream_id);
+    (void)name, (void)value, (void)flags, (void)user;
+    if (own && !own->refusal)
+        own->refusal = HTTP_REFUSAL_VALUE;
+    return 0;
+}
+
+/* --- heads -------------------------------------------------------------------------------------------------- */
+
+static void fail_stream(struct h2 *h2, struct h2_stream *own, enum http_reset_reason reason,
+                        enum http_refusal refusal)
+{
+    struct http_stream *stream = &own->stream;
+    struct http_reset reset = {.reason = (uint8_t)reason, .refusal = (uint8_t)refusal};
+    h2_rst(h2, (int32_t)stream->id, h2_error_of(reason));
+    stream->in = stream->out = HTTP_RESET;
+    chain_fini(&own->out);
+    chain_fini(&own->held);
+    if (!stream->released)
+        stream->events->on_reset(stream, &reset);
+}
+
+/* The request is answered here, or its stream is reset where it was no honest request. */
+static void refuse_request(struct h2 *h2, struct h2_stream *own, enum http_refusal refusal,
+                           bool is_end)
+{
+    int32_t id = (int32_t)own->stream.id;
+    unsigned status = http_refusal_status(refusal);
+    own->stream.released = true;
+    own->stream.in = own->stream.out = HTTP_RESET;
+    if (refusal == HTTP_REFUSAL_OVERLOAD) {
+        h2_rst(h2, id, NGHTTP2_REFUSED_STREAM);
+    } else if (status == 400) {
+        h2_rst(h2, id, NGHTTP2_PROTOCOL_ERROR);
+    } else {
+        struct http_response head;
+        struct h2_fields fields;
+        http_response_init(&head, status);
+        h2_fields_of_response(&fields, &head, &own->stream, true);
+        own->rst_at_end = !is_end;
+        if (nghttp2_submit_response(h2->session, id, fields.items, fields.count, NULL))
+            h2_rst(h2, id, NGHTTP2_INTERNAL_ERROR);
+        h2_fields_fini(&fields);
+    }
+    h2_glitch(h2, 1);
+    h2->codec.consumer->on_refused(&h2->codec, refusal);
+}
+
+static void take_request(struct h2 *h2, struct h2_stream *own, bool is_end)
+{
+    enum http_refusal refusal = h2_settle_request(h2, own);
+    if (refusal) {
+        refuse_request(h2, own, refusal, is_end);
+        return;
+    }
+    own->stream.in_headed = true;
+    if (is_end)
+        own->stream.in = HTTP_ENDED;
+    h2->codec.consumer->on_request(&h2->codec, &own->stream);
+}
+
+static enum http_refusal check_informational(struct h2 *h2, struct h2_stream *own)
+{
+    if (++own->informational > h2->codec.limits->max_informational)
+        return HTTP_REFUSAL_INFORMATIONAL;
+    return HTTP_REFUSAL_NONE; /* their bytes add up in own->received */
+}
+
+static void take_response(struct h2 *h2, struct h2_stream *own, bool is_end)
+{
+    struct http_stream *stream = &own->stream;
+    struct http_response *head = own->response;
+    enum http_refusal refusal = h2_settle_response(h2, own);
+    if (!refusal && head->status < 200)
+        refusal = check_informational(h2, own);
+    if (refusal) {
+        bool is_limit = refusal == HTTP_REFUSAL_OVERLOAD;
+        fail_stream(h2, own, is_limit ? HTTP_RESET_LIMIT : HTTP_RESET_PROTOCOL, refusal);
+        return;
+    }
+    stream->moved_ms = h2->codec.now_ms;
+    if (head->status >= 200) {
+        stream->in_headed = true;
+        if (own->asks_tunnel && head->status < 300) {
+            stream->tunnel = true;
+            if (own->upgrade.size > 0) {
+                head->status = 101;
+                head->upgrade = own->upgrade;
+            }
+        }
+    }
+    if (is_end)
+        stream->in = HTTP_ENDED;
+    stream->events->on_response(stream, head, is_end);
+}
+
+static void take_trailers(struct h2 *h2, struct h2_stream *own)
+{
+    struct http_stream *stream = &own->stream;
+    if (own->refusal) {
+        fail_stream(h2, own, HTTP_RESET_PROTOCOL, (enum http_refusal)own->refusal);
+        return;
+    }
+    h2_settle_trailers(own);
+    stream->in = HTTP_ENDED;
+    stream->moved_ms = h2->codec.now_ms;
+    if (own->fields->count > 0) {
+        stream->events->on_trailers(stream, own->fields);
+        return;
+    }
+    struct chain none = {0};
+    stream->events->on_data(stream, &none, true);
+}
+
+static void take_section(struct h2 *h2, struct h2_stream *own, bool is_end)
+{
+    if (own->stream.released || own->stream.in != HTTP_OPEN)
+        return;
+    if (own->in_trailers)
+        take_trailers(h2, own);
+    else if (h2_is_server(h2))
+        take_request(h2, own, is_end);
+    else
+        take_response(h2, own, is_end);
+}
+
+/* --- data --------------------------------------------------------------------------------------------------- */
+
+static bool must_hold(const struct h2 *h2, const struct h2_stream *own)
+{
+    return h2_is_server(h2) && own->asks_tunnel && !own->stream.tunnel;
+}
+
+/* The bytes of the frame in hand, with its end if that is the stream's. */
+static void deliver(struct h2 *h2, struct h2_stream *own, bool is_end)
+{
+    struct http_stream *stream = &own->stream;
+    size_t size = h2->data.size;
+    if (stream->released || stream->in != HTTP_OPEN) {
+        chain_fini(&h2->data);
+        nghttp2_session_consume_stream(h2->session, (int32_t)stream->id, size);
+        return;
+    }
+    if (must_hold(h2, own)) {
+        chain_move(&own->held, &h2->data);
+        own->is_held_ended = is_end;
+        return;
+    }
+    if (size == 0 && !is_end)
+        return;
+    struct chain data = {0};
+    chain_move(&data, &h2->data);
+    stream->unconsumed += size;
+    stream->moved_ms = h2->codec.now_ms;
+    if (is_end)
+        stream->in = HTTP_ENDED;
+    stream->events->on_data(stream, &data, is_end);
+    chain_fini(&data);
+}
+
+void h2_deliver_held(struct h2 *h2, struct h2_stream *own)
+{
+    bool is_end = own->is_held_ended;
+    own->is_held_ended = false;
+    if (own->held.size == 0 && !is_end)
+        return;
+    chain_move(&h2->data, &own->held);
+    deliver(h2, own, is_end);
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+                         size_t size, void *user)
+{
+    struct h2 *h2 = user;
+    (void)flags;
+    /* A stalled stream holds its own window back, never the connection's. */
+    nghttp2_session_consume_connection(session, size);
+    if (!find(session, id)) {
+        nghttp2_session_consume_stream(session, id, size);
+        return 0;
+    }
+    if (h2->block)
+        block_ref(h2->block);
+    h2->data_id = id;
+    chain_append_block(&h2->data, h2->block, (const char *)data, size);
+    return 0;
+}
+
+void h2_deliver_part(struct h2 *h2)
+{
+    if (h2->data.size == 0)
+        return;
+    struct h2_stream *own = find(h2->session, h2->data_id);
+    if (own)
+        deliver(h2, own, false);
+    else
+        chain_fini(&h2->data);
+}
+
+/* --- frames ------------------------------------------------------------------------------------------------- */
+
+static void take_data(struct h2 *h2, const nghttp2_frame *frame)
+{
+    bool is_end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    struct h2_stream *own = find(h2->session, frame->hd.stream_id);
+    /* One empty frame is clumsy, a row of them is an attack. */
+    bool is_empty = frame->hd.length == 0 && !is_end;
+    if (is_empty && h2->had_empty)
+        h2_glitch(h2, 1);
+    h2->had_empty = is_empty;
+    if (own)
+        deliver(h2, own, is_end);
+    else
+        chain_fini(&h2->data);
+}
+
+/* Streams that begin and are reset at once cost us much and the peer nothing. */
+static void count_reset(struct h2 *h2)
+{
+    const struct http_limits *limits = h2->codec.limits;
+    if (h2->codec.now_ms - h2->window_ms >= 1000) {
+        h2->window_ms = h2->codec.now_ms;
+        h2->window_resets = h2->window_requests = 0;
+    }
+    h2->window_resets++;
+    if (h2->window_resets > limits->reset_burst && h2->window_resets * 2 > h2->window_requests)
+        h2_calm(h2);
+}
+
+static void take_ping_answer(struct h2 *h2)
+{
+    h2->has_ping = false;
+    if (h2->said_notice && !h2->said_goaway) {
+        h2->said_goaway = true;
+        nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(h2->session),
+                              NGHTTP2_NO_ERROR, NULL, 0);
+    }
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct h2 *h2 = user;
+    bool is_end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    struct h2_stream *own;
+    switch (frame->hd.type) {
+    case NGHTTP2_DATA: take_data(h2, frame); break;
+    case NGHTTP2_HEADERS:
+        own = find(session, frame->hd.stream_id);
+        if (own)
+            take_section(h2, own, is_end);
+        break;
+    case NGHTTP2_RST_STREAM:
+        if (h2_is_server(h2))
+            count_reset(h2);
+        break;
+    case NGHTTP2_SETTINGS: h2_glitch(h2, 1); break;
+    case NGHTTP2_PING:
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+            take_ping_answer(h2);
+        break;
+    case NGHTTP2_GOAWAY:
+        h2->got_goaway = true;
+        h2->codec.draining = true;
+        break;
+    case NGHTTP2_WINDOW_UPDATE:
+        if (++h2->window_updates > 10)
+            h2_glitch(h2, 1);
+        break;
+    }
+    return 0;
+}
+
+/* Priorities are switched off, so these mean nothing, and nghttp2 does not show them otherwise. */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *user)
+{
+    (void)session;
+    if (head->type == NGHTTP2_PRIORITY)
+        h2_glitch(user, 1);
+    return 0;
+}
+
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
+                            void *user)
+{
+    struct h2 *h2 = user;
+    struct h2_stream *own = find(session, frame->hd.stream_id);
+    (void)error;
+    h2_glitch(h2, 1);
+    if (!own)
+        return 0;
+    if (h2_is_server(h2) && !own->stream.in_headed && !own->stream.released) {
+        /* nghttp2 resets the stream; nobody has heard of it yet. */
+        own->stream.released = true;
+        h2->codec.consumer->on_refused(&h2->codec, HTTP_REFUSAL_HTTP2);
+    } else if (!own->refusal) {
+        own->refusal = HTTP_REFUSAL_HTTP2;
+    }
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_code, void *user)
+{
+    struct h2_stream *own = find(session, id);
+    if (own)
+        h2_stream_closed(user, own, error_code);
+    return 0;
+}
+
+void h2_set_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+}

@@ -1,0 +1,54 @@
+/*
+ * http_connection_internal: its insides, for the two halves: http_connection.c moves bytes and events,
+ * http_timers.c knows what is due.
+ */
+#pragma once
+
+#include "http/h1.h"
+#include "io/loop.h"
+#include "net/http_connection.h"
+
+struct http_connection {
+    struct transport *transport; /* NULL once it is closed */
+    struct http_codec *codec;    /* &h1.codec, an h2, or NULL while the protocol is not known */
+    const struct http_connection_options *options;
+    const struct http_connection_events *events;
+    void *owner;
+    struct loop *loop;
+    struct task run; /* the codec's wake; at the end the reaping */
+    struct timer timer;
+    uint64_t idle_since_ms; /* since when there is no stream */
+    uint64_t head_since_ms; /* a head's first byte, or the beginning */
+    uint64_t moved_ms;      /* when bytes last went out */
+    uint64_t heard_ms;      /* when bytes last came in */
+    uint64_t drain_by_ms;   /* 0: not asked to drain by a time */
+    struct h1 h1;
+    uint32_t requests; /* of the codec, when idleness was looked at last */
+    uint8_t role;
+    uint8_t sniffed; /* bytes of HTTP/2's preface that a plaintext server has seen */
+    bool was_idle;
+    bool was_in_head;
+    bool had_room;
+    bool is_draining_told;
+    bool is_write_ended;
+    bool is_max_requests;
+    bool is_muted;  /* closed by its owner, who hears nothing more */
+    bool is_reaped; /* the memory goes at the end of the turn */
+};
+
+/* Gives the codec the time of this turn. */
+static inline void http_connection_enter(struct http_connection *connection)
+{
+    connection->codec->now_ms = loop_now_ms(connection->loop);
+    connection->codec->turn = (uint32_t)loop_turn_number(connection->loop);
+}
+/* After each call of the codec: does what its flags ask for. */
+void http_connection_settle(struct http_connection *connection);
+/* The transport goes; streams have been told or are told now; the owner hears why. */
+void http_connection_finish(struct http_connection *connection, enum http_closed reason,
+                            enum conn_close how, const struct transport_failure *failure);
+
+/* http_timers.c */
+/* Makes sure that the timer fires within delay_ms; 0 = no need. */
+void http_timers_need(struct http_connection *connection, uint32_t delay_ms);
+void http_timers_stop(struct http_connection *connection);

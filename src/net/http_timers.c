@@ -1,0 +1,138 @@
+/*
+ * http_timers: what is due on an HTTP connection.
+ *
+ * One timer serves all timeouts. It is not moved when something happens: it fires at the earliest time at which
+ * anything could be due, looks what really is, and starts again for the rest. A busy connection pays for it once
+ * in a stream idle timeout.
+ */
+#include "http/h2.h"
+#include "net/http_connection_internal.h"
+
+static void on_due(struct timer *timer);
+
+void http_timers_need(struct http_connection *connection, uint32_t delay_ms)
+{
+    if (delay_ms == 0)
+        return;
+    uint64_t due_ms = loop_now_ms(connection->loop) + delay_ms;
+    if (timer_is_running(&connection->timer) && connection->timer.due_ms <= due_ms)
+        return;
+    loop_timer_start(connection->loop, &connection->timer, delay_ms, on_due);
+}
+
+void http_timers_stop(struct http_connection *connection)
+{
+    loop_timer_stop(connection->loop, &connection->timer);
+}
+
+/* True when `since` plus the timeout has passed; else *next takes that time when it is sooner. */
+static bool is_due(uint64_t now_ms, uint64_t since_ms, uint32_t timeout_ms, uint64_t *next)
+{
+    if (timeout_ms == 0)
+        return false;
+    uint64_t due_ms = since_ms + timeout_ms;
+    if (due_ms <= now_ms)
+        return true;
+    *next = MIN(*next, due_ms);
+    return false;
+}
+
+/* True when a stream was expired: the list may have changed, so the search begins anew. */
+static bool expire_one(struct http_connection *connection, uint64_t now_ms, uint64_t *next)
+{
+    LIST_EACH(node, &connection->codec->streams)
+    {
+        struct http_stream *stream = LIST_ENTRY(node, struct http_stream, node);
+        if (stream->in == HTTP_RESET || http_stream_is_whole(stream))
+            continue; /* only waits to be released */
+        if (is_due(now_ms, stream->moved_ms, connection->options->stream_idle_timeout_ms, next)) {
+            http_codec_expire(connection->codec, stream);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_waiting_for_head(const struct http_connection *connection)
+{
+    if (connection->role == HTTP_CLIENT)
+        return false;
+    const struct http_codec *codec = connection->codec;
+    return !codec || codec->in_head || (codec->requests == 0 && http_codec_is_idle(codec));
+}
+
+/* Silence from the peer: a PING asks whether it is there. True when the last one was not answered. */
+static bool check_ping(struct http_connection *connection, uint64_t now_ms, uint64_t *next)
+{
+    struct http_codec *codec = connection->codec;
+    uint32_t interval_ms = connection->options->ping_interval_ms;
+    if (codec->protocol != HTTP_PROTOCOL_2 || interval_ms == 0)
+        return false;
+    if (!is_due(now_ms, connection->heard_ms, interval_ms, next))
+        return false;
+    if (h2_ping_is_open(codec))
+        return true;
+    h2_ping(codec);
+    *next = MIN(*next, now_ms + interval_ms);
+    return false;
+}
+
+static void end_head(struct http_connection *connection)
+{
+    /* Somebody who began a head is told; to silence nothing need be said. */
+    bool began = connection->codec && connection->codec->in_head;
+    if (began)
+        http_codec_refuse(connection->codec, HTTP_REFUSAL_TIMEOUT);
+    http_connection_finish(connection, HTTP_CLOSED_HEAD_TIMEOUT, CONN_LINGER, NULL);
+}
+
+/* The connection's own timeouts. True when it is over. */
+static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint64_t *next)
+{
+    const struct http_connection_options *options = connection->options;
+    struct http_codec *codec = connection->codec;
+    if (is_waiting_for_head(connection) &&
+        is_due(now_ms, connection->head_since_ms, options->head_timeout_ms, next)) {
+        end_head(connection);
+        return true;
+    }
+    if (!codec)
+        return false;
+    bool is_stuck = transport_backlog(connection->transport) > 0 && http_codec_is_idle(codec) &&
+                    is_due(now_ms, MAX(connection->moved_ms, connection->idle_since_ms),
+                           options->stream_idle_timeout_ms, next);
+    bool is_idle = http_codec_is_idle(codec) && !codec->in_head &&
+                   is_due(now_ms, connection->idle_since_ms, options->idle_timeout_ms, next);
+    if (is_stuck || is_idle) {
+        http_codec_drain(codec);
+        http_connection_finish(connection, HTTP_CLOSED_IDLE, is_stuck ? CONN_ABORT : CONN_CLOSE,
+                               NULL);
+        return true;
+    }
+    if (check_ping(connection, now_ms, next)) {
+        http_connection_finish(connection, HTTP_CLOSED_PING, CONN_ABORT, NULL);
+        return true;
+    }
+    if (connection->drain_by_ms > 0 && is_due(now_ms, connection->drain_by_ms, 1, next)) {
+        http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_ABORT, NULL);
+        return true;
+    }
+    return false;
+}
+
+static void on_due(struct timer *timer)
+{
+    struct http_connection *connection = CONTAINER_OF(timer, struct http_connection, timer);
+    uint64_t now_ms = loop_now_ms(connection->loop), next = UINT64_MAX;
+    if (connection->codec) {
+        http_connection_enter(connection);
+        while (connection->transport && expire_one(connection, now_ms, &next))
+            next = UINT64_MAX;
+    }
+    if (!connection->transport || end_if_due(connection, now_ms, &next))
+        return;
+    if (next != UINT64_MAX)
+        loop_timer_start(connection->loop, timer, next - now_ms, on_due);
+    if (connection->codec)
+        http_connection_settle(connection);
+}
