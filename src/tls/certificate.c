@@ -34,12 +34,12 @@ static char *name_copy(const X509_NAME *name)
     return str_copy_n(text, x509_name_text(name, text, sizeof(text)));
 }
 
-/* Names that a peer would be refused for are left out here: this is for showing. */
+/* Names with raw bytes in them are left out: this is for showing. */
 static void copy_names(X509 *certificate, struct certificate_summary *summary)
 {
     struct x509_names names;
     const char *why;
-    if (x509_names_read(certificate, &names, &why) && names.count > 0) {
+    if (x509_names_list(certificate, &names, &why) && names.count > 0) {
         summary->sans = mem_calloc(names.count, sizeof(*summary->sans));
         for (; summary->san_count < names.count; summary->san_count++) {
             struct san from = names.sans[summary->san_count];
@@ -160,5 +160,30 @@ bool certificate_request_parse(struct slice text, struct certificate_request *re
     else if (next != PEM_BAD)
         error_set(error, NULL, "there is no -----BEGIN CERTIFICATE REQUEST----- in the text");
     pem_block_fini(&block);
+    return good;
+}
+
+bool certificate_public_key(struct slice der, struct buffer *public_key)
+{
+    X509 *certificate = x509_parse(tls_library_shared(), der);
+    unsigned char *bytes = NULL;
+    int size = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &bytes) : 0;
+    if (size > 0)
+        buffer_append(public_key, bytes, (size_t)size);
+    OPENSSL_free(bytes);
+    X509_free(certificate);
+    ERR_clear_error();
+    return size > 0;
+}
+
+bool certificate_is_signed_by(struct slice der, struct slice issuer_der)
+{
+    X509 *certificate = x509_parse(tls_library_shared(), der);
+    X509 *issuer = x509_parse(tls_library_shared(), issuer_der);
+    EVP_PKEY *key = issuer ? X509_get0_pubkey(issuer) : NULL;
+    bool good = certificate && key && X509_verify(certificate, key) == 1;
+    X509_free(certificate);
+    X509_free(issuer);
+    ERR_clear_error();
     return good;
 }

@@ -48,6 +48,11 @@ void certificate_request_fini(struct certificate_request *request);
 MUST_USE bool certificate_request_parse(struct slice text, struct certificate_request *request,
                                         struct error *error);
 
+/* The SubjectPublicKeyInfo of a DER certificate, appended; false when it is none. */
+MUST_USE bool certificate_public_key(struct slice der, struct buffer *public_key);
+/* Whether the issuer's key made the signature on it (both DER); says nothing about time or use. */
+MUST_USE bool certificate_is_signed_by(struct slice der, struct slice issuer_der);
+
 enum certificate_kind { CERTIFICATE_ROOT, CERTIFICATE_INTERMEDIATE, CERTIFICATE_LEAF };
 struct certificate_spec {
     enum certificate_kind kind;
@@ -60,8 +65,10 @@ struct certificate_spec {
     size_t dns_count;
     struct slice public_key; /* SubjectPublicKeyInfo, DER */
     int64_t not_before_s, not_after_s;
-    uint8_t serial[16]; /* random; its top bit is cleared */
+    uint8_t serial[16]; /* random; certificate_serial says what becomes of it */
 };
+/* The serial number as it will stand in the certificate: positive, and never short. */
+void certificate_serial(const uint8_t random[16], uint8_t serial[16]);
 /* Signed by `issuer_key`, whose certificate is issuer_der (empty: self-signed, a root). */
 MUST_USE bool certificate_issue(const struct certificate_spec *spec, struct slice issuer_der,
                                 const struct key_pair *issuer_key, struct buffer *der,

@@ -89,7 +89,7 @@ static bool take(struct walk *walk, void *to, size_t size)
 
 static bool take_number(struct walk *walk, size_t size, size_t *number)
 {
-    uint8_t bytes[4];
+    uint8_t bytes[4] = {0};
     if (!take(walk, bytes, size))
         return false;
     *number = 0;

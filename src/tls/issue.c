@@ -116,11 +116,16 @@ static bool set_subject(X509 *certificate, const struct certificate_spec *spec, 
     return good;
 }
 
+void certificate_serial(const uint8_t random[16], uint8_t serial[16])
+{
+    memmove(serial, random, 16);
+    serial[0] = (uint8_t)((serial[0] & 0x7f) | 0x40);
+}
+
 static bool set_serial(X509 *certificate, const uint8_t bytes[16])
 {
     uint8_t positive[16];
-    memcpy(positive, bytes, sizeof(positive));
-    positive[0] = (uint8_t)((positive[0] & 0x7f) | 0x40); /* never negative, never short */
+    certificate_serial(bytes, positive);
     BIGNUM *number = BN_bin2bn(positive, sizeof(positive), NULL);
     bool good = number && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate));
     BN_free(number);

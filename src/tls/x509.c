@@ -206,7 +206,7 @@ static GENERAL_NAMES *parse_names(X509 *certificate, int *count)
     return names;
 }
 
-bool x509_names_read(X509 *certificate, struct x509_names *names, const char **why)
+bool x509_names_list(X509 *certificate, struct x509_names *names, const char **why)
 {
     int count;
     names->holder = parse_names(certificate, &count);
@@ -232,7 +232,12 @@ bool x509_names_read(X509 *certificate, struct x509_names *names, const char **w
         names->uri_count += san.kind == SAN_URI;
         names->sans[names->count++] = san;
     }
-    return read_spiffe_id(names, why);
+    return true;
+}
+
+bool x509_names_read(X509 *certificate, struct x509_names *names, const char **why)
+{
+    return x509_names_list(certificate, names, why) && read_spiffe_id(names, why);
 }
 
 void x509_names_fini(struct x509_names *names)

@@ -28,8 +28,9 @@ struct x509_names {
     char addresses[PEER_SANS_MAX * 46 / 8];
     size_t addresses_size;
 };
-/* False with a phrase in *why: too many, two extensions, a NUL or control byte inside, two URIs of which one is a SPIFFE
-   ID, a SPIFFE ID that is malformed. No names at all is fine. */
+/* False with a phrase in *why: too many, two extensions, a NUL or control byte inside. No names at all is fine. */
+bool x509_names_list(X509 *certificate, struct x509_names *names, const char **why);
+/* And as a peer's leaf: also false for a SPIFFE ID that is malformed or not the only URI. */
 bool x509_names_read(X509 *certificate, struct x509_names *names, const char **why);
 void x509_names_fini(struct x509_names *names);
 
