@@ -50,6 +50,16 @@ class Null(Contender):
     def h2(self, d, listen, up, grpc=False): return self.http(d, listen, up) if self.mode == "epoll" else None
 
 
+class Relay(Contender):
+    """The same over src/io's loop and conns: what they cost before any protocol."""
+    name = "tulle-relay"
+    def http(self, d, listen, up): return [tool("relay"), "-l", str(listen), "-u", str(up)]
+    def mesh_out(self, d, listen, up, pki, v): return self.http(d, listen, up) if v == "plain" else None
+    mesh_in = mesh_out
+    def tcp(self, d, listen, up, splice=None): return self.http(d, listen, up) if splice is None else None
+    def h2(self, d, listen, up, grpc=False): return self.http(d, listen, up)
+
+
 class Haproxy(Contender):
     name = "haproxy"
     GLOBAL = """global
@@ -260,4 +270,4 @@ class Tulle(Envoy):
         return [program, "-c", path, "--concurrency", str(self.workers)] if os.path.exists(program) else None
 
 
-ALL = {c.name: c for c in (Null("epoll"), Null("uring"), Tulle(), Haproxy(), Nginx(), Envoy(), Nghttpx())}
+ALL = {c.name: c for c in (Null("epoll"), Null("uring"), Relay(), Tulle(), Haproxy(), Nginx(), Envoy(), Nghttpx())}

@@ -162,7 +162,7 @@ static int start(const struct child_options *options, pid_t *pid)
 int child_create(struct loop *loop, const struct child_options *options, child_on_exit *on_exit,
                  void *owner, struct child **out)
 {
-    pid_t pid;
+    pid_t pid = -1;
     int error = start(options, &pid);
     if (error)
         return error;

@@ -130,14 +130,17 @@ static void epoll_receive(struct conn *conn)
 
 static ssize_t send_some(struct conn *conn, size_t *asked)
 {
+    if (LIKELY(conn->out->count == 1)) {
+        struct slice only = chain_front(conn->out);
+        *asked = only.size;
+        return send(conn->fd, only.data, only.size, MSG_NOSIGNAL);
+    }
     struct iovec iovecs[IOVECS_MAX];
-    size_t count = chain_iovecs(conn->out, iovecs, IOVECS_MAX);
+    struct msghdr message = {.msg_iov = iovecs,
+                             .msg_iovlen = chain_iovecs(conn->out, iovecs, IOVECS_MAX)};
     *asked = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < message.msg_iovlen; i++)
         *asked += iovecs[i].iov_len;
-    if (count == 1)
-        return send(conn->fd, iovecs[0].iov_base, iovecs[0].iov_len, MSG_NOSIGNAL);
-    struct msghdr message = {.msg_iov = iovecs, .msg_iovlen = count};
     return sendmsg(conn->fd, &message, MSG_NOSIGNAL);
 }
 

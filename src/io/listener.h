@@ -22,8 +22,9 @@ struct listen_options {
     bool is_transparent;    /* IP_TRANSPARENT: TPROXY */
     bool is_free_bind;      /* IP_FREEBIND: the address may not exist yet */
     bool is_v6_only;
-    const char *network_namespace; /* file of the one to listen in; NULL: our own. Needs rights over it */
-    uint32_t unix_mode; /* permissions of a Unix socket's path; 0 = as umask says */
+    const char
+        *network_namespace; /* file of the one to listen in; NULL: our own. Needs rights over it */
+    uint32_t unix_mode;     /* permissions of a Unix socket's path; 0 = as umask says */
 };
 /* 0 or a negative errno. A stale Unix path that nobody listens on is replaced. */
 MUST_USE int listen_group_create(const struct listen_options *options, struct listen_group **out);

@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Tasks that tasks queue run in the same turn, so many times over; then the network is heard again. */
@@ -53,6 +52,7 @@ int loop_create(const struct loop_options *options, struct loop **out)
         return error;
     }
     loop->wheel = wheel_create(loop_now_ms(loop));
+    loop->next_due_ms = UINT64_MAX;
     loop->blocks = block_pool_create(loop->budget);
     loop->handles = handle_table_create();
     *out = loop;
@@ -60,6 +60,7 @@ int loop_create(const struct loop_options *options, struct loop **out)
 }
 
 static void run_reap(struct loop *loop);
+static void drop_spare_chains(struct loop *loop);
 
 static void drop_mail(struct loop *loop)
 {
@@ -85,6 +86,7 @@ void loop_destroy(struct loop *loop)
     run_reap(loop); /* operations that never reported held some memory */
     if (loop->spare_fd >= 0)
         close(loop->spare_fd);
+    drop_spare_chains(loop);
     for (size_t i = 0; i < OBJECT_CLASSES; i++)
         object_pool_fini(&loop->objects[i]);
     handle_table_destroy(loop->handles);
@@ -177,6 +179,8 @@ void loop_object_free(struct loop *loop, void *object, size_t size)
 
 struct chain *loop_chain_borrow(struct loop *loop)
 {
+    if (LIKELY(loop->spare_chain_count > 0))
+        return loop->spare_chains[--loop->spare_chain_count];
     return loop_object_new(loop, sizeof(struct chain));
 }
 
@@ -184,8 +188,20 @@ void loop_chain_return(struct loop *loop, struct chain *chain)
 {
     if (!chain)
         return;
-    chain_fini(chain);
-    loop_object_free(loop, chain, sizeof(*chain));
+    if (chain->count > 0 || chain->capacity > 0)
+        chain_fini(chain);
+    if (LIKELY(loop->spare_chain_count < SPARE_CHAINS)) {
+        chain->first = 0;
+        loop->spare_chains[loop->spare_chain_count++] = chain;
+    } else {
+        loop_object_free(loop, chain, sizeof(*chain));
+    }
+}
+
+static void drop_spare_chains(struct loop *loop)
+{
+    while (loop->spare_chain_count > 0)
+        loop_object_free(loop, loop->spare_chains[--loop->spare_chain_count], sizeof(struct chain));
 }
 
 /* --- timers and tasks ------------------------------------------------------------------------ */
@@ -194,7 +210,9 @@ void loop_timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms,
                       void (*on_due)(struct timer *))
 {
     /* The turn began somewhere inside a millisecond; never fire before the delay is over. */
-    wheel_start(loop->wheel, timer, (loop->now_us + 999) / 1000 + delay_ms, on_due);
+    uint64_t due_ms = (loop->now_us + 999) / 1000 + delay_ms;
+    wheel_start(loop->wheel, timer, due_ms, on_due);
+    loop->next_due_ms = MIN(loop->next_due_ms, due_ms);
 }
 
 void loop_timer_stop(struct loop *loop, struct timer *timer)
@@ -427,33 +445,42 @@ bool loop_take_accept(struct loop *loop)
     return loop->accepts_left > 0 && loop->accepts_left--;
 }
 
-/* A tick of the coarse clock costs a third of a precise reading, and only long turns are looked at. */
-static uint64_t coarse_us(void)
+/* The CPU's own counter: its unit does not matter for telling which phase took longest. */
+static inline uint64_t ticks(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t now;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(now));
+    return now;
+#else
+    return clock_now_us() * 1000;
+#endif
 }
 
+/* Fewer than these are less than LOOP_SLOW_TURN_MS at any rate (10 MHz and more), and no clock need be asked. */
+enum { TICKS_OF_A_LONG_TURN = 100000 };
+
 struct stopwatch {
-    uint64_t started_us, last_us;
-    uint64_t longest_us;
+    uint64_t started, last;
+    uint64_t longest_ticks;
     enum loop_phase longest;
 };
 
-static void stopwatch_lap(struct stopwatch *watch, enum loop_phase phase)
+static inline void stopwatch_lap(struct stopwatch *watch, enum loop_phase phase)
 {
-    uint64_t now = coarse_us();
-    if (now - watch->last_us > watch->longest_us) {
-        watch->longest_us = now - watch->last_us;
+    uint64_t now = ticks();
+    if (now - watch->last > watch->longest_ticks) {
+        watch->longest_ticks = now - watch->last;
         watch->longest = phase;
     }
-    watch->last_us = now;
+    watch->last = now;
 }
 
-static void judge_turn(struct loop *loop, const struct stopwatch *watch)
+static COLD void judge_turn(struct loop *loop, const struct stopwatch *watch)
 {
-    if (LIKELY(watch->last_us == watch->started_us) || loop->backend == LOOP_SIM)
+    if (loop->backend == LOOP_SIM)
         return;
     uint64_t took = clock_now_us() - loop->now_us;
     if (took > atomic_load_explicit(&loop->stats.slowest_turn_us, memory_order_relaxed))
@@ -477,7 +504,7 @@ static uint64_t wait_for_us(struct loop *loop, uint64_t wait_ms)
 {
     if (wait_ms == 0 || loop_has_work(loop))
         return 0;
-    uint64_t due_ms = wheel_next_ms(loop->wheel);
+    uint64_t due_ms = loop->next_due_ms;
     uint64_t wait_us = wait_ms == UINT64_MAX ? WAIT_FOREVER : wait_ms * 1000;
     if (due_ms != UINT64_MAX)
         wait_us = MIN(wait_us, due_ms * 1000 > loop->now_us ? due_ms * 1000 - loop->now_us : 0);
@@ -501,33 +528,59 @@ static void wait_for_events(struct loop *loop, uint64_t wait_us)
         atomic_exchange(&loop->is_woken, false);
 }
 
+/* True also when the time was only a bound: what comes after it has not been waited for. */
+static bool fire_timers(struct loop *loop)
+{
+    if (loop_now_ms(loop) < loop->next_due_ms)
+        return false;
+    loop->next_due_ms = UINT64_MAX; /* timers that are started meanwhile lower it */
+    wheel_advance(loop->wheel, loop_now_ms(loop));
+    loop->next_due_ms = wheel_next_ms(loop->wheel);
+    return true;
+}
+
+static bool run_phase(struct list *list, int rounds, struct stopwatch *watch, enum loop_phase phase)
+{
+    if (list_is_empty(list))
+        return false;
+    run_tasks(list, rounds);
+    stopwatch_lap(watch, phase);
+    return true;
+}
+
 /* True when anything was found to do. */
 static bool work(struct loop *loop)
 {
-    uint64_t now = coarse_us();
-    struct stopwatch watch = {.started_us = now, .last_us = now};
-    bool did = loop_has_work(loop);
+    uint64_t now = ticks();
+    struct stopwatch watch = {.started = now, .last = now};
 
     list_splice(&loop->run, &loop->next_turn);
     if (loop->on_turn)
         loop->on_turn(loop->on_turn_owner);
-    did |= deliver_mail(loop);
-    stopwatch_lap(&watch, LOOP_INBOX);
+    bool did = deliver_mail(loop);
+    if (did || loop->on_turn)
+        stopwatch_lap(&watch, LOOP_INBOX);
     feel_pressure(loop);
-    did |= wheel_advance(loop->wheel, loop_now_ms(loop)) > 0;
-    stopwatch_lap(&watch, LOOP_TIMERS);
+    if (fire_timers(loop)) {
+        stopwatch_lap(&watch, LOOP_TIMERS);
+        did = true;
+    }
     size_t events = loop->ops->dispatch(loop);
-    count(&loop->stats.events, events);
-    did |= events > 0 || loop_has_work(loop);
-    stopwatch_lap(&watch, LOOP_EVENTS);
-    run_tasks(&loop->run, RUN_ROUNDS);
-    stopwatch_lap(&watch, LOOP_RUN);
-    run_tasks(&loop->flush, FLUSH_ROUNDS);
-    stopwatch_lap(&watch, LOOP_FLUSH);
+    if (events > 0) {
+        count(&loop->stats.events, events);
+        stopwatch_lap(&watch, LOOP_EVENTS);
+        did = true;
+    }
+    did |= run_phase(&loop->run, RUN_ROUNDS, &watch, LOOP_RUN);
+    did |= run_phase(&loop->flush, FLUSH_ROUNDS, &watch, LOOP_FLUSH);
     watch_memory(loop);
-    run_reap(loop);
-    stopwatch_lap(&watch, LOOP_REAP);
-    judge_turn(loop, &watch);
+    if (!list_is_empty(&loop->reap)) {
+        run_reap(loop);
+        stopwatch_lap(&watch, LOOP_REAP);
+        did = true;
+    }
+    if (UNLIKELY(watch.last - watch.started > TICKS_OF_A_LONG_TURN))
+        judge_turn(loop, &watch);
     return did;
 }
 
@@ -552,7 +605,7 @@ void loop_run(struct loop *loop)
     while (!atomic_load_explicit(&loop->is_stopping, memory_order_acquire)) {
         bool did = loop_turn(loop, UINT64_MAX);
         /* Nothing can come from outside a simulation. */
-        if (!did && loop->backend == LOOP_SIM && wheel_next_ms(loop->wheel) == UINT64_MAX)
+        if (!did && loop->backend == LOOP_SIM && loop->next_due_ms == UINT64_MAX)
             break;
     }
     atomic_store(&loop->is_stopping, false);

@@ -34,10 +34,11 @@ extern const struct loop_ops epoll_loop_ops;
 extern const struct loop_ops sim_loop_ops;
 
 enum {
-    OBJECT_CLASS_BYTES = 64,
+    OBJECT_CLASS_BYTES = 32,
     OBJECT_CLASSES = LOOP_OBJECT_BYTES / OBJECT_CLASS_BYTES,
     TRIM_AFTER_MS = 10000,
     TRIMS = 2,
+    SPARE_CHAINS = 16,
     STARVED_RETRY_MS = 10,
 };
 
@@ -51,11 +52,14 @@ struct loop {
     int64_t wall_offset_us; /* wall time minus now_us */
     uint64_t wall_read_us;  /* when that was found */
     struct wheel *wheel;
+    uint64_t next_due_ms; /* a lower bound: a stopped timer may leave it behind */
     struct block_pool *blocks;
     struct memory_budget *budget;
     struct handle_table *handles;
     struct random random;
     struct object_pool objects[OBJECT_CLASSES];
+    struct chain *spare_chains[SPARE_CHAINS]; /* empty ones, so that most loans touch nothing */
+    unsigned spare_chain_count;
 
     struct list run;       /* tasks of this turn */
     struct list next_turn; /* tasks of the next one */

@@ -151,6 +151,22 @@ TEST(loop_timer_fires_not_early_and_stops)
     }
 }
 
+/* A timer that was stopped leaves an early bound behind; a turn that ends there has not found everything quiet. */
+TEST(loop_turn_is_not_quiet_because_a_timer_was_stopped)
+{
+    struct loop *loop = open_loop(LOOP_SIM, NULL);
+    struct buffer log = {0};
+    struct note early = note_of(loop, &log, 'e'), late = note_of(loop, &log, 'l');
+    loop_timer_start(loop, &early.timer, 10, on_timer);
+    loop_timer_start(loop, &late.timer, 50, on_timer);
+    loop_timer_stop(loop, &early.timer);
+    while (loop_turn(loop, 1000))
+        ;
+    CHECK(buffer_equals(&log, "l"), "-");
+    buffer_fini(&log);
+    loop_destroy(loop);
+}
+
 TEST(loop_time_of_a_simulation_jumps)
 {
     struct loop *loop = open_loop(LOOP_SIM, NULL);
