@@ -61,7 +61,7 @@ bool build_labels(struct builder *b, const char *field, const StructMessage *obj
 
 static bool build_endpoint(struct builder *b, const EndpointMessage *message, struct endpoint *out)
 {
-    enum endpoint_health health;
+    enum endpoint_health health = ENDPOINT_UNHEALTHY;
     /* What else stands in the metadata is for others to read. */
     if (!build_honours(b, message, "endpoint", "health_status", "metadata",
                        "load_balancing_weight"))

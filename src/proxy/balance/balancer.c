@@ -7,32 +7,25 @@
 #include "proxy/balance/random_choice.h"
 #include "proxy/balance/round_robin.h"
 
-/* Hosts among which a policy chooses. */
+#include <assert.h>
+
+/* Hosts that are chosen among by the policy alone. */
 struct group {
     struct balance_host **hosts;
     uint32_t count;
-    bool is_made; /* the policy stands */
     union {
         struct round_robin robin;
+        struct random_choice choice;
         struct least_request least;
-        struct random_choice random;
     };
 };
 
-/* The hosts of one priority that may be used, whole or by locality. */
+/* The hosts of one priority that may be used now: in one group, or one a locality, chosen by weight. */
 struct tier {
-    struct group all;
-    struct group *localities; /* NULL: not weighted */
-    uint32_t *ends;           /* cumulative weights of the localities */
-    uint32_t locality_count;
-};
-
-enum tier_kind { TIER_HEALTHY, TIER_DEGRADED, TIERS };
-
-struct priority {
-    struct tier tiers[TIERS];
-    uint32_t load[TIERS]; /* percent of all requests */
-    bool is_panicking;
+    struct group *groups;
+    uint64_t *ends; /* cumulative weights of the groups; NULL: one group */
+    uint32_t count;
+    bool panic;
 };
 
 struct balancer {
@@ -40,9 +33,10 @@ struct balancer {
     const struct endpoints *set;
     struct balance_host *const *hosts;
     struct random *random;
-    bool is_stale;
+    bool is_stale; /* a host's health changed */
     uint32_t priority_count;
-    struct priority *priorities;
+    uint32_t *loads;    /* share of each priority in 100: of healthy hosts, then of degraded ones */
+    struct tier *tiers; /* of healthy hosts (all, in panic), then of degraded ones */
 };
 
 enum balance_health balance_health_of(const struct endpoint *endpoint)
@@ -56,292 +50,341 @@ enum balance_health balance_health_of(const struct endpoint *endpoint)
     return BALANCE_EXCLUDED;
 }
 
-/* --- groups --------------------------------------------------------------------------------------------------- */
+/* --- groups ------------------------------------------------------------------------------------------------------ */
 
-static void group_make(const struct balancer *balancer, struct group *group)
+static void group_init(struct balancer *b, struct group *group)
 {
-    group->is_made = group->count > 0;
-    if (!group->is_made)
-        return;
-    switch (balancer->cluster->policy) {
-    case CLUSTER_LEAST_REQUEST:
-        least_request_init(&group->least, group->hosts, group->count, balancer->cluster->choices);
-        return;
-    case CLUSTER_RANDOM: random_choice_init(&group->random, group->hosts, group->count); return;
+    switch (b->cluster->policy) {
     case CLUSTER_ROUND_ROBIN:
-    case CLUSTER_PROVIDED: break;
+        round_robin_init(&group->robin, group->hosts, group->count, b->random);
+        break;
+    case CLUSTER_LEAST_REQUEST:
+        least_request_init(&group->least, group->hosts, group->count, b->cluster->choices);
+        break;
+    case CLUSTER_RANDOM:
+    case CLUSTER_PROVIDED: random_choice_init(&group->choice, group->hosts, group->count); break;
     }
-    round_robin_init(&group->robin, group->hosts, group->count, balancer->random);
 }
 
-static void group_fini(const struct balancer *balancer, struct group *group)
+static void group_fini(const struct balancer *b, struct group *group)
 {
-    if (group->is_made) {
-        switch (balancer->cluster->policy) {
-        case CLUSTER_LEAST_REQUEST: least_request_fini(&group->least); break;
-        case CLUSTER_RANDOM: random_choice_fini(&group->random); break;
-        case CLUSTER_ROUND_ROBIN:
-        case CLUSTER_PROVIDED: round_robin_fini(&group->robin); break;
-        }
+    switch (b->cluster->policy) {
+    case CLUSTER_ROUND_ROBIN: round_robin_fini(&group->robin); break;
+    case CLUSTER_LEAST_REQUEST: least_request_fini(&group->least); break;
+    case CLUSTER_RANDOM:
+    case CLUSTER_PROVIDED: random_choice_fini(&group->choice); break;
     }
     mem_free(group->hosts);
 }
 
-static struct balance_host *group_pick(const struct balancer *balancer, struct group *group)
+static struct balance_host *group_pick(struct balancer *b, struct group *group)
 {
-    if (!group->is_made)
-        return NULL;
-    switch (balancer->cluster->policy) {
-    case CLUSTER_LEAST_REQUEST: return least_request_pick(&group->least, balancer->random);
-    case CLUSTER_RANDOM: return random_choice_pick(&group->random, balancer->random);
-    case CLUSTER_ROUND_ROBIN:
+    switch (b->cluster->policy) {
+    case CLUSTER_ROUND_ROBIN: return round_robin_pick(&group->robin);
+    case CLUSTER_LEAST_REQUEST: return least_request_pick(&group->least, b->random);
+    case CLUSTER_RANDOM:
     case CLUSTER_PROVIDED: break;
     }
-    return round_robin_pick(&group->robin);
+    return random_choice_pick(&group->choice, b->random);
 }
 
-static void group_fill(struct balancer *balancer, struct group *group, uint32_t first, uint32_t count,
-                       enum tier_kind kind, bool takes_all)
+/* --- tiers ------------------------------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct balance_host *host, enum balance_health health, bool panic)
 {
-    group->hosts = mem_calloc(count ? count : 1, sizeof(*group->hosts));
+    return panic || host->health == health;
+}
+
+/* The hosts [first, first + count) that are wanted. */
+static void fill_group(struct balancer *b, struct group *group, uint32_t first, uint32_t count,
+                       enum balance_health health, bool panic)
+{
+    *group = (struct group){.hosts = mem_calloc(count + 1u, sizeof(*group->hosts))};
     for (uint32_t i = first; i < first + count; i++) {
-        struct balance_host *host = balancer->hosts[i];
-        bool fits = kind == TIER_HEALTHY ? host->health == BALANCE_HEALTHY : host->health == BALANCE_DEGRADED;
-        if (takes_all || fits)
-            group->hosts[group->count++] = host;
+        if (is_wanted(b->hosts[i], health, panic))
+            group->hosts[group->count++] = b->hosts[i];
     }
-    group_make(balancer, group);
 }
 
-/* --- tiers ---------------------------------------------------------------------------------------------------- */
-
-/* Localities share by their weight, less as their hosts fail beyond what over-provisioning forgives. */
-static void tier_weigh(struct balancer *balancer, struct tier *tier, const struct endpoint_priority *run,
-                       enum tier_kind kind, bool takes_all)
+static uint32_t percent(uint64_t part, uint64_t of)
 {
-    uint32_t end = 0;
-    tier->localities = mem_calloc(run->locality_count, sizeof(*tier->localities));
-    tier->ends = mem_calloc(run->locality_count, sizeof(*tier->ends));
-    tier->locality_count = run->locality_count;
-    for (uint32_t i = 0; i < run->locality_count; i++) {
-        const struct endpoint_locality *locality = &balancer->set->localities[run->first_locality + i];
-        struct group *group = &tier->localities[i];
-        group_fill(balancer, group, locality->first, locality->count, kind, takes_all);
-        uint64_t available = locality->count ? (uint64_t)group->count * balancer->set->overprovisioning / locality->count : 0;
-        end += (uint32_t)((uint64_t)locality->weight * MIN(available, (uint64_t)100));
-        tier->ends[i] = end;
+    return of > 0 ? (uint32_t)(part * 100 / of) : 0;
+}
+
+/* Envoy's effective weight: a locality whose healthy share, over-provisioned, is below 100 % gives up weight in proportion. */
+static uint64_t effective_weight(const struct balancer *b, const struct endpoint_locality *locality,
+                                 uint32_t available)
+{
+    uint64_t share = MIN(
+        100u, percent((uint64_t)available * b->set->overprovisioning, 100ull * locality->count));
+    return locality->weight * share;
+}
+
+static void fill_localities(struct balancer *b, struct tier *tier,
+                            const struct endpoint_priority *priority, enum balance_health health)
+{
+    uint64_t end = 0;
+    tier->groups = mem_calloc(priority->locality_count + 1u, sizeof(*tier->groups));
+    tier->ends = mem_calloc(priority->locality_count + 1u, sizeof(*tier->ends));
+    for (uint32_t i = 0; i < priority->locality_count; i++) {
+        const struct endpoint_locality *locality =
+            &b->set->localities[priority->first_locality + i];
+        struct group *group = &tier->groups[tier->count];
+        fill_group(b, group, locality->first, locality->count, health, tier->panic);
+        uint64_t weight = effective_weight(b, locality, group->count);
+        if (weight == 0) {
+            mem_free(group->hosts);
+            continue;
+        }
+        group_init(b, group);
+        tier->ends[tier->count++] = end += weight;
     }
-    if (end > 0)
+}
+
+static bool has_locality_weights(const struct balancer *b, const struct endpoint_priority *priority)
+{
+    for (uint32_t i = 0; b->cluster->locality_weighted && i < priority->locality_count; i++) {
+        if (b->set->localities[priority->first_locality + i].weight > 0)
+            return true;
+    }
+    return false;
+}
+
+static void fill_tier(struct balancer *b, struct tier *tier, uint32_t index,
+                      enum balance_health health, bool panic)
+{
+    const struct endpoint_priority *priority = &b->set->priorities[index];
+    *tier = (struct tier){.panic = panic};
+    if (has_locality_weights(b, priority)) {
+        fill_localities(b, tier, priority, health);
         return;
-    for (uint32_t i = 0; i < tier->locality_count; i++)
-        group_fini(balancer, &tier->localities[i]);
-    mem_free(tier->localities);
-    mem_free(tier->ends);
-    tier->localities = NULL;
-    tier->ends = NULL;
+    }
+    tier->groups = mem_calloc(1, sizeof(*tier->groups));
+    fill_group(b, &tier->groups[0], priority->first, priority->count, health, panic);
+    if (tier->groups[0].count > 0) {
+        group_init(b, &tier->groups[0]);
+        tier->count = 1;
+    } else {
+        mem_free(tier->groups[0].hosts);
+    }
 }
 
-static void tier_fini(const struct balancer *balancer, struct tier *tier)
+static void tier_fini(const struct balancer *b, struct tier *tier)
 {
-    group_fini(balancer, &tier->all);
-    for (uint32_t i = 0; tier->localities && i < tier->locality_count; i++)
-        group_fini(balancer, &tier->localities[i]);
-    mem_free(tier->localities);
+    for (uint32_t i = 0; i < tier->count; i++)
+        group_fini(b, &tier->groups[i]);
+    mem_free(tier->groups);
     mem_free(tier->ends);
-    *tier = (struct tier){.locality_count = 0};
 }
 
-static struct balance_host *tier_pick(struct balancer *balancer, struct tier *tier)
+static struct balance_host *tier_pick(struct balancer *b, struct tier *tier)
 {
-    if (!tier->localities)
-        return group_pick(balancer, &tier->all);
-    uint32_t drawn = (uint32_t)random_below(balancer->random, tier->ends[tier->locality_count - 1]);
+    if (tier->count == 0)
+        return NULL;
     uint32_t at = 0;
-    while (tier->ends[at] <= drawn)
-        at++;
-    return group_pick(balancer, &tier->localities[at]);
+    if (tier->ends && tier->count > 1) {
+        uint64_t point = random_below(b->random, tier->ends[tier->count - 1]);
+        while (tier->ends[at] <= point)
+            at++;
+    }
+    return group_pick(b, &tier->groups[at]);
 }
 
-/* --- priorities ----------------------------------------------------------------------------------------------- */
+/* --- priorities --------------------------------------------------------------------------------------------------- */
 
-struct head_count {
-    uint32_t total, usable[TIERS];
+struct counts {
+    uint32_t healthy, degraded, hosts;
 };
 
-static struct head_count count_hosts(const struct balancer *balancer, const struct endpoint_priority *run)
+static struct counts count_hosts(const struct balancer *b, uint32_t index)
 {
-    struct head_count heads = {.total = run->count};
-    for (uint32_t i = run->first; i < run->first + run->count; i++) {
-        heads.usable[TIER_HEALTHY] += balancer->hosts[i]->health == BALANCE_HEALTHY;
-        heads.usable[TIER_DEGRADED] += balancer->hosts[i]->health == BALANCE_DEGRADED;
+    const struct endpoint_priority *priority = &b->set->priorities[index];
+    struct counts counts = {.hosts = priority->count};
+    for (uint32_t i = priority->first; i < priority->first + priority->count; i++) {
+        counts.healthy += b->hosts[i]->health == BALANCE_HEALTHY;
+        counts.degraded += b->hosts[i]->health == BALANCE_DEGRADED;
     }
-    return heads;
+    return counts;
 }
 
-/* Percent of a priority that may serve, with over-provisioning; at most 100. */
-static uint32_t availability(const struct balancer *balancer, const struct head_count *heads, enum tier_kind kind)
+/* Over-provisioned availability in percent, at most 100. */
+static uint32_t availability(const struct balancer *b, uint32_t available, uint32_t hosts)
 {
-    if (heads->total == 0)
-        return 0;
-    uint64_t percent = (uint64_t)heads->usable[kind] * balancer->set->overprovisioning / heads->total;
-    return (uint32_t)MIN(percent, (uint64_t)100);
+    return MIN(100u, percent((uint64_t)available * b->set->overprovisioning, 100ull * hosts));
 }
 
 /*
- * Envoy's rule: priorities take load in order, each at most its availability; what healthy hosts cannot take goes to
- * degraded ones in the same order. When all of them together have less than 100, shares are scaled up.
+ * Envoy's shares: healthy hosts of each priority in turn, then degraded ones, take what their availability allows of what is
+ * left of 100, scaled up when all of them together have less. What rounding leaves goes to the first that has any.
  */
-static void share_load(struct balancer *balancer, const struct head_count *heads)
+static void share_loads(struct balancer *b, const uint32_t *available)
 {
-    uint32_t total = 0;
-    for (uint32_t p = 0; p < balancer->priority_count; p++)
-        for (int kind = 0; kind < TIERS; kind++)
-            total += availability(balancer, &heads[p], (enum tier_kind)kind);
-    uint32_t scale = MIN(total, 100u), left = 100;
-    struct priority *last = NULL;
-    int last_kind = 0;
-    for (int kind = 0; kind < TIERS && scale > 0; kind++) {
-        for (uint32_t p = 0; p < balancer->priority_count; p++) {
-            uint32_t wanted = availability(balancer, &heads[p], (enum tier_kind)kind) * 100 / scale;
-            uint32_t given = MIN(wanted, left);
-            balancer->priorities[p].load[kind] = given;
-            left -= given;
-            if (given) {
-                last = &balancer->priorities[p];
-                last_kind = kind;
-            }
-        }
+    uint32_t count = 2 * b->priority_count, total = 0, left = 100, first = UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++)
+        total += available[i];
+    total = MIN(total, 100u);
+    for (uint32_t i = 0; i < count; i++) {
+        b->loads[i] = total > 0 ? MIN(left, available[i] * 100 / total) : 0;
+        left -= b->loads[i];
+        if (b->loads[i] > 0 && first == UINT32_MAX)
+            first = i;
     }
-    if (last) {
-        last->load[last_kind] += left; /* rounding */
-        return;
+    if (first != UINT32_MAX)
+        b->loads[first] += left;
+}
+
+/* Nobody is available anywhere: each priority gets its share of hosts, and all of them are used. */
+static void share_by_hosts(struct balancer *b)
+{
+    uint32_t left = 100, first = UINT32_MAX;
+    for (uint32_t p = 0; p < b->priority_count; p++) {
+        b->loads[p] = percent(b->set->priorities[p].count, b->set->count);
+        left -= b->loads[p];
+        if (b->set->priorities[p].count > 0 && first == UINT32_MAX)
+            first = p;
     }
-    /* Nobody is well: every priority panics, in proportion to its hosts. */
-    uint32_t all = 0;
-    for (uint32_t p = 0; p < balancer->priority_count; p++)
-        all += heads[p].total;
-    for (uint32_t p = 0; p < balancer->priority_count && all > 0; p++)
-        balancer->priorities[p].load[TIER_HEALTHY] = heads[p].total * 100 / all;
+    if (first != UINT32_MAX)
+        b->loads[first] += left;
 }
 
-static bool panics(const struct balancer *balancer, const struct head_count *heads)
+static bool is_in_panic(const struct balancer *b, const struct counts *counts)
 {
-    double usable = (double)(heads->usable[TIER_HEALTHY] + heads->usable[TIER_DEGRADED]);
-    return heads->total > 0 && usable * 100 / heads->total < balancer->cluster->panic_percent;
+    double threshold = b->cluster->panic_percent;
+    double share =
+        counts->hosts > 0 ? 100.0 * (counts->healthy + counts->degraded) / counts->hosts : 100;
+    return share < threshold;
 }
 
-static void forget(struct balancer *balancer)
+static void clear(struct balancer *b)
 {
-    for (uint32_t p = 0; p < balancer->priority_count; p++)
-        for (int kind = 0; kind < TIERS; kind++)
-            tier_fini(balancer, &balancer->priorities[p].tiers[kind]);
+    for (uint32_t i = 0; i < 2 * b->priority_count; i++)
+        tier_fini(b, &b->tiers[i]);
 }
 
-static void make_tier(struct balancer *balancer, struct priority *priority, const struct endpoint_priority *run,
-                      enum tier_kind kind)
+static void fill(struct balancer *b)
 {
-    bool takes_all = priority->is_panicking && kind == TIER_HEALTHY;
-    struct tier *tier = &priority->tiers[kind];
-    group_fill(balancer, &tier->all, run->first, run->count, kind, takes_all);
-    if (balancer->cluster->locality_weighted && run->locality_count > 0)
-        tier_weigh(balancer, tier, run, kind, takes_all);
-}
-
-static void refresh(struct balancer *balancer)
-{
-    struct head_count heads[ENDPOINT_PRIORITIES_MAX] = {{0}};
-    forget(balancer);
-    for (uint32_t p = 0; p < balancer->priority_count; p++) {
-        struct priority *priority = &balancer->priorities[p];
-        *priority = (struct priority){.is_panicking = false};
-        heads[p] = count_hosts(balancer, &balancer->set->priorities[p]);
-        priority->is_panicking = panics(balancer, &heads[p]);
+    uint32_t available[2 * ENDPOINT_PRIORITIES_MAX] = {0}, sum = 0;
+    struct counts counts[ENDPOINT_PRIORITIES_MAX];
+    for (uint32_t p = 0; p < b->priority_count; p++) {
+        counts[p] = count_hosts(b, p);
+        available[p] = availability(b, counts[p].healthy, counts[p].hosts);
+        available[b->priority_count + p] = availability(b, counts[p].degraded, counts[p].hosts);
+        sum += available[p] + available[b->priority_count + p];
     }
-    share_load(balancer, heads);
-    for (uint32_t p = 0; p < balancer->priority_count; p++)
-        for (int kind = 0; kind < TIERS; kind++)
-            make_tier(balancer, &balancer->priorities[p], &balancer->set->priorities[p], (enum tier_kind)kind);
-    balancer->is_stale = false;
+    share_loads(b, available);
+    /* Priorities panic only when all of them together cannot take the load. */
+    bool short_of_hosts = sum < 100, any_panic = false;
+    for (uint32_t p = 0; p < b->priority_count; p++) {
+        bool panic = short_of_hosts && is_in_panic(b, &counts[p]);
+        any_panic = any_panic || panic;
+        fill_tier(b, &b->tiers[p], p, BALANCE_HEALTHY, panic);
+        fill_tier(b, &b->tiers[b->priority_count + p], p, BALANCE_DEGRADED, false);
+    }
+    if (sum == 0 && any_panic)
+        share_by_hosts(b);
+    b->is_stale = false;
 }
 
-/* --- the balancer --------------------------------------------------------------------------------------------- */
+/* --- the balancer ------------------------------------------------------------------------------------------------- */
 
 struct balancer *balancer_create(const struct cluster *cluster, const struct endpoints *set,
                                  struct balance_host *const *hosts, struct random *random)
 {
-    struct balancer *balancer = mem_new(struct balancer);
-    *balancer = (struct balancer){.cluster = cluster,
-                                  .set = set,
-                                  .hosts = hosts,
-                                  .random = random,
-                                  .is_stale = true,
-                                  .priority_count = MIN(set->priority_count, (uint32_t)ENDPOINT_PRIORITIES_MAX)};
-    balancer->priorities = mem_calloc(balancer->priority_count ? balancer->priority_count : 1, sizeof(struct priority));
-    return balancer;
+    struct balancer *b = mem_new(struct balancer);
+    *b = (struct balancer){.cluster = cluster,
+                           .set = set,
+                           .hosts = hosts,
+                           .random = random,
+                           .priority_count = set->priority_count};
+    assert(b->priority_count <= ENDPOINT_PRIORITIES_MAX);
+    b->loads = mem_calloc(2 * b->priority_count + 1u, sizeof(*b->loads));
+    b->tiers = mem_calloc(2 * b->priority_count + 1u, sizeof(*b->tiers));
+    fill(b);
+    return b;
 }
 
-void balancer_destroy(struct balancer *balancer)
+void balancer_destroy(struct balancer *b)
 {
-    if (!balancer)
+    if (!b)
         return;
-    forget(balancer);
-    mem_free(balancer->priorities);
-    mem_free(balancer);
+    clear(b);
+    mem_free(b->loads);
+    mem_free(b->tiers);
+    mem_free(b);
 }
 
-void balancer_set_health(struct balancer *balancer, struct balance_host *host, enum balance_health health)
+void balancer_set_health(struct balancer *b, struct balance_host *host, enum balance_health health)
 {
-    balancer->is_stale = balancer->is_stale || host->health != health;
+    b->is_stale = b->is_stale || host->health != health;
     host->health = health;
 }
 
-static struct balance_host *pick_once(struct balancer *balancer, uint32_t leave_out)
+static void refresh(struct balancer *b)
 {
-    uint32_t total = 0;
-    for (uint32_t p = 0; p < balancer->priority_count; p++)
-        if (!(leave_out >> p & 1))
-            total += balancer->priorities[p].load[TIER_HEALTHY] + balancer->priorities[p].load[TIER_DEGRADED];
-    if (total == 0)
-        return leave_out ? pick_once(balancer, 0) : NULL;
-    const struct priority *first = &balancer->priorities[0];
-    bool is_plain = balancer->priority_count == 1 && first->load[TIER_DEGRADED] == 0;
-    uint32_t drawn = is_plain ? 0 : (uint32_t)random_below(balancer->random, total);
-    for (int kind = 0; kind < TIERS; kind++) {
-        for (uint32_t p = 0; p < balancer->priority_count; p++) {
-            uint32_t load = leave_out >> p & 1 ? 0 : balancer->priorities[p].load[kind];
-            if (drawn < load)
-                return tier_pick(balancer, &balancer->priorities[p].tiers[kind]);
-            drawn -= load;
-        }
+    if (LIKELY(!b->is_stale))
+        return;
+    clear(b);
+    fill(b);
+}
+
+static uint32_t pick_tier(struct balancer *b)
+{
+    uint32_t last = 2 * b->priority_count - 1, point;
+    if (b->loads[0] >= 100)
+        return 0;
+    point = (uint32_t)random_below(b->random, 100);
+    for (uint32_t i = 0; i < last; i++) {
+        if (point < b->loads[i])
+            return i;
+        point -= b->loads[i];
+    }
+    return last;
+}
+
+/* The first tier that is not to be avoided and has hosts, healthy ones first. */
+static struct tier *other_tier(struct balancer *b, uint32_t avoided)
+{
+    for (uint32_t i = 0; i < 2 * b->priority_count; i++) {
+        if (!(avoided >> (i % b->priority_count) & 1) && b->tiers[i].count > 0 &&
+            !b->tiers[i].panic)
+            return &b->tiers[i];
     }
     return NULL;
 }
 
+static struct tier *choose_tier(struct balancer *b, const struct balance_avoid *avoid)
+{
+    uint32_t index = pick_tier(b);
+    struct tier *other = NULL;
+    if (avoid && avoid->priorities >> (index % b->priority_count) & 1)
+        other = other_tier(b, avoid->priorities);
+    return other ? other : &b->tiers[index];
+}
+
 static bool was_tried(const struct balance_avoid *avoid, const struct balance_host *host)
 {
-    for (uint32_t i = 0; i < avoid->host_count; i++)
+    for (uint32_t i = 0; avoid && i < avoid->host_count; i++) {
         if (avoid->hosts[i] == host)
             return true;
+    }
     return false;
 }
 
-struct balance_host *balancer_pick(struct balancer *balancer, const struct balance_avoid *avoid)
+struct balance_host *balancer_pick(struct balancer *b, const struct balance_avoid *avoid)
 {
-    if (UNLIKELY(balancer->is_stale))
-        refresh(balancer);
-    struct balance_host *host = pick_once(balancer, avoid ? avoid->priorities : 0);
-    for (uint32_t i = 0; avoid && host && i < avoid->attempts && was_tried(avoid, host); i++)
-        host = pick_once(balancer, avoid->priorities);
+    if (b->priority_count == 0)
+        return NULL;
+    refresh(b);
+    struct tier *tier = choose_tier(b, avoid);
+    struct balance_host *host = tier_pick(b, tier);
+    for (uint32_t i = 0; host && avoid && i < avoid->attempts && was_tried(avoid, host); i++)
+        host = tier_pick(b, tier);
     return host;
 }
 
-uint32_t balancer_priority_load(struct balancer *balancer, uint32_t priority, bool *panic)
+uint32_t balancer_priority_load(struct balancer *b, uint32_t priority, bool *panic)
 {
-    if (balancer->is_stale)
-        refresh(balancer);
-    if (priority >= balancer->priority_count)
-        return 0;
-    if (panic)
-        *panic = balancer->priorities[priority].is_panicking;
-    return balancer->priorities[priority].load[TIER_HEALTHY] + balancer->priorities[priority].load[TIER_DEGRADED];
+    refresh(b);
+    *panic = b->tiers[priority].panic;
+    return b->loads[priority] + b->loads[b->priority_count + priority];
 }

@@ -3,11 +3,11 @@
 #include "build/endpoints.h"
 #include "proxy/balance/balancer.h"
 
-void least_request_init(struct least_request *least, struct balance_host *const *hosts, uint32_t count,
-                        uint32_t choices)
+void least_request_init(struct least_request *least, struct balance_host *const *hosts,
+                        uint32_t count, uint32_t choices)
 {
+    least->choices = choices;
     random_choice_init(&least->draw, hosts, count);
-    least->choices = choices ? choices : 1;
 }
 
 void least_request_fini(struct least_request *least)
@@ -15,19 +15,18 @@ void least_request_fini(struct least_request *least)
     random_choice_fini(&least->draw);
 }
 
-/* a is busier than b for its weight: a.active / a.weight > b.active / b.weight, without division. */
-static bool is_busier(const struct balance_host *a, const struct balance_host *b)
+/* Fewer requests for its weight. Exact: no product of two 32-bit numbers overflows. */
+static bool is_less_busy(const struct balance_host *a, const struct balance_host *b)
 {
-    uint64_t a_weight = a->endpoint ? a->endpoint->weight : 1, b_weight = b->endpoint ? b->endpoint->weight : 1;
-    return ((uint64_t)a->active + 1) * b_weight > ((uint64_t)b->active + 1) * a_weight;
+    return (uint64_t)a->active * b->endpoint->weight < (uint64_t)b->active * a->endpoint->weight;
 }
 
 struct balance_host *least_request_pick(const struct least_request *least, struct random *random)
 {
     struct balance_host *best = random_choice_pick(&least->draw, random);
-    for (uint32_t i = 1; i < least->choices && least->draw.count > 1; i++) {
+    for (uint32_t i = 1; i < least->choices; i++) {
         struct balance_host *other = random_choice_pick(&least->draw, random);
-        if (is_busier(best, other))
+        if (is_less_busy(other, best))
             best = other;
     }
     return best;

@@ -4,72 +4,72 @@
 #include "build/endpoints.h"
 #include "proxy/balance/balancer.h"
 
-static uint32_t weight_of(const struct balance_host *host)
+static uint64_t weight_of(struct balance_host *const *hosts, uint32_t i)
 {
-    return host->endpoint ? host->endpoint->weight : 1;
+    return hosts[i]->endpoint->weight;
 }
 
-static bool weights_are_equal(struct balance_host *const *hosts, uint32_t count)
-{
-    for (uint32_t i = 1; i < count; i++)
-        if (weight_of(hosts[i]) != weight_of(hosts[0]))
-            return false;
-    return true;
-}
-
-/* Vose: slots above the mean lend what they have too much to those below it. */
-static void fill_slots(struct random_choice *choice)
+/*
+ * Vose: every slot gets the mean weight; one that has less is filled up from one that has more. With all weights multiplied by
+ * the number of hosts the mean is the plain sum, so the sums are whole numbers and nothing is lost.
+ */
+static void fill(struct random_choice *choice, uint64_t sum)
 {
     uint32_t count = choice->count, small_count = 0, large_count = 0;
-    double *share = mem_calloc(count, sizeof(*share)), total = 0;
+    unsigned __int128 *rest = mem_calloc(count, sizeof(*rest));
     uint32_t *small = mem_calloc(count, sizeof(*small)), *large = mem_calloc(count, sizeof(*large));
-    for (uint32_t i = 0; i < count; i++)
-        total += weight_of(choice->hosts[i]);
     for (uint32_t i = 0; i < count; i++) {
-        share[i] = weight_of(choice->hosts[i]) * (double)count / total;
-        if (share[i] < 1)
+        rest[i] = (unsigned __int128)weight_of(choice->hosts, i) * count;
+        if (rest[i] < sum)
             small[small_count++] = i;
         else
             large[large_count++] = i;
     }
     while (small_count > 0 && large_count > 0) {
         uint32_t less = small[--small_count], more = large[large_count - 1];
-        choice->slots[less] = (struct random_slot){(uint32_t)(share[less] * UINT32_MAX), more};
-        share[more] -= 1 - share[less];
-        if (share[more] < 1) {
+        choice->slots[less] = (struct random_slot){(uint32_t)((rest[less] << 32) / sum), more};
+        rest[more] -= sum - rest[less];
+        if (rest[more] < sum) {
             large_count--;
             small[small_count++] = more;
         }
     }
-    while (large_count > 0)
-        choice->slots[large[--large_count]] = (struct random_slot){UINT32_MAX, 0};
-    while (small_count > 0) /* by rounding only */
-        choice->slots[small[--small_count]] = (struct random_slot){UINT32_MAX, 0};
-    mem_free(share);
+    while (large_count > 0) {
+        uint32_t full = large[--large_count];
+        choice->slots[full] = (struct random_slot){UINT32_MAX, full};
+    }
+    mem_free(rest);
     mem_free(small);
     mem_free(large);
 }
 
-void random_choice_init(struct random_choice *choice, struct balance_host *const *hosts, uint32_t count)
+void random_choice_init(struct random_choice *choice, struct balance_host *const *hosts,
+                        uint32_t count)
 {
+    uint64_t sum = 0;
+    bool equal = true;
     *choice = (struct random_choice){.hosts = hosts, .count = count};
-    if (weights_are_equal(hosts, count))
+    for (uint32_t i = 0; i < count; i++) {
+        sum += weight_of(hosts, i);
+        equal = equal && weight_of(hosts, i) == weight_of(hosts, 0);
+    }
+    if (equal)
         return;
     choice->slots = mem_calloc(count, sizeof(*choice->slots));
-    fill_slots(choice);
+    fill(choice, sum);
 }
 
 void random_choice_fini(struct random_choice *choice)
 {
     mem_free(choice->slots);
-    *choice = (struct random_choice){.count = 0};
+    choice->slots = NULL;
 }
 
 struct balance_host *random_choice_pick(const struct random_choice *choice, struct random *random)
 {
-    uint64_t drawn = random_u64(random);
-    uint32_t at = (uint32_t)(((drawn >> 32) * choice->count) >> 32);
-    if (choice->slots && (uint32_t)drawn > choice->slots[at].keep)
-        at = choice->slots[at].other;
-    return choice->hosts[at];
+    uint64_t number = random_u64(random);
+    uint32_t index = (uint32_t)(((number >> 32) * choice->count) >> 32);
+    if (choice->slots && (uint32_t)number >= choice->slots[index].keep)
+        index = choice->slots[index].other;
+    return choice->hosts[index];
 }

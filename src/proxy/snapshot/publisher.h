@@ -48,6 +48,8 @@ void publisher_release(struct publisher *publisher, const struct snapshot *snaps
 MUST_USE bool publisher_admit(struct publisher *publisher, struct resource *resource);
 /* Drops a reference that the caller owns; frees the resource once nobody can see it. */
 void publisher_drop(struct publisher *publisher, struct resource *resource);
+/* For releasing trees that are not published. */
+struct tree_owner publisher_owner(struct publisher *publisher);
 /* Frees what can be freed; runs by itself on mail. Returns how many resources still wait. */
 size_t publisher_collect(struct publisher *publisher);
 
@@ -67,17 +69,19 @@ struct reader {
     _Atomic(struct snapshot *) inbox;
     _Atomic uint64_t epoch; /* of what was adopted: everything older was left */
     _Atomic uint32_t *_Atomic pins[PIN_CHUNKS];
-    struct publisher *publisher;
     struct loop *loop;
     struct reader_mail *mail;
-    struct reader *next;
-    uint64_t adopted;
+    struct snapshot *
+        *given; /* main: what is in the inbox or was adopted and perhaps not left, oldest first */
+    size_t given_count, given_capacity;
+    struct reader *next; /* main: the publisher's list */
 };
 
 /* True when there is a newer one: then *before (may be NULL) and reader->snapshot can both be read until finish. */
 MUST_USE bool reader_begin_adopt(struct reader *reader, const struct snapshot **before);
 void reader_finish_adopt(struct reader *reader);
-void reader_tell_left(struct reader *reader, const struct resource *resource);
+/* Takes the slot, since main may free the resource as soon as the last pin is gone. */
+void reader_tell_left(struct reader *reader, uint32_t slot);
 
 /* Keeps the resource, which is in reader->snapshot or pinned already, beyond the next adoption. */
 static inline void reader_pin(struct reader *reader, const struct resource *resource)
@@ -90,12 +94,13 @@ static inline void reader_pin(struct reader *reader, const struct resource *reso
 }
 static inline void reader_unpin(struct reader *reader, const struct resource *resource)
 {
-    _Atomic uint32_t *chunk =
-        atomic_load_explicit(&reader->pins[resource->slot / PIN_CHUNK], memory_order_relaxed);
-    _Atomic uint32_t *pin = &chunk[resource->slot % PIN_CHUNK];
-    uint32_t left = atomic_load_explicit(pin, memory_order_relaxed) - 1;
+    uint32_t slot = resource->slot;
     bool retired = atomic_load_explicit(&resource->retired, memory_order_relaxed);
-    atomic_store_explicit(pin, left, memory_order_release);
+    _Atomic uint32_t *chunk =
+        atomic_load_explicit(&reader->pins[slot / PIN_CHUNK], memory_order_relaxed);
+    _Atomic uint32_t *pin = &chunk[slot % PIN_CHUNK];
+    uint32_t left = atomic_load_explicit(pin, memory_order_relaxed) - 1;
+    atomic_store_explicit(pin, left, memory_order_release); /* main may free it from here on */
     if (UNLIKELY(left == 0 && retired))
-        reader_tell_left(reader, resource);
+        reader_tell_left(reader, slot);
 }

@@ -24,8 +24,10 @@ enum resource_kind {
     KIND_ROUTE,
     KIND_SECRET,
     KIND_TLS, /* a context made of a tls_spec and the secrets of this snapshot; named by tls_spec.context */
+    KIND_ADDRESS, /* a listener that does not bind, by an address and port that it serves (resource_address_name) */
     RESOURCE_KINDS
 };
+struct ip;
 /* "cluster"; static. */
 const char *resource_kind_name(enum resource_kind kind);
 
@@ -36,6 +38,7 @@ struct resource {
     _Atomic bool retired;   /* no longer in the newest snapshot; written by main, read by workers */
     uint32_t references;    /* main thread only */
     uint32_t slot;          /* among the workers' pins */
+    uint32_t waiting;       /* publisher: its index among those that wait for pins, + 1 */
     struct slice version;   /* as the server gave it */
     struct slice body;      /* the packed message; empty for what was made here */
     struct hash128 content; /* of the body, or of what it was made of */
@@ -43,7 +46,7 @@ struct resource {
     union {
         struct cluster *cluster;
         struct endpoints *endpoints;
-        struct listener *listener;
+        struct listener *listener; /* KIND_ADDRESS too */
         struct route_table *route;
         struct secret *secret;
         struct tls_context *tls;
@@ -58,3 +61,8 @@ struct resource *resource_ref(struct resource *resource);
 /* True when it was the last reference; then resource_free is due as soon as no worker pins it. */
 MUST_USE bool resource_drop(struct resource *resource);
 void resource_free(struct resource *resource);
+
+/* The name of KIND_ADDRESS: address and port in network order. Borrows `key`. */
+enum { RESOURCE_ADDRESS_KEY = 18 };
+struct name resource_address_name(const struct ip *ip, uint16_t port,
+                                  char key[RESOURCE_ADDRESS_KEY]);

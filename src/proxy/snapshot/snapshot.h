@@ -16,8 +16,7 @@
 struct snapshot {
     uint64_t epoch; /* 1, 2, 3... */
     struct name_tree trees[RESOURCE_KINDS];
-    uint32_t holds;         /* publisher's count, main thread */
-    struct snapshot *newer; /* publisher's list */
+    uint32_t holds; /* publisher's count, main thread */
 };
 
 static inline const struct resource *snapshot_find(const struct snapshot *snapshot,
