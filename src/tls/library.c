@@ -1,6 +1,7 @@
 #include "tls/library_internal.h"
 
 #include "base/memory.h"
+#include "tls/allocator_internal.h"
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
@@ -223,6 +224,7 @@ static OSSL_LIB_CTX *make_library(void)
 
 static void set_up_whole(void)
 {
+    tls_allocator_install();
     whole.inner = OSSL_LIB_CTX_new();
     whole.provider = whole.inner ? OSSL_PROVIDER_load(whole.inner, "default") : NULL;
     if (!whole.provider)
