@@ -63,7 +63,7 @@ TEST(a_summary_says_what_people_ask)
     CHECK(certificate_summarize(buffer_slice(&leaf.der), &summary, NULL));
     CHECK(strcmp(summary.subject, "") == 0);
     CHECK(strcmp(summary.issuer, "CN=authority,O=Tulle tests") == 0, "%s", summary.issuer);
-    CHECK(strcmp(summary.serial, "6babababababababababababababababab" + 2) != 0);
+    CHECK(strcmp(summary.serial, &"6babababababababababababababababab"[2]) != 0);
     CHECK(strlen(summary.serial) == 32 && summary.serial[0] == '6' && summary.serial[1] == 'b',
           "%s", summary.serial);
     CHECK(summary.not_before_s == spec.not_before_s && summary.not_after_s == spec.not_after_s);

@@ -158,7 +158,7 @@ UNUSED static bool side_to_foreign(struct side *side, struct foreign *foreign, s
 
 UNUSED static void foreign_talk(struct foreign *foreign, struct side *side, size_t piece)
 {
-    while (foreign_to_side(foreign, side, piece) | side_to_foreign(side, foreign, piece))
+    while ((int)foreign_to_side(foreign, side, piece) | (int)side_to_foreign(side, foreign, piece))
         continue;
 }
 

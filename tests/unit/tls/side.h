@@ -94,6 +94,6 @@ UNUSED static bool side_carry(struct side *from, struct side *to, size_t piece)
 
 UNUSED static void sides_talk(struct side *a, struct side *b, size_t piece)
 {
-    while (side_carry(a, b, piece) | side_carry(b, a, piece))
+    while ((int)side_carry(a, b, piece) | (int)side_carry(b, a, piece))
         continue;
 }
