@@ -54,7 +54,7 @@ struct address socket_peer_address(int fd)
 int socket_original_destination(int fd, struct address *out)
 {
     struct address local = socket_local_address(fd);
-    struct sockaddr_storage any;
+    struct sockaddr_storage any = {0};
     socklen_t size = sizeof(any);
     /* A v4 peer on a v6 socket asks the v4 table: the v6 one does not know it. */
     int level = address_is_v4(&local) ? SOL_IP : SOL_IPV6;
@@ -62,6 +62,8 @@ int socket_original_destination(int fd, struct address *out)
         return -ENOENT;
     if (getsockopt(fd, level, SO_ORIGINAL_DST, &any, &size))
         return errno == ENOPROTOOPT ? -ENOENT : -errno;
+    /* The kernel does not say how much it wrote. */
+    size = any.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     *out = address_from((struct sockaddr *)&any, size);
     return address_is_set(out) ? 0 : -ENOENT;
 }

@@ -1,6 +1,7 @@
 #include "io/interfaces.h"
 
 #include "io/loop.h"
+#include "io/private_network.h"
 #include "io/waiting.h"
 
 static bool is_local(struct interfaces *interfaces, const char *text)
@@ -39,6 +40,23 @@ TEST(interfaces_of_a_simulation_are_what_they_are_told)
     struct address address = address_v4(0x0a000001, 0);
     interfaces_add(interfaces, &address);
     CHECK(is_local(interfaces, "10.0.0.1") && is_local(interfaces, "::ffff:10.0.0.1"), "-");
+    interfaces_destroy(interfaces);
+    loop_destroy(loop);
+}
+
+TEST(interfaces_follow_changes)
+{
+    private_network_or_skip();
+    struct loop *loop = loop_for_test();
+    struct interfaces *interfaces;
+    CHECK(interfaces_create(loop, &interfaces) == 0, "-");
+    CHECK(!is_local(interfaces, "10.9.8.7") && !is_local(interfaces, "fd09::8"), "-");
+    CHECK(system("ip addr add 10.9.8.7/24 dev lo; ip addr add fd09::8/64 dev lo") == 0, "-");
+    WAIT_FOR(loop, is_local(interfaces, "10.9.8.7") && is_local(interfaces, "fd09::8"));
+    CHECK(is_local(interfaces, "::ffff:10.9.8.7"), "-");
+    CHECK(system("ip addr del 10.9.8.7/24 dev lo") == 0, "-");
+    WAIT_FOR(loop, !is_local(interfaces, "10.9.8.7"));
+    CHECK(is_local(interfaces, "fd09::8"), "-");
     interfaces_destroy(interfaces);
     loop_destroy(loop);
 }
