@@ -5,6 +5,10 @@
 
 struct command;
 
+extern const struct command command_apply;
 extern const struct command command_capture;
 extern const struct command command_completion;
+extern const struct command command_delete;
+extern const struct command command_get;
+extern const struct command command_validate;
 extern const struct command command_version;

@@ -1,0 +1,114 @@
+#include "base/memory.h"
+#include "cli/api.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/objects.h"
+#include "cli/table.h"
+#include "io/loop.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_yaml(const json_t *value)
+{
+    struct arena arena;
+    owned_buffer text = {0};
+    arena_init(&arena, NULL);
+    const struct value *document = value_from_json(value, &arena);
+    if (document)
+        value_write_yaml(document, &text);
+    fputs(text.data ? text.data : "", stdout);
+    arena_fini(&arena);
+}
+
+static void print_json(const json_t *value)
+{
+    char *text = json_dumps(value, JSON_INDENT(2));
+    puts(text ? text : "null");
+    free(text);
+}
+
+static const char *metadata_of(const json_t *object, const char *field)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(object, "metadata"), field));
+    return text ? text : "";
+}
+
+static void print_table(const json_t *items, const struct pb_kind *kind, const struct options *options)
+{
+    bool shows_namespace = !kind->cluster_scoped && options->all_namespaces;
+    owned(table) table = table_create(shows_namespace ? "NAMESPACE|NAME|CREATED|>GENERATION" : "NAME|CREATED|>GENERATION");
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        const json_t *object = json_array_get(items, i);
+        const json_t *generation = json_object_get(json_object_get(object, "metadata"), "generation");
+        if (shows_namespace)
+            table_cell(table, "%s", metadata_of(object, "namespace"));
+        table_cell(table, "%s", metadata_of(object, "name"));
+        table_cell(table, "%s", metadata_of(object, "creationTimestamp"));
+        table_cell(table, "%lld", json_is_integer(generation) ? (long long)json_integer_value(generation) : 1LL);
+    }
+    if (table_rows(table) == 0 && !options->quiet)
+        fprintf(stderr, "no %s%s%s\n", kind->plural, options->all_namespaces || kind->cluster_scoped ? "" : " in ",
+                options->all_namespaces || kind->cluster_scoped ? "" : options->name_space);
+    else
+        table_print(table, options);
+}
+
+static void print(const json_t *value, const struct pb_kind *kind, const struct options *options)
+{
+    const json_t *items = json_object_get(value, "items");
+    json_t *one = NULL;
+    switch (options->output) {
+    case OUTPUT_JSON: print_json(value); return;
+    case OUTPUT_YAML: print_yaml(value); return;
+    case OUTPUT_NAME:
+    case OUTPUT_TABLE:
+    case OUTPUT_WIDE: break;
+    }
+    if (!items)
+        items = one = json_pack("[O]", value);
+    if (options->output == OUTPUT_NAME)
+        for (size_t i = 0; i < json_array_size(items); i++)
+            printf("%s/%s\n", kind->singular, metadata_of(json_array_get(items, i), "name"));
+    else
+        print_table(items, kind, options);
+    json_decref(one);
+}
+
+static int get(const struct command *command, int argc, char **argv)
+{
+    struct options options;
+    struct error error = {0};
+    int code;
+    if (!command_options(command, &options, NULL, 0, &argc, argv, &code))
+        return code;
+    if (argc < 1 || argc > 2)
+        return command_misused(command, "get needs KIND, and perhaps NAME");
+    const struct pb_kind *kind = pb_kind_by_name(slice_str(argv[0]));
+    if (!kind)
+        return command_misused(command, "there is no kind \"%s\"", argv[0]);
+    struct api *api;
+    if (!api_open(&options, NULL, &api, &error))
+        return command_fail(&error, EXIT_USAGE);
+    const char *name_space = kind->cluster_scoped || options.all_namespaces ? NULL : options.name_space;
+    owned_str path = object_path(kind, NULL, name_space, argc == 2 ? argv[1] : NULL);
+    owned_str query = options.selector ? str_format("%s?labelSelector=%s", path, options.selector) : str_copy(path);
+    json_t *value = NULL;
+    bool is_good = api_json(api, "GET", query, NULL, &value, NULL, &error);
+    api_close(api);
+    if (!is_good)
+        return command_fail(&error, api_exit_code(&error));
+    print(value, kind, &options);
+    json_decref(value);
+    return EXIT_GOOD;
+}
+
+const struct command command_get = {
+    .name = "get",
+    .group = GROUP_CONFIGURE,
+    .words = "KIND [NAME]",
+    .summary = "Show objects",
+    .examples = "  tulle get virtualservices -A\n  tulle get vs product -o yaml",
+    .run = get,
+};

@@ -1,0 +1,35 @@
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/objects.h"
+
+#include <stdio.h>
+
+static int validate(const struct command *command, int argc, char **argv)
+{
+    struct options options;
+    struct objects objects;
+    struct error error = {0};
+    int code;
+    if (!command_options(command, &options, NULL, 0, &argc, argv, &code))
+        return code;
+    if (argc > 0 || options.file_count == 0)
+        return command_misused(command, "validate needs -f FILE, and nothing else");
+    if (!objects_read(&options, &objects, &error))
+        return command_fail(&error, EXIT_BAD_INPUT);
+    if (options.output == OUTPUT_JSON)
+        printf("{\"valid\": true, \"objects\": %zu}\n", objects.count);
+    else if (!options.quiet)
+        printf("%zu object%s, nothing wrong\n", objects.count, objects.count == 1 ? "" : "s");
+    objects_fini(&objects);
+    return EXIT_GOOD;
+}
+
+const struct command command_validate = {
+    .name = "validate",
+    .aliases = "v",
+    .group = GROUP_CONFIGURE,
+    .words = "-f FILE",
+    .summary = "Check YAML files without a control plane",
+    .examples = "  tulle validate -f samples/shop/mesh/\n  tulle validate -f product.yaml -o json",
+    .run = validate,
+};
