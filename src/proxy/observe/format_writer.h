@@ -1,5 +1,5 @@
 /*
- * format_writer: runs the program of a compiled format over an exchange or tunnel.
+ * format_writer: runs the program of a compiled format over the record of an exchange or tunnel.
  */
 #pragma once
 
@@ -9,7 +9,15 @@
 struct arena;
 struct exchange;
 struct format;
+struct record;
 
-/* A header's value or a reply's body, into the arena. False when memory is refused. What is missing is left out (headers). */
+/* Where a line is written: fixed memory; what does not fit is cut at a whole value. */
+struct line {
+    char *start, *at, *end;
+    bool is_cut;
+};
+void format_render(const struct format *format, const struct record *record, struct line *line);
+
+/* A header's value or a reply's body, into the arena. False when memory is refused. */
 MUST_USE bool format_write(const struct format *format, const struct exchange *exchange, struct arena *arena,
                            struct slice *out);

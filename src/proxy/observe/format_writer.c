@@ -1,0 +1,424 @@
+#include "proxy/observe/format_writer.h"
+
+#include "base/clock.h"
+#include "build/cluster.h"
+#include "build/endpoints.h"
+#include "build/format.h"
+#include "build/route_table.h"
+#include "net/transport.h"
+#include "proxy/downstream/exchange.h"
+#include "proxy/observe/record.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { VALUE_MAX = 4096, FORMATTED_MAX = 16384 };
+
+/* One value: where it lies, or NULL data when there is none. Text is made in scratch where it has to be. */
+struct value_text {
+    struct slice text;
+    bool is_number;
+    char scratch[512];
+};
+
+/* --- lines ---------------------------------------------------------------------------------------------------- */
+
+static void put(struct line *line, struct slice bytes)
+{
+    if ((size_t)(line->end - line->at) < bytes.size) {
+        line->is_cut = true;
+        return;
+    }
+    memcpy(line->at, bytes.data, bytes.size);
+    line->at += bytes.size;
+}
+
+/* Peers choose these bytes: nothing of them may end a line or a string. */
+static void put_escaped(struct line *line, struct slice bytes, bool json)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (size_t i = 0; i < bytes.size; i++) {
+        uint8_t byte = (uint8_t)bytes.data[i];
+        if (byte >= ' ' && byte != 0x7f && byte != '\\' && byte != '"' && (!json || byte < 0x80)) {
+            put(line, slice_of(&bytes.data[i], 1));
+        } else if (byte == '\\' || byte == '"') {
+            put(line, (struct slice){(char[]){'\\', (char)byte}, 2});
+        } else if (json) {
+            put(line, (struct slice){(char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6});
+        } else if (byte >= 0x80) {
+            put(line, slice_of(&bytes.data[i], 1));
+        } else {
+            put(line, (struct slice){(char[]){'\\', 'x', hex[byte >> 4], hex[byte & 15]}, 4});
+        }
+    }
+}
+
+/* --- values --------------------------------------------------------------------------------------------------- */
+
+static void set_number(struct value_text *value, uint64_t number)
+{
+    int size = snprintf(value->scratch, sizeof(value->scratch), "%llu", (unsigned long long)number);
+    value->text = slice_of(value->scratch, (size_t)size);
+    value->is_number = true;
+}
+
+/* From one moment to another in ms; nothing when either did not happen. */
+static void set_span(struct value_text *value, uint64_t from_us, uint64_t to_us)
+{
+    if (from_us && to_us >= from_us)
+        set_number(value, (to_us - from_us) / 1000);
+}
+
+static void set_address(struct value_text *value, const struct address *address, enum format_part part)
+{
+    char text[ADDRESS_TEXT];
+    if (!address_is_set(address))
+        return;
+    size_t size = 0;
+    switch (part) {
+    case FORMAT_PART_ALL: size = address_format(address, text); break;
+    case FORMAT_PART_IP: size = address_format_ip(address, text); break;
+    case FORMAT_PART_PORT: set_number(value, address_port(address)); return;
+    }
+    memcpy(value->scratch, text, size);
+    value->text = slice_of(value->scratch, size);
+}
+
+static void set_time(struct value_text *value, int64_t wall_us, struct slice format)
+{
+    if (format.size == 0) {
+        value->text = slice_of(value->scratch, clock_format(wall_us, value->scratch));
+        return;
+    }
+    char pattern[256], *at = pattern;
+    time_t seconds = (time_t)(wall_us / 1000000);
+    struct tm calendar;
+    gmtime_r(&seconds, &calendar);
+    for (size_t i = 0; i < format.size && at < pattern + sizeof(pattern) - 16; i++) {
+        bool is_step = format.data[i] == '%' && i + 1 < format.size;
+        char next = is_step ? format.data[i + 1] : '\0';
+        int digits = next >= '1' && next <= '9' && i + 2 < format.size && format.data[i + 2] == 'f' ? next - '0' : 0;
+        if (next == 'f' || digits) {
+            char nanos[16];
+            snprintf(nanos, sizeof(nanos), "%09lld", (long long)(wall_us % 1000000) * 1000);
+            int shown = digits ? digits : 9;
+            memcpy(at, nanos, (size_t)shown);
+            at += shown;
+            i += digits ? 2 : 1;
+        } else if (next == 's') {
+            at += snprintf(at, 16, "%lld", (long long)seconds);
+            i++;
+        } else {
+            *at++ = format.data[i];
+        }
+    }
+    *at = '\0';
+    value->text = slice_of(value->scratch, strftime(value->scratch, sizeof(value->scratch), pattern, &calendar));
+}
+
+static struct slice header_of(const struct headers *headers, const struct header_key *key)
+{
+    const struct header *header = headers ? key->id ? headers_find(headers, (enum header_id)key->id)
+                                                    : headers_find_name(headers, key->name)
+                                          : NULL;
+    return header ? header_value(header) : SLICE_NONE;
+}
+
+/* Request headers include the pseudo-headers, and the path before it was rewritten. */
+static struct slice request_header(const struct record *record, const struct header_key *key)
+{
+    const struct http_request *head = record->request;
+    if (!head || key->name.size == 0)
+        return SLICE_NONE;
+    switch (key->source) {
+    case HEADER_KEY_METHOD: return head->method_text;
+    case HEADER_KEY_PATH: return head->path;
+    case HEADER_KEY_AUTHORITY: return head->authority;
+    case HEADER_KEY_SCHEME: return head->scheme;
+    case HEADER_KEY_FIELD: break;
+    }
+    if (slice_equals(key->name, SLICE("x-envoy-original-path")))
+        return record->original_path;
+    return header_of(&head->headers, key);
+}
+
+static void set_flags(struct value_text *value, uint64_t flags, bool is_long)
+{
+    size_t size = 0;
+    for (int flag = 0; flag < ACCESS_LOG_FLAGS && flags; flag++) {
+        if (!(flags >> flag & 1))
+            continue;
+        const char *name = is_long ? access_log_flag_long_name((enum access_log_flag)flag)
+                                   : access_log_flag_name((enum access_log_flag)flag);
+        size += (size_t)snprintf(value->scratch + size, sizeof(value->scratch) - size, "%s%s", size ? "," : "", name);
+        if (size >= sizeof(value->scratch) - 1)
+            break;
+    }
+    if (size)
+        value->text = slice_of(value->scratch, MIN(size, sizeof(value->scratch) - 1));
+}
+
+static struct slice peer_uri(const struct transport *transport)
+{
+    const struct peer_identity *peer = transport ? transport_peer(transport) : NULL;
+    return peer ? peer->id.text : SLICE_NONE;
+}
+
+static struct slice peer_subject(const struct transport *transport)
+{
+    const struct peer_identity *peer = transport ? transport_peer(transport) : NULL;
+    return peer ? peer->subject : SLICE_NONE;
+}
+
+static struct slice tls_version(const struct transport *transport)
+{
+    const struct tls_session *session = transport ? transport_session(transport) : NULL;
+    if (!session)
+        return SLICE_NONE;
+    return tls_session_version(session) == TLS_1_3 ? SLICE("TLSv1.3") : SLICE("TLSv1.2");
+}
+
+static struct slice tls_cipher(const struct transport *transport)
+{
+    const struct tls_session *session = transport ? transport_session(transport) : NULL;
+    return session ? slice_str(tls_session_cipher(session)) : SLICE_NONE;
+}
+
+static struct slice server_name(const struct transport *transport)
+{
+    const struct tls_session *session = transport ? transport_session(transport) : NULL;
+    return session ? tls_session_server_name(session) : SLICE_NONE;
+}
+
+static void set_local(struct value_text *value, const struct record *record, const struct transport *transport,
+                      enum format_part part, bool original)
+{
+    if (original && address_is_set(&record->original_destination)) {
+        set_address(value, &record->original_destination, part);
+    } else if (transport) {
+        struct address address = conn_local_address(transport_conn(transport));
+        set_address(value, &address, part);
+    }
+}
+
+static void set_peer(struct value_text *value, const struct transport *transport, enum format_part part)
+{
+    if (!transport)
+        return;
+    struct address address = conn_peer_address(transport_conn(transport));
+    set_address(value, &address, part);
+}
+
+static struct slice text_or_none(const char *text)
+{
+    return text ? slice_str(text) : SLICE_NONE;
+}
+
+/* RESP(x-envoy-upstream-service-time) is known without the header, which is not added for nobody. */
+static void set_response_header(struct value_text *value, const struct format_step *step, const struct record *record)
+{
+    const struct headers *headers = record->response ? &record->response->headers : NULL;
+    value->text = header_of(headers, &step->header);
+    if (!value->text.data && step->other.name.size)
+        value->text = header_of(headers, &step->other);
+    if (!value->text.data && slice_equals(step->header.name, SLICE("x-envoy-upstream-service-time")))
+        set_span(value, record->upstream_start_us, record->upstream_head_us);
+}
+
+static void set_request_header(struct value_text *value, const struct format_step *step, const struct record *record)
+{
+    value->text = request_header(record, &step->header);
+    if (!value->text.data && step->other.name.size)
+        value->text = request_header(record, &step->other);
+    if (value->text.data && step->field == FORMAT_REQUEST_HEADER_WITHOUT_QUERY)
+        value->text.size = slice_find_byte(value->text, '?');
+}
+
+static void set_grpc_status(struct value_text *value, const struct record *record)
+{
+    static const struct header_key key = {.name = {"grpc-status", 11}, .id = HEADER_GRPC_STATUS};
+    value->text = header_of(record->trailers, &key);
+    if (!value->text.data && record->response)
+        value->text = header_of(&record->response->headers, &key);
+}
+
+static void evaluate(const struct format_step *step, const struct record *record, struct value_text *value)
+{
+    const struct transport *down = record->downstream, *up = record->upstream;
+    value->text = SLICE_NONE;
+    value->is_number = false;
+    switch (step->field) {
+    case FORMAT_LITERAL: value->text = step->text; return;
+    case FORMAT_START_TIME:
+    case FORMAT_START_TIME_LOCAL: set_time(value, record->start_wall_us, step->text); return;
+    case FORMAT_EMIT_TIME:
+    case FORMAT_EMIT_TIME_LOCAL:
+        set_time(value, record->start_wall_us + (int64_t)(record->end_us - record->start_us), step->text);
+        return;
+    case FORMAT_DURATION:
+    case FORMAT_COMMON_DURATION: set_span(value, record->start_us, record->end_us); return;
+    case FORMAT_REQUEST_DURATION:
+    case FORMAT_REQUEST_TX_DURATION: set_span(value, record->start_us, record->request_end_us); return;
+    case FORMAT_RESPONSE_DURATION: set_span(value, record->start_us, record->response_start_us); return;
+    case FORMAT_RESPONSE_TX_DURATION: set_span(value, record->response_start_us, record->end_us); return;
+    case FORMAT_PROTOCOL:
+        if (record->request)
+            value->text = http_version_text((enum http_version)record->request->version);
+        return;
+    case FORMAT_UPSTREAM_PROTOCOL:
+        if (record->upstream_head_us && !record->is_tunnel)
+            value->text = http_version_text((enum http_version)record->upstream_version);
+        return;
+    case FORMAT_RESPONSE_CODE: set_number(value, record->status); return;
+    case FORMAT_RESPONSE_CODE_DETAILS: value->text = text_or_none(record->details); return;
+    case FORMAT_RESPONSE_FLAGS: set_flags(value, record->flags, false); return;
+    case FORMAT_RESPONSE_FLAGS_LONG: set_flags(value, record->flags, true); return;
+    case FORMAT_CONNECTION_TERMINATION_DETAILS: value->text = text_or_none(record->termination); return;
+    case FORMAT_GRPC_STATUS:
+    case FORMAT_GRPC_STATUS_NUMBER: set_grpc_status(value, record); return;
+    case FORMAT_ROUTE_NAME:
+        if (record->route && record->route->name.size)
+            value->text = record->route->name;
+        return;
+    case FORMAT_REQUEST_ATTEMPT_COUNT: set_number(value, record->attempts); return;
+    case FORMAT_ACCESS_LOG_TYPE: value->text = record->request ? SLICE("DownstreamEnd") : SLICE("TcpConnectionEnd"); return;
+    case FORMAT_WHY: value->text = record->why.size ? record->why : SLICE_NONE; return;
+    case FORMAT_BYTES_RECEIVED:
+    case FORMAT_DOWNSTREAM_WIRE_BYTES_RECEIVED: set_number(value, record->bytes_received); return;
+    case FORMAT_BYTES_SENT:
+    case FORMAT_DOWNSTREAM_WIRE_BYTES_SENT: set_number(value, record->bytes_sent); return;
+    case FORMAT_UPSTREAM_WIRE_BYTES_SENT: set_number(value, record->upstream_start_us ? record->bytes_received : 0); return;
+    case FORMAT_UPSTREAM_WIRE_BYTES_RECEIVED: set_number(value, record->upstream_head_us ? record->bytes_sent : 0); return;
+    case FORMAT_REQUEST_HEADER:
+    case FORMAT_REQUEST_HEADER_WITHOUT_QUERY: set_request_header(value, step, record); return;
+    case FORMAT_RESPONSE_HEADER: set_response_header(value, step, record); return;
+    case FORMAT_RESPONSE_TRAILER: value->text = header_of(record->trailers, &step->header); return;
+    case FORMAT_PATH:
+        if (record->request)
+            value->text = step->style == FORMAT_STYLE_ORIGINAL_PATH && record->original_path.size ? record->original_path
+                                                                                                  : record->request->path;
+        if (slice_equals(step->text, SLICE("NQ")) && value->text.data)
+            value->text.size = slice_find_byte(value->text, '?');
+        return;
+    case FORMAT_UPSTREAM_HOST:
+    case FORMAT_UPSTREAM_HOST_NAME:
+    case FORMAT_UPSTREAM_REMOTE_ADDRESS: set_address(value, &record->upstream_address, step->part); return;
+    case FORMAT_UPSTREAM_CLUSTER:
+        if (record->cluster)
+            value->text = record->cluster->stat_name;
+        return;
+    case FORMAT_UPSTREAM_CLUSTER_RAW:
+        if (record->cluster)
+            value->text = record->cluster->name.text;
+        return;
+    case FORMAT_UPSTREAM_LOCAL_ADDRESS: set_local(value, record, up, step->part, false); return;
+    case FORMAT_UPSTREAM_TRANSPORT_FAILURE_REASON:
+        value->text = record->upstream_failure.size ? record->upstream_failure : SLICE_NONE;
+        return;
+    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS: set_local(value, record, down, step->part, true); return;
+    case FORMAT_DOWNSTREAM_DIRECT_LOCAL_ADDRESS: set_local(value, record, down, step->part, false); return;
+    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS: set_peer(value, down, step->part); return;
+    case FORMAT_CONNECTION_ID:
+        if (down)
+            set_number(value, conn_id(transport_conn(down)));
+        return;
+    case FORMAT_UPSTREAM_CONNECTION_ID:
+        if (up)
+            set_number(value, conn_id(transport_conn(up)));
+        return;
+    case FORMAT_REQUESTED_SERVER_NAME: value->text = server_name(down); return;
+    case FORMAT_DOWNSTREAM_TLS_VERSION: value->text = tls_version(down); return;
+    case FORMAT_DOWNSTREAM_TLS_CIPHER: value->text = tls_cipher(down); return;
+    case FORMAT_DOWNSTREAM_PEER_URI_SAN: value->text = peer_uri(down); return;
+    case FORMAT_DOWNSTREAM_PEER_SUBJECT: value->text = peer_subject(down); return;
+    case FORMAT_UPSTREAM_TLS_VERSION: value->text = tls_version(up); return;
+    case FORMAT_UPSTREAM_TLS_CIPHER: value->text = tls_cipher(up); return;
+    case FORMAT_UPSTREAM_PEER_URI_SAN: value->text = peer_uri(up); return;
+    case FORMAT_UPSTREAM_PEER_SUBJECT: value->text = peer_subject(up); return;
+    /* Known to the format, and not there in what this proxy does. */
+    case FORMAT_DOWNSTREAM_HANDSHAKE_DURATION:
+    case FORMAT_ROUNDTRIP_DURATION:
+    case FORMAT_VIRTUAL_CLUSTER_NAME:
+    case FORMAT_STREAM_ID:
+    case FORMAT_TRACE_ID:
+    case FORMAT_UPSTREAM_HEADER_BYTES_SENT:
+    case FORMAT_UPSTREAM_HEADER_BYTES_RECEIVED:
+    case FORMAT_DOWNSTREAM_HEADER_BYTES_SENT:
+    case FORMAT_DOWNSTREAM_HEADER_BYTES_RECEIVED:
+    case FORMAT_REQUEST_HEADERS_BYTES:
+    case FORMAT_RESPONSE_HEADERS_BYTES:
+    case FORMAT_RESPONSE_TRAILERS_BYTES:
+    case FORMAT_DOWNSTREAM_TRANSPORT_FAILURE_REASON:
+    case FORMAT_DOWNSTREAM_TLS_SESSION_ID:
+    case FORMAT_DOWNSTREAM_PEER_DNS_SAN:
+    case FORMAT_DOWNSTREAM_PEER_ISSUER:
+    case FORMAT_DOWNSTREAM_PEER_SERIAL:
+    case FORMAT_DOWNSTREAM_PEER_FINGERPRINT:
+    case FORMAT_DOWNSTREAM_PEER_CERT_V_START:
+    case FORMAT_DOWNSTREAM_PEER_CERT_V_END:
+    case FORMAT_DOWNSTREAM_LOCAL_URI_SAN:
+    case FORMAT_DOWNSTREAM_LOCAL_SUBJECT:
+    case FORMAT_DYNAMIC_METADATA:
+    case FORMAT_CLUSTER_METADATA:
+    case FORMAT_UPSTREAM_METADATA:
+    case FORMAT_ROUTE_METADATA:
+    case FORMAT_LISTENER_METADATA:
+    case FORMAT_FILTER_STATE:
+    case FORMAT_UPSTREAM_FILTER_STATE:
+    case FORMAT_FIELDS: return;
+    }
+}
+
+/* --- programs ------------------------------------------------------------------------------------------------- */
+
+static void write_json(const struct format_step *step, const struct value_text *value, struct line *line)
+{
+    if (!value->text.data) {
+        put(line, step->is_value ? SLICE("null") : SLICE("-"));
+    } else if (step->is_value && value->is_number) {
+        put(line, value->text);
+    } else {
+        if (step->is_value)
+            put(line, SLICE("\""));
+        put_escaped(line, value->text, true);
+        if (step->is_value)
+            put(line, SLICE("\""));
+    }
+}
+
+void format_render(const struct format *format, const struct record *record, struct line *line)
+{
+    struct value_text value;
+    for (uint32_t i = 0; i < format->count; i++) {
+        const struct format_step *step = &format->steps[i];
+        if (step->field == FORMAT_LITERAL) {
+            put(line, step->text);
+            continue;
+        }
+        evaluate(step, record, &value);
+        size_t most = MIN((size_t)(step->max_bytes == FORMAT_NO_LIMIT ? VALUE_MAX : step->max_bytes), (size_t)VALUE_MAX);
+        value.text.size = MIN(value.text.size, most);
+        if (format->is_json)
+            write_json(step, &value, line);
+        else if (value.text.data)
+            put_escaped(line, value.text, false);
+        else if (!format->omit_empty)
+            put(line, SLICE("-"));
+    }
+}
+
+bool format_write(const struct format *format, const struct exchange *exchange, struct arena *arena, struct slice *out)
+{
+    char text[FORMATTED_MAX];
+    struct line line = {text, text, text + sizeof(text), false};
+    format_render(format, &exchange->record, &line);
+    size_t size = (size_t)(line.at - line.start);
+    char *copy = arena_try_alloc(arena, size + 1);
+    if (!copy)
+        return false;
+    memcpy(copy, text, size);
+    *out = slice_of(copy, size);
+    return true;
+}
