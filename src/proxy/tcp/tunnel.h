@@ -39,6 +39,7 @@ struct tunnel {
     struct host *host; /* a reference */
     struct dialing dialing;
     bool is_dialing;
+    bool is_counted; /* the observer knows it is open */
     uint32_t attempts;
     struct timer idle, age;
     uint64_t moved_ms;
