@@ -1,0 +1,355 @@
+#include "proxy/admin/dump_internal.h"
+
+#include "base/clock.h"
+#include "build/bootstrap.h"
+#include "build/cluster.h"
+#include "build/listener.h"
+#include "build/secret.h"
+#include "pb/any.h"
+#include "pb/codec.h"
+#include "pb/document.h"
+#include "pb/text_out.h"
+#include "proxy/configure.h"
+#include "proxy/process_internal.h"
+#include "proxy/snapshot/intake.h"
+#include "proxy/snapshot/publisher.h"
+#include "tls/certificate.h"
+
+#include "envoy/config/cluster/v3/cluster.pb-c.h"
+#include "envoy/config/endpoint/v3/endpoint.pb-c.h"
+#include "envoy/config/listener/v3/listener.pb-c.h"
+#include "envoy/config/route/v3/route.pb-c.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
+
+#include <string.h>
+
+static const struct text_style style = {.original_names = true};
+
+#define ADMIN_TYPE(name) "type.googleapis.com/envoy.admin.v3." name
+
+/* --- small values --------------------------------------------------------------------------------------------- */
+
+static void put(struct arena *arena, struct value *object, const char *key, struct value *value)
+{
+    if (value)
+        value_put(arena, object, slice_str(key), value);
+}
+
+static void put_text(struct arena *arena, struct value *object, const char *key, struct slice text)
+{
+    put(arena, object, key, value_new_string(arena, text));
+}
+
+static void put_time(struct arena *arena, struct value *object, const char *key, int64_t wall_us)
+{
+    char text[32];
+    if (wall_us)
+        put_text(arena, object, key, slice_of(text, clock_format(wall_us, text)));
+}
+
+static struct value *typed(struct arena *arena, const char *type)
+{
+    struct value *object = value_new(arena, VALUE_OBJECT);
+    put_text(arena, object, "@type", slice_str(type));
+    return object;
+}
+
+/* --- the configuration ---------------------------------------------------------------------------------------- */
+
+/* How each kind stands in its ConfigDump. */
+struct shape {
+    enum resource_kind kind;
+    const char *dump_type, *member, *statics, *active, *warming;
+    const ProtobufCMessageDescriptor *message;
+};
+static const struct shape shapes[] = {
+    {KIND_CLUSTER, ADMIN_TYPE("ClustersConfigDump"), "cluster", "static_clusters", "dynamic_active_clusters",
+     "dynamic_warming_clusters", &envoy__config__cluster__v3__cluster__descriptor},
+    {KIND_LISTENER, ADMIN_TYPE("ListenersConfigDump"), "listener", "static_listeners", "dynamic_listeners", "dynamic_listeners",
+     &envoy__config__listener__v3__listener__descriptor},
+    {KIND_ROUTE, ADMIN_TYPE("RoutesConfigDump"), "route_config", "static_route_configs", "dynamic_route_configs",
+     "dynamic_route_configs", &envoy__config__route__v3__route_configuration__descriptor},
+    {KIND_SECRET, ADMIN_TYPE("SecretsConfigDump"), "secret", "static_secrets", "dynamic_active_secrets",
+     "dynamic_warming_secrets", &envoy__extensions__transport_sockets__tls__v3__secret__descriptor},
+    {KIND_ENDPOINTS, ADMIN_TYPE("EndpointsConfigDump"), "endpoint_config", "static_endpoint_configs",
+     "dynamic_endpoint_configs", "dynamic_endpoint_configs",
+     &envoy__config__endpoint__v3__cluster_load_assignment__descriptor},
+};
+
+struct dumping {
+    struct arena *arena;
+    const struct shape *shape;
+    struct value *statics, *active, *warming;
+};
+
+/* The resource's own message with its type, keys redacted. */
+static struct value *body_of(const struct dumping *dumping, struct slice body)
+{
+    owned_error error = {0};
+    const ProtobufCMessage *message = pb_decode(dumping->shape->message, body, dumping->arena, NULL, &error);
+    if (!message)
+        return NULL;
+    struct value *object = typed(dumping->arena, pb_type_url(dumping->shape->message, dumping->arena));
+    const struct value *fields = text_encode(message, &style, dumping->arena);
+    VALUE_EACH (member, fields) {
+        struct value *copy = arena_new(dumping->arena, struct value);
+        *copy = *member;
+        copy->next = NULL;
+        value_put(dumping->arena, object, member->key, copy);
+    }
+    return object;
+}
+
+/* Listeners keep version, message and time in a state of their own. */
+static void dump_entry(void *to, const struct intake_entry *entry)
+{
+    struct dumping *dumping = to;
+    struct arena *arena = dumping->arena;
+    const struct resource *resource = entry->resource;
+    bool is_static = resource && resource->is_static;
+    struct value *row = value_new(arena, VALUE_OBJECT), *state = row;
+    bool has_name = dumping->shape->kind == KIND_LISTENER || dumping->shape->kind == KIND_SECRET;
+    if (has_name && !(is_static && dumping->shape->kind == KIND_LISTENER))
+        put_text(arena, row, "name", entry->name);
+    if (!is_static && dumping->shape->kind == KIND_LISTENER && entry->state != INTAKE_REFUSED) {
+        state = value_new(arena, VALUE_OBJECT);
+        put(arena, row, entry->state == INTAKE_WARMING ? "warming_state" : "active_state", state);
+    }
+    if (entry->state == INTAKE_REFUSED) {
+        struct value *failure = value_new(arena, VALUE_OBJECT);
+        put_time(arena, failure, "last_update_attempt", entry->when_us);
+        put_text(arena, failure, "details", slice_str(entry->reason));
+        put_text(arena, failure, "version_info", entry->version);
+        put(arena, row, "error_state", failure);
+        put_text(arena, row, "client_status", SLICE("NACKED"));
+    } else {
+        if (!is_static)
+            put_text(arena, state, "version_info", entry->version);
+        put(arena, state, dumping->shape->member, body_of(dumping, entry->body));
+        put_time(arena, state, "last_updated", entry->when_us);
+        if (!is_static)
+            put_text(arena, row, "client_status", SLICE("ACKED"));
+    }
+    value_append(is_static ? dumping->statics : entry->state == INTAKE_WARMING ? dumping->warming : dumping->active, row);
+}
+
+static struct value *dump_kind(const struct process *process, const struct shape *shape, struct arena *arena)
+{
+    struct value *dump = typed(arena, shape->dump_type);
+    struct dumping dumping = {.arena = arena,
+                              .shape = shape,
+                              .statics = value_new(arena, VALUE_LIST),
+                              .active = value_new(arena, VALUE_LIST)};
+    bool apart = strcmp(shape->active, shape->warming) != 0;
+    dumping.warming = apart ? value_new(arena, VALUE_LIST) : dumping.active;
+    intake_each(configure_intake(process->configure), shape->kind, dump_entry, &dumping);
+    if (dumping.statics->count)
+        put(arena, dump, shape->statics, dumping.statics);
+    if (dumping.active->count)
+        put(arena, dump, shape->active, dumping.active);
+    if (apart && dumping.warming->count)
+        put(arena, dump, shape->warming, dumping.warming);
+    return dump;
+}
+
+void dump_config(const struct process *process, bool include_eds, struct buffer *out)
+{
+    struct arena arena;
+    arena_init(&arena, NULL);
+    struct value *root = value_new(&arena, VALUE_OBJECT), *configs = value_new(&arena, VALUE_LIST);
+    struct value *bootstrap = typed(&arena, ADMIN_TYPE("BootstrapConfigDump"));
+    put(&arena, bootstrap, "bootstrap", text_encode(&process->bootstrap->message->base, &style, &arena));
+    value_append(configs, bootstrap);
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        if (shapes[i].kind != KIND_ENDPOINTS || include_eds)
+            value_append(configs, dump_kind(process, &shapes[i], &arena));
+    put(&arena, root, "configs", configs);
+    value_write_json(root, true, out);
+    arena_fini(&arena);
+}
+
+/* --- clusters ------------------------------------------------------------------------------------------------- */
+
+struct listing {
+    const struct snapshot *snapshot;
+    struct buffer *out;
+    struct arena *arena;
+    struct value *rows; /* NULL: text */
+};
+
+static const char *health_text(enum endpoint_health health)
+{
+    switch (health) {
+    case ENDPOINT_HEALTHY: return "healthy";
+    case ENDPOINT_DEGRADED: return "/eds_degraded";
+    case ENDPOINT_DRAINING:
+    case ENDPOINT_UNHEALTHY: break;
+    }
+    return "/failed_eds_health";
+}
+
+static struct value *address_value(struct arena *arena, const struct endpoint_address *address)
+{
+    struct value *outer = value_new(arena, VALUE_OBJECT), *inner = value_new(arena, VALUE_OBJECT);
+    char ip[IP_TEXT];
+    if (address->kind == ENDPOINT_PIPE) {
+        put_text(arena, inner, "path", address->text);
+        put(arena, outer, "pipe", inner);
+        return outer;
+    }
+    put_text(arena, inner, "address",
+             address->kind == ENDPOINT_IP ? slice_of(ip, ip_format(&address->ip, ip)) : address->text);
+    put(arena, inner, "port_value", value_new_u64(arena, address->port));
+    put(arena, outer, "socket_address", inner);
+    return outer;
+}
+
+static void list_endpoint(struct listing *listing, const struct cluster *cluster, const struct endpoint *endpoint,
+                          struct value *hosts)
+{
+    char address[ENDPOINT_TEXT];
+    size_t size = endpoint_address_format(&endpoint->address, address);
+    if (!hosts) {
+        const char *const name = cluster->name.text.data;
+        buffer_format(listing->out, "%s::%.*s::weight::%u\n", name, (int)size, address, endpoint->weight);
+        buffer_format(listing->out, "%s::%.*s::health_flags::%s\n", name, (int)size, address, health_text(endpoint->health));
+        buffer_format(listing->out, "%s::%.*s::hostname::%.*s\n", name, (int)size, address, SLICE_ARG(endpoint->hostname));
+        buffer_format(listing->out, "%s::%.*s::priority::%u\n", name, (int)size, address, endpoint->priority);
+        return;
+    }
+    struct value *host = value_new(listing->arena, VALUE_OBJECT), *health = value_new(listing->arena, VALUE_OBJECT);
+    put(listing->arena, host, "address", address_value(listing->arena, &endpoint->address));
+    put_text(listing->arena, health, "eds_health_status",
+             endpoint->health == ENDPOINT_HEALTHY    ? SLICE("HEALTHY")
+             : endpoint->health == ENDPOINT_DEGRADED ? SLICE("DEGRADED")
+                                                     : SLICE("UNHEALTHY"));
+    put(listing->arena, host, "health_status", health);
+    put(listing->arena, host, "weight", value_new_u64(listing->arena, endpoint->weight));
+    put_text(listing->arena, host, "hostname", endpoint->hostname);
+    value_append(hosts, host);
+}
+
+static void list_cluster(void *to, const struct resource *resource)
+{
+    struct listing *listing = to;
+    const struct cluster *cluster = resource->cluster;
+    const struct endpoints *set = snapshot_endpoints(listing->snapshot, cluster);
+    struct value *hosts = NULL;
+    if (listing->rows) {
+        struct value *row = value_new(listing->arena, VALUE_OBJECT);
+        hosts = value_new(listing->arena, VALUE_LIST);
+        put_text(listing->arena, row, "name", cluster->name.text);
+        put(listing->arena, row, "added_via_api", value_new_bool(listing->arena, !resource->is_static));
+        put(listing->arena, row, "host_statuses", hosts);
+        put_text(listing->arena, row, "observability_name", cluster->stat_name);
+        value_append(listing->rows, row);
+    } else {
+        const char *const name = cluster->name.text.data;
+        buffer_format(listing->out, "%s::observability_name::%.*s\n", name, SLICE_ARG(cluster->stat_name));
+        buffer_format(listing->out, "%s::added_via_api::%s\n", name, resource->is_static ? "false" : "true");
+    }
+    for (uint32_t i = 0; set && i < set->count; i++)
+        list_endpoint(listing, cluster, &set->items[i], hosts);
+}
+
+static void list(const struct process *process, enum resource_kind kind, void (*visit)(void *, const struct resource *),
+                 const char *member, bool json, struct buffer *out)
+{
+    struct arena arena;
+    arena_init(&arena, NULL);
+    struct listing listing = {.snapshot = publisher_newest(process->publisher), .out = out, .arena = &arena};
+    if (json)
+        listing.rows = value_new(&arena, VALUE_LIST);
+    if (listing.snapshot)
+        name_tree_each(listing.snapshot->trees[kind], visit, &listing);
+    if (json) {
+        struct value *root = value_new(&arena, VALUE_OBJECT);
+        put(&arena, root, member, listing.rows);
+        value_write_json(root, true, out);
+    }
+    arena_fini(&arena);
+}
+
+void dump_clusters(const struct process *process, bool json, struct buffer *out)
+{
+    list(process, KIND_CLUSTER, list_cluster, "cluster_statuses", json, out);
+}
+
+static void list_listener(void *to, const struct resource *resource)
+{
+    struct listing *listing = to;
+    const struct listener *listener = resource->listener;
+    if (listing->rows) {
+        struct value *row = value_new(listing->arena, VALUE_OBJECT);
+        put_text(listing->arena, row, "name", listener->name.text);
+        if (listener->address_count)
+            put(listing->arena, row, "local_address", address_value(listing->arena, &listener->addresses[0]));
+        value_append(listing->rows, row);
+        return;
+    }
+    for (uint32_t i = 0; i < listener->address_count; i++) {
+        char address[ENDPOINT_TEXT];
+        size_t size = endpoint_address_format(&listener->addresses[i], address);
+        buffer_format(listing->out, "%.*s::%.*s\n", SLICE_ARG(listener->name.text), (int)size, address);
+    }
+}
+
+void dump_listeners(const struct process *process, bool json, struct buffer *out)
+{
+    list(process, KIND_LISTENER, list_listener, "listener_statuses", json, out);
+}
+
+/* --- certificates --------------------------------------------------------------------------------------------- */
+
+static struct value *san_list(struct arena *arena, const struct certificate_summary *summary)
+{
+    static const char *const members[SAN_KINDS] = {
+        [SAN_URI] = "uri", [SAN_DNS] = "dns", [SAN_IP] = "ip_address", [SAN_EMAIL] = "email"};
+    struct value *sans = value_new(arena, VALUE_LIST);
+    for (size_t i = 0; i < summary->san_count; i++) {
+        struct value *san = value_new(arena, VALUE_OBJECT);
+        put_text(arena, san, members[summary->sans[i].kind], summary->sans[i].text);
+        value_append(sans, san);
+    }
+    return sans;
+}
+
+static struct value *certificate_value(struct arena *arena, const struct certificate_summary *summary, const char *path)
+{
+    struct value *row = value_new(arena, VALUE_OBJECT);
+    int64_t left_s = summary->not_after_s - clock_wall_us() / 1000000;
+    put_text(arena, row, "path", slice_str(path));
+    put_text(arena, row, "serial_number", slice_str(summary->serial));
+    put(arena, row, "subject_alt_names", san_list(arena, summary));
+    put_text(arena, row, "days_until_expiration",
+             slice_str(arena_format(arena, "%lld", (long long)(left_s > 0 ? left_s / 86400 : 0))));
+    put_time(arena, row, "valid_from", summary->not_before_s * 1000000);
+    put_time(arena, row, "expiration_time", summary->not_after_s * 1000000);
+    return row;
+}
+
+static void list_certificate(void *to, const struct resource *resource)
+{
+    struct listing *listing = to;
+    const struct secret *secret = resource->secret;
+    if (secret->kind != SECRET_CERTIFICATE)
+        return;
+    struct value *row = value_new(listing->arena, VALUE_OBJECT), *chain = value_new(listing->arena, VALUE_LIST);
+    owned_buffer der = {0};
+    owned_error error = {0};
+    size_t cursor = 0;
+    while (certificate_next(secret->certificate.chain, &cursor, &der, &error)) {
+        struct certificate_summary summary = {0};
+        if (certificate_summarize(buffer_slice(&der), &summary, &error))
+            value_append(chain, certificate_value(listing->arena, &summary, secret->name.text.data));
+        certificate_summary_fini(&summary);
+    }
+    put(listing->arena, row, "ca_cert", value_new(listing->arena, VALUE_LIST));
+    put(listing->arena, row, "cert_chain", chain);
+    value_append(listing->rows, row);
+}
+
+void dump_certificates(const struct process *process, struct buffer *out)
+{
+    list(process, KIND_SECRET, list_certificate, "certificates", true, out);
+}

@@ -1,0 +1,280 @@
+#include "proxy/process.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "build/bootstrap.h"
+#include "io/helper.h"
+#include "io/interfaces.h"
+#include "io/loop.h"
+#include "io/signal.h"
+#include "io/thread.h"
+#include "proxy/admin/admin.h"
+#include "proxy/configure.h"
+#include "proxy/dns/names.h"
+#include "proxy/identity/identity.h"
+#include "proxy/listen/sockets.h"
+#include "proxy/observe/telemetry.h"
+#include "proxy/process_internal.h"
+#include "proxy/snapshot/publisher.h"
+#include "proxy/upstream/limits.h"
+#include "proxy/worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+enum { DRAIN_DEFAULT_S = 5, DRAIN_LOOK_MS = 50, CLOSE_GRACE_MS = 200 };
+
+static void fail(struct error *error)
+{
+    owned_str text = error_text(error, false);
+    fprintf(stderr, "%s\n", text);
+    error_fini(error);
+}
+
+/* --- workers -------------------------------------------------------------------------------------------------- */
+
+static void run_loop(void *argument)
+{
+    struct runner *runner = argument;
+    loop_run(runner->loop);
+}
+
+static void on_stop(struct timer *timer)
+{
+    loop_stop(CONTAINER_OF(timer, struct runner, grace)->loop);
+}
+
+/* What is closed may have last words to send. */
+static void on_close(struct mail *mail)
+{
+    struct runner *runner = CONTAINER_OF(mail, struct runner, mail);
+    worker_close(runner->worker);
+    loop_timer_start(runner->loop, &runner->grace, CLOSE_GRACE_MS, on_stop);
+}
+
+static void on_drain(struct mail *mail)
+{
+    worker_drain(CONTAINER_OF(mail, struct runner, mail)->worker);
+}
+
+static void post_all(struct process *process, void (*deliver)(struct mail *))
+{
+    for (unsigned i = 0; i < process->worker_count; i++) {
+        struct runner *runner = &process->runners[i];
+        runner->mail = (struct mail){.deliver = deliver};
+        loop_post(runner->loop, &runner->mail);
+    }
+}
+
+static bool make_worker(struct process *process, unsigned index, struct error *error)
+{
+    struct runner *runner = &process->runners[index];
+    char name[16];
+    snprintf(name, sizeof(name), "worker-%u", index);
+    struct loop_options options = {.name = name, .backend = LOOP_EPOLL, .budget = &process->budget};
+    int failure = loop_create(&options, &runner->loop);
+    if (!failure)
+        failure = worker_create(index, runner->loop, process->publisher, &process->shared,
+                                telemetry_observer(process->telemetry, index), &runner->worker);
+    if (failure)
+        return error_set(error, "TUL1232", "cannot make worker %u: %s", index, strerror(-failure));
+    process->workers[index] = runner->worker;
+    return true;
+}
+
+static bool start_workers(struct process *process, struct error *error)
+{
+    for (unsigned i = 0; i < process->worker_count; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "worker-%u", i);
+        int failure = thread_create(name, run_loop, &process->runners[i], &process->runners[i].thread);
+        if (failure)
+            return error_set(error, "TUL1232", "cannot start worker %u: %s", i, strerror(-failure));
+    }
+    return true;
+}
+
+static void stop_workers(struct process *process)
+{
+    post_all(process, on_close);
+    for (unsigned i = 0; i < process->worker_count; i++)
+        thread_destroy(process->runners[i].thread);
+}
+
+/* --- ending --------------------------------------------------------------------------------------------------- */
+
+size_t process_connections(const struct process *process)
+{
+    size_t open = 0;
+    for (unsigned i = 0; i < process->worker_count; i++)
+        open += atomic_load_explicit(&process->workers[i]->open, memory_order_relaxed);
+    return open;
+}
+
+/* Looks every now and then whether the last connection has gone. */
+static void on_drain_look(struct timer *timer)
+{
+    struct process *process = CONTAINER_OF(timer, struct process, drain);
+    if (process_connections(process) == 0 || loop_now_ms(process->loop) >= process->drain_until_ms)
+        loop_stop(process->loop);
+    else
+        loop_timer_start(process->loop, &process->drain, DRAIN_LOOK_MS, on_drain_look);
+}
+
+void process_drain_listeners(struct process *process)
+{
+    if (process->shared.is_draining)
+        return;
+    process->shared.is_draining = true;
+    sockets_drain(process->sockets);
+    post_all(process, on_drain);
+}
+
+void process_quit(struct process *process, bool gracefully)
+{
+    uint32_t drain_s = process->options->drain_s ? process->options->drain_s : DRAIN_DEFAULT_S;
+    if (process->is_quitting || !gracefully) {
+        loop_stop(process->loop);
+        return;
+    }
+    log_info("process", "draining: connections have %u s to end", drain_s);
+    process->is_quitting = true;
+    process_drain_listeners(process);
+    process->drain_until_ms = loop_now_ms(process->loop) + drain_s * UINT64_C(1000);
+    loop_timer_start(process->loop, &process->drain, DRAIN_LOOK_MS, on_drain_look);
+}
+
+static void on_signal(void *owner, int signal, pid_t sender)
+{
+    struct process *process = owner;
+    (void)sender;
+    switch (signal) {
+    case SIGTERM: process_quit(process, true); return;
+    case SIGINT: process_quit(process, false); return;
+    case SIGUSR1: telemetry_reopen(process->telemetry); return;
+    default: return;
+    }
+}
+
+/* --- making --------------------------------------------------------------------------------------------------- */
+
+static bool make_ground(struct process *process, struct error *error)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP, 0};
+    struct loop_options options = {.name = "main", .backend = LOOP_EPOLL};
+    int failure = loop_create(&options, &process->loop);
+    if (!failure)
+        failure = signal_watch_create(process->loop, signals, on_signal, process, &process->signals);
+    if (!failure)
+        failure = interfaces_create(process->loop, &process->interfaces);
+    if (failure)
+        return error_set(error, "TUL1233", "cannot start: %s", strerror(-failure));
+    process->helpers = helper_pool_create(0);
+    process->publisher = publisher_create(process->loop);
+    process->budget.limit = process->options->max_memory;
+    process->shared = (struct worker_shared){.budget = &process->budget,
+                                             .interfaces = process->interfaces,
+                                             .helpers = process->helpers,
+                                             .limits = cluster_limits_table_create(),
+                                             .upstream_mark = process->options->upstream_mark};
+    process->telemetry = telemetry_create(process);
+    return true;
+}
+
+static bool make_configuration(struct process *process, struct error *error)
+{
+    process->sockets = sockets_create(process->loop, process->workers, process->worker_count);
+    struct configure_options options = {.loop = process->loop,
+                                        .bootstrap = process->bootstrap,
+                                        .publisher = process->publisher,
+                                        .sockets = process->sockets,
+                                        .state_directory = process->options->state_directory,
+                                        .has_identity = process->options->ca_address != NULL};
+    return configure_create(&options, &process->configure, error);
+}
+
+static bool make_workers(struct process *process, struct error *error)
+{
+    process->worker_count = process->options->concurrency ? process->options->concurrency : thread_cpu_count();
+    process->runners = mem_calloc(process->worker_count, sizeof(*process->runners));
+    process->workers = mem_calloc(process->worker_count, sizeof(*process->workers));
+    for (unsigned i = 0; i < process->worker_count; i++)
+        if (!make_worker(process, i, error))
+            return false;
+    return true;
+}
+
+static void unmake(struct process *process)
+{
+    identity_destroy(process->identity);
+    names_destroy(process->names);
+    admin_destroy(process->admin);
+    configure_destroy(process->configure);
+    sockets_destroy(process->sockets);
+    for (unsigned i = 0; i < process->worker_count; i++) {
+        worker_destroy(process->runners[i].worker, process->publisher);
+        loop_destroy(process->runners[i].loop);
+    }
+    loop_settle(process->loop);
+    telemetry_destroy(process->telemetry);
+    publisher_destroy(process->publisher);
+    cluster_limits_table_destroy(process->shared.limits);
+    helper_pool_destroy(process->helpers);
+    interfaces_destroy(process->interfaces);
+    signal_watch_destroy(process->signals);
+    loop_destroy(process->loop);
+    bootstrap_destroy(process->bootstrap);
+    mem_free(process->runners);
+    mem_free(process->workers);
+}
+
+static int serve(struct process *process)
+{
+    struct error error = {0};
+    if (!names_create(process, &process->names, &error) || !identity_create(process, &process->identity, &error) ||
+        !start_workers(process, &error)) {
+        fail(&error);
+        return EXIT_FAILURE;
+    }
+    configure_start(process->configure);
+    if (!admin_create(process, &process->admin, &error)) {
+        fail(&error);
+        stop_workers(process);
+        return EXIT_FAILURE;
+    }
+    log_info("process", "tulle-proxy %s serves with %u workers", TULLE_VERSION, process->worker_count);
+    loop_run(process->loop);
+    stop_workers(process);
+    log_info("process", "ended");
+    return EXIT_SUCCESS;
+}
+
+int process_run(const struct process_options *options)
+{
+    struct process process = {.options = options};
+    struct error error = {0};
+    enum { EXIT_BAD_INPUT = 65 };
+    /* Our keys and tokens are nobody else's, not even other processes' of the same user. */
+    prctl(PR_SET_DUMPABLE, 0);
+    if (!bootstrap_read(options->config_path, &process.bootstrap, &error)) {
+        fail(&error);
+        return EXIT_BAD_INPUT;
+    }
+    int code = EXIT_FAILURE;
+    if (!make_ground(&process, &error) || !make_workers(&process, &error)) {
+        fail(&error);
+    } else if (!make_configuration(&process, &error)) {
+        fail(&error);
+        code = EXIT_BAD_INPUT;
+    } else if (options->validate_only) {
+        printf("configuration '%s' OK\n", options->config_path);
+        code = EXIT_SUCCESS;
+    } else {
+        code = serve(&process);
+    }
+    unmake(&process);
+    return code;
+}
