@@ -2,7 +2,9 @@
 
 #include "base/memory.h"
 #include "cli/exit_code.h"
+#include "io/interfaces.h"
 #include "io/loop.h"
+#include "net/dialer.h"
 #include "rpc/client.h"
 
 #include <stdlib.h>
@@ -14,6 +16,8 @@ struct api {
     struct loop *loop;
     bool owns_loop;
     char *address;
+    struct interfaces *interfaces;
+    struct dialer *dialer;
     struct rpc_client *client;
     unsigned timeout_s;
 };
@@ -44,16 +48,19 @@ bool api_open(const struct options *options, struct loop *loop, struct api **out
     api->address = give(address);
     api->timeout_s = options->timeout_s;
     int failure = loop ? 0 : loop_create(&(struct loop_options){.name = "api"}, &api->loop);
+    if (!failure)
+        failure = interfaces_create(api->loop, &api->interfaces);
     if (failure) {
         error_set(error, "TUL5001", "cannot make a loop: %s", strerror(-failure));
-        mem_free(api->address);
-        mem_free(api);
+        api_close(api);
         return false;
     }
+    api->dialer = dialer_create(&(struct dialer_options){.loop = api->loop, .interfaces = api->interfaces});
+    struct rpc_means means = {.loop = api->loop, .dialer = api->dialer};
     struct rpc_client_config config = {.target = {.unix_path = api->address + 5, .authority = "localhost"},
                                        .protocol = RPC_HTTP1,
                                        .connect_timeout_ms = 2000};
-    api->client = rpc_client_create(api->loop, &config);
+    api->client = rpc_client_create(&means, &config);
     *out = api;
     return true;
 }
@@ -62,8 +69,11 @@ void api_close(struct api *api)
 {
     if (!api)
         return;
-    rpc_client_close(api->client);
-    if (api->owns_loop) {
+    if (api->client)
+        rpc_client_close(api->client);
+    dialer_destroy(api->dialer);
+    interfaces_destroy(api->interfaces);
+    if (api->owns_loop && api->loop) {
         loop_settle(api->loop);
         loop_destroy(api->loop);
     }

@@ -22,6 +22,7 @@
 
 struct configure {
     struct loop *loop;
+    const struct rpc_means *means;
     const struct bootstrap *bootstrap;
     struct publisher *publisher;
     struct sockets *sockets;
@@ -31,7 +32,7 @@ struct configure {
     struct last_good *last_good;
     bool has_identity;
     bool answered[RESOURCE_TYPES]; /* ADS has answered this type at least once */
-    bool gave_up_waiting;
+    bool is_started, gave_up_waiting;
     struct timer tick, first_fetch;
     struct tls_context *tls; /* of the channel, when it is ours to give */
     void (*on_names)(void *owner, const struct delta_update *update);
@@ -151,6 +152,8 @@ static bool connect_ads(struct configure *configure, struct error *error)
                                .port = at->port,
                                .authority = authority,
                                .server_name = server_name,
+                               .expected = cluster->socket.tls ? cluster->socket.tls->expected : NULL,
+                               .expected_count = cluster->socket.tls ? cluster->socket.tls->expected_count : 0,
                                .tls = configure->tls ? configure->tls
                                       : cluster->socket.tls
                                           ? snapshot_tls(publisher_newest(configure->publisher), cluster->socket.tls)
@@ -158,7 +161,7 @@ static bool connect_ads(struct configure *configure, struct error *error)
                     .protocol = RPC_HTTP2,
                     .connect_timeout_ms = cluster->connect_timeout_ms},
         .node = buffer_slice(&node)};
-    configure->ads = ads_client_create(configure->loop, &config, &consumer, configure);
+    configure->ads = ads_client_create(configure->means, &config, &consumer, configure);
     return true;
 }
 
@@ -166,6 +169,9 @@ static void start_ads(struct configure *configure)
 {
     const struct bootstrap *bootstrap = configure->bootstrap;
     owned_error error = {0};
+    /* Its own certificate may have to come first. */
+    if (configure->has_identity && !configure->tls)
+        return;
     if (!connect_ads(configure, &error)) {
         log_critical("xds", "%s", error.what);
         return;
@@ -224,6 +230,8 @@ void configure_commit(struct configure *configure)
 {
     struct loop *loop = configure->loop;
     uint64_t next_ms = publish(configure);
+    if (configure->is_started && configure->bootstrap->has_ads && !configure->ads)
+        start_ads(configure);
     intake_interest(configure->intake, on_interest, configure);
     if (next_ms != UINT64_MAX)
         loop_timer_start(loop, &configure->tick, next_ms, on_tick);
@@ -296,8 +304,9 @@ bool configure_create(const struct configure_options *options, struct configure 
 {
     struct configure *configure = mem_new(struct configure);
     struct build_options building = {
-        .here = true, .now_s = loop_wall_us(options->loop) / 1000000, .node_id = options->bootstrap->node_id};
+        .here = true, .now_s = loop_wall_us(options->loop) / 1000000};
     configure->loop = options->loop;
+    configure->means = options->means;
     configure->bootstrap = options->bootstrap;
     configure->publisher = options->publisher;
     configure->sockets = options->sockets;
@@ -320,11 +329,9 @@ void configure_start(struct configure *configure)
         last_good_load(configure->last_good);
     /* The way to the control plane is static, and what it is asked for follows from what is there. */
     (void)publish(configure);
-    if (bootstrap->has_ads) {
-        if (bootstrap->first_fetch_ms)
-            loop_timer_start(configure->loop, &configure->first_fetch, bootstrap->first_fetch_ms, on_first_fetch_timeout);
-        start_ads(configure);
-    }
+    if (bootstrap->has_ads && bootstrap->first_fetch_ms)
+        loop_timer_start(configure->loop, &configure->first_fetch, bootstrap->first_fetch_ms, on_first_fetch_timeout);
+    configure->is_started = true;
     configure_commit(configure);
 }
 

@@ -16,11 +16,13 @@ struct identity;
 struct intake;
 struct loop;
 struct publisher;
+struct rpc_means;
 struct sockets;
 struct tls_context;
 
 struct configure_options {
     struct loop *loop;
+    const struct rpc_means *means; /* to reach the control plane */
     const struct bootstrap *bootstrap;
     struct publisher *publisher;
     struct sockets *sockets;

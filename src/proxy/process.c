@@ -6,8 +6,10 @@
 #include "io/helper.h"
 #include "io/interfaces.h"
 #include "io/loop.h"
+#include "io/resolver.h"
 #include "io/signal.h"
 #include "io/thread.h"
+#include "net/dialer.h"
 #include "proxy/admin/admin.h"
 #include "proxy/configure.h"
 #include "proxy/dns/names.h"
@@ -18,6 +20,7 @@
 #include "proxy/snapshot/publisher.h"
 #include "proxy/upstream/limits.h"
 #include "proxy/worker.h"
+#include "tls/engine.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -161,6 +164,12 @@ static void on_signal(void *owner, int signal, pid_t sender)
 
 /* --- making --------------------------------------------------------------------------------------------------- */
 
+static void on_main_turn(void *owner)
+{
+    struct process *process = owner;
+    tls_engine_turn(process->means.engine, loop_wall_us(process->loop) / 1000000, 0);
+}
+
 static bool make_ground(struct process *process, struct error *error)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP, 0};
@@ -173,6 +182,14 @@ static bool make_ground(struct process *process, struct error *error)
     if (failure)
         return error_set(error, "TUL1233", "cannot start: %s", strerror(-failure));
     process->helpers = helper_pool_create(0);
+    failure = resolver_create(process->loop, &(struct resolver_options){0}, &process->means.resolver);
+    if (failure)
+        return error_set(error, "TUL1233", "cannot resolve names: %s", strerror(-failure));
+    process->means.loop = process->loop;
+    process->means.engine = tls_engine_create(NULL);
+    process->means.dialer = dialer_create(&(struct dialer_options){
+        .loop = process->loop, .interfaces = process->interfaces, .helpers = process->helpers});
+    loop_on_turn(process->loop, on_main_turn, process);
     process->publisher = publisher_create(process->loop);
     process->budget.limit = process->options->max_memory;
     process->shared = (struct worker_shared){.budget = &process->budget,
@@ -187,7 +204,8 @@ static bool make_ground(struct process *process, struct error *error)
 static bool make_configuration(struct process *process, struct error *error)
 {
     process->sockets = sockets_create(process->loop, process->workers, process->worker_count);
-    struct configure_options options = {.loop = process->loop,
+    struct configure_options options = {.means = &process->means,
+                                        .loop = process->loop,
                                         .bootstrap = process->bootstrap,
                                         .publisher = process->publisher,
                                         .sockets = process->sockets,
@@ -218,11 +236,19 @@ static void unmake(struct process *process)
         worker_destroy(process->runners[i].worker, process->publisher);
         loop_destroy(process->runners[i].loop);
     }
-    loop_settle(process->loop);
+    if (process->loop)
+        loop_settle(process->loop);
     telemetry_destroy(process->telemetry);
     publisher_destroy(process->publisher);
     cluster_limits_table_destroy(process->shared.limits);
+    dialer_destroy(process->means.dialer);
+    resolver_destroy(process->means.resolver);
     helper_pool_destroy(process->helpers);
+    if (process->loop) {
+        loop_on_turn(process->loop, NULL, NULL);
+        loop_settle(process->loop);
+    }
+    tls_engine_destroy(process->means.engine);
     interfaces_destroy(process->interfaces);
     signal_watch_destroy(process->signals);
     loop_destroy(process->loop);
@@ -240,6 +266,7 @@ static int serve(struct process *process)
         return EXIT_FAILURE;
     }
     configure_start(process->configure);
+    identity_start(process->identity);
     if (!admin_create(process, &process->admin, &error)) {
         fail(&error);
         stop_workers(process);

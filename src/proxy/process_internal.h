@@ -5,6 +5,7 @@
 #include "io/loop.h"
 #include "proxy/process.h"
 #include "proxy/worker.h"
+#include "rpc/means.h"
 
 struct admin;
 struct bootstrap;
@@ -35,6 +36,7 @@ struct process {
     struct signal_watch *signals;
     struct interfaces *interfaces;
     struct helper_pool *helpers;
+    struct rpc_means means; /* of main: admin, ADS, the CA */
     struct memory_budget budget;
     struct worker_shared shared;
     struct publisher *publisher;

@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char text_type[] = "text/plain; charset=UTF-8", json_type[] = "application/json";
+static const char text_content[] = "text/plain; charset=UTF-8", json_content[] = "application/json";
 
 struct admin {
     struct process *process;
@@ -82,7 +82,7 @@ static void ready(struct admin *admin, struct rpc_exchange *exchange)
         buffer_format(&text, "waits for %s\n", waits);
     if (problem)
         buffer_format(&text, "%s\n", problem);
-    rpc_exchange_reply(exchange, strcmp(state, "LIVE") == 0 ? 200 : 503, text_type, buffer_slice(&text));
+    rpc_exchange_reply(exchange, strcmp(state, "LIVE") == 0 ? 200 : 503, text_content, buffer_slice(&text));
 }
 
 struct filter {
@@ -113,7 +113,7 @@ static bool read_filter(struct rpc_exchange *exchange, struct filter *filter)
     }
     if (!text.data || regex_compile(slice_of(plain, size), false, &filter->regex, &error))
         return true;
-    reply(exchange, 400, text_type, error.what);
+    reply(exchange, 400, text_content, error.what);
     error_fini(&error);
     return false;
 }
@@ -128,7 +128,7 @@ static void print_stats(struct admin *admin, struct rpc_exchange *exchange, bool
                                 .to = &filter,
                                 .used_only = has_parameter(exchange, "usedonly")};
     struct stats_registry *registry = telemetry_registry(admin->process->telemetry);
-    const char *type = text_type;
+    const char *type = text_content;
     struct slice buckets = parameter(exchange, "histogram_buckets");
     query.buckets = slice_equals(buckets, SLICE("cumulative"))  ? STATS_CUMULATIVE
                     : slice_equals(buckets, SLICE("disjoint")) ? STATS_DISJOINT
@@ -138,7 +138,7 @@ static void print_stats(struct admin *admin, struct rpc_exchange *exchange, bool
         type = STATS_PROMETHEUS_TYPE;
     } else if (wants_json(exchange)) {
         stats_export_json(registry, &query, &text);
-        type = json_type;
+        type = json_content;
     } else {
         stats_export_text(registry, &query, &text);
     }
@@ -160,28 +160,28 @@ static void config_dump(struct admin *admin, struct rpc_exchange *exchange)
 {
     owned_buffer text = {0};
     dump_config(admin->process, has_parameter(exchange, "include_eds"), &text);
-    rpc_exchange_reply(exchange, 200, json_type, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, json_content, buffer_slice(&text));
 }
 
 static void clusters(struct admin *admin, struct rpc_exchange *exchange)
 {
     owned_buffer text = {0};
     dump_clusters(admin->process, wants_json(exchange), &text);
-    rpc_exchange_reply(exchange, 200, wants_json(exchange) ? json_type : text_type, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, wants_json(exchange) ? json_content : text_content, buffer_slice(&text));
 }
 
 static void listeners(struct admin *admin, struct rpc_exchange *exchange)
 {
     owned_buffer text = {0};
     dump_listeners(admin->process, wants_json(exchange), &text);
-    rpc_exchange_reply(exchange, 200, wants_json(exchange) ? json_type : text_type, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, wants_json(exchange) ? json_content : text_content, buffer_slice(&text));
 }
 
 static void certs(struct admin *admin, struct rpc_exchange *exchange)
 {
     owned_buffer text = {0};
     dump_certificates(admin->process, &text);
-    rpc_exchange_reply(exchange, 200, json_type, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, json_content, buffer_slice(&text));
 }
 
 static void server_info(struct admin *admin, struct rpc_exchange *exchange)
@@ -199,7 +199,7 @@ static void server_info(struct admin *admin, struct rpc_exchange *exchange)
                   TULLE_VERSION, state_of(admin), uptime_s, uptime_s, admin->process->worker_count);
     buffer_append_json(&text, slice_str(admin->process->options->config_path));
     buffer_format(&text, "\", \"mode\": \"Serve\"},\n \"node\": %.*s\n}\n", SLICE_ARG(slice_trim(buffer_slice(&node))));
-    rpc_exchange_reply(exchange, 200, json_type, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, json_content, buffer_slice(&text));
     arena_fini(&arena);
 }
 
@@ -210,7 +210,7 @@ static void memory(struct admin *admin, struct rpc_exchange *exchange)
     (void)admin;
     buffer_format(&text, "{\n \"allocated\": \"%zu\",\n \"heap_size\": \"%zu\",\n \"total_physical_bytes\": \"%zu\"\n}\n",
                   heap.uordblks + heap.hblkhd, heap.arena + heap.hblkhd, heap.arena + heap.hblkhd);
-    rpc_exchange_reply(exchange, 200, json_type, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, json_content, buffer_slice(&text));
 }
 
 static void print_room(const char *room, enum log_level level, void *to)
@@ -231,7 +231,8 @@ static bool set_levels(struct rpc_exchange *exchange)
             slice_cut(value, ',', &one, &value);
             if (is_list && !slice_cut(one, ':', &room, &one))
                 return false;
-            owned_str level_name = slice_to_str(one), room_name = slice_to_str(room);
+            owned_str level_name = slice_to_str(one);
+            owned_str room_name = slice_to_str(room);
             enum log_level level;
             if (!log_level_of(level_name, &level))
                 return false;
@@ -246,41 +247,41 @@ static void logging(struct admin *admin, struct rpc_exchange *exchange)
     owned_buffer text = {0};
     (void)admin;
     if (!set_levels(exchange)) {
-        reply(exchange, 400, text_type, "usage: /logging?level=LEVEL or /logging?paths=ROOM:LEVEL,...\n");
+        reply(exchange, 400, text_content, "usage: /logging?level=LEVEL or /logging?paths=ROOM:LEVEL,...\n");
         return;
     }
     buffer_append_str(&text, "active loggers:\n");
     log_each_room(print_room, &text);
-    rpc_exchange_reply(exchange, 200, text_type, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, text_content, buffer_slice(&text));
 }
 
 static void drain_listeners(struct admin *admin, struct rpc_exchange *exchange)
 {
     process_drain_listeners(admin->process);
-    reply(exchange, 200, text_type, "OK\n");
+    reply(exchange, 200, text_content, "OK\n");
 }
 
 static void healthcheck_fail(struct admin *admin, struct rpc_exchange *exchange)
 {
     admin->is_failed = true;
-    reply(exchange, 200, text_type, "OK\n");
+    reply(exchange, 200, text_content, "OK\n");
 }
 
 static void healthcheck_ok(struct admin *admin, struct rpc_exchange *exchange)
 {
     admin->is_failed = false;
-    reply(exchange, 200, text_type, "OK\n");
+    reply(exchange, 200, text_content, "OK\n");
 }
 
 static void reset_counters(struct admin *admin, struct rpc_exchange *exchange)
 {
     stats_reset(telemetry_registry(admin->process->telemetry));
-    reply(exchange, 200, text_type, "OK\n");
+    reply(exchange, 200, text_content, "OK\n");
 }
 
 static void quit(struct admin *admin, struct rpc_exchange *exchange)
 {
-    reply(exchange, 200, text_type, "OK\n");
+    reply(exchange, 200, text_content, "OK\n");
     process_quit(admin->process, true);
 }
 
@@ -318,7 +319,7 @@ static void help(struct admin *admin, struct rpc_exchange *exchange)
     buffer_append_str(&text, "admin commands are:\n");
     for (size_t i = 1; i < COUNT(pages); i++)
         buffer_format(&text, "  %s%s: %s\n", pages[i].path, pages[i].changes ? " (POST)" : "", pages[i].help);
-    rpc_exchange_reply(exchange, 200, text_type, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, text_content, buffer_slice(&text));
 }
 
 static void on_body(void *owner, struct rpc_exchange *exchange, struct slice body)
@@ -329,12 +330,12 @@ static void on_body(void *owner, struct rpc_exchange *exchange, struct slice bod
         if (!slice_equals_str(path, pages[i].path))
             continue;
         if (pages[i].changes && !slice_equals(method, SLICE("POST")))
-            reply(exchange, 405, text_type, "Method Not Allowed: this changes something, so it is a POST\n");
+            reply(exchange, 405, text_content, "Method Not Allowed: this changes something, so it is a POST\n");
         else
             pages[i].show(owner, exchange);
         return;
     }
-    reply(exchange, 404, text_type, "invalid path. /help lists those that exist\n");
+    reply(exchange, 404, text_content, "invalid path. /help lists those that exist\n");
 }
 
 bool admin_create(struct process *process, struct admin **out, struct error *error)
@@ -349,7 +350,7 @@ bool admin_create(struct process *process, struct admin **out, struct error *err
     owned_str path = bootstrap->admin.text.size ? slice_to_str(bootstrap->admin.text) : NULL;
     admin->process = process;
     admin->started_us = clock_wall_us();
-    admin->server = rpc_server_create(process->loop, &(struct rpc_server_limits){.max_connections = 256});
+    admin->server = rpc_server_create(&process->means, &(struct rpc_server_limits){.max_connections = 256});
     rpc_server_add_http(admin->server, "/", &service, admin);
     ip_format(&bootstrap->admin.ip, ip);
     struct rpc_listen listen = {.address = path ? NULL : ip, .port = bootstrap->admin.port, .unix_path = path};
