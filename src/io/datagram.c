@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "io/loop.h"
+#include "io/namespace.h"
 #include "io/socket.h"
 
 #include <errno.h>
@@ -99,22 +100,33 @@ static int prepare(int fd, const struct datagram_options *options)
     return error;
 }
 
+/* A bound socket, here or in the namespace that this thread is in. */
+static int open_bound(void *argument)
+{
+    const struct datagram_options *options = argument;
+    int fd = socket_open(&options->address, SOCK_DGRAM);
+    int error = fd < 0 ? fd : prepare(fd, options);
+    if (error && fd >= 0)
+        close(fd);
+    return error ? error : fd;
+}
+
 int datagram_create(struct loop *loop, const struct datagram_options *options,
                     datagram_on_message *on_message, void *owner, struct datagram **out)
 {
     if (!address_is_ip(&options->address))
         return -EAFNOSUPPORT;
-    int fd = socket_open(&options->address, SOCK_DGRAM);
+    void *bound = (void *)(uintptr_t)options;
+    int fd = options->network_namespace ? namespace_call_path(options->network_namespace, open_bound, bound)
+                                        : open_bound(bound);
     if (fd < 0)
         return fd;
     struct datagram *datagram = mem_new(struct datagram);
     datagram->loop = loop;
     datagram->on_message = on_message;
     datagram->owner = owner;
-    int error = prepare(fd, options);
     datagram->address = socket_local_address(fd);
-    if (!error)
-        error = loop_watch(loop, &datagram->watch, fd, LOOP_READABLE, on_ready);
+    int error = loop_watch(loop, &datagram->watch, fd, LOOP_READABLE, on_ready);
     if (error) {
         close(fd);
         mem_free(datagram);

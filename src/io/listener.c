@@ -1,14 +1,13 @@
 #include "io/listener.h"
 
 #include "base/memory.h"
+#include "io/namespace.h"
 #include "io/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
-#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -120,37 +119,23 @@ static int create_here(const struct listen_options *options, struct listen_group
     return 0;
 }
 
-/* A namespace belongs to a thread, and a socket to the namespace that it was made in. */
 struct elsewhere {
     const struct listen_options *options;
     struct listen_group **out;
-    int result;
 };
 
-static void *create_elsewhere(void *argument)
+static int create_elsewhere(void *argument)
 {
-    struct elsewhere *elsewhere = argument;
-    int fd = open(elsewhere->options->network_namespace, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || setns(fd, CLONE_NEWNET))
-        elsewhere->result = -errno;
-    else
-        elsewhere->result = create_here(elsewhere->options, elsewhere->out);
-    if (fd >= 0)
-        close(fd);
-    return NULL;
+    const struct elsewhere *elsewhere = argument;
+    return create_here(elsewhere->options, elsewhere->out);
 }
 
 int listen_group_create(const struct listen_options *options, struct listen_group **out)
 {
-    if (!options->network_namespace)
-        return create_here(options, out);
-    struct elsewhere elsewhere = {options, out, 0};
-    pthread_t thread;
-    int failure = pthread_create(&thread, NULL, create_elsewhere, &elsewhere);
-    if (failure)
-        return -failure;
-    pthread_join(thread, NULL);
-    return elsewhere.result;
+    struct elsewhere elsewhere = {options, out};
+    if (options->network_namespace)
+        return namespace_call_path(options->network_namespace, create_elsewhere, &elsewhere);
+    return create_here(options, out);
 }
 
 int listen_group_adopt(const int *fds, unsigned count, struct listen_group **out)

@@ -1,16 +1,13 @@
 #include "net/namespace_socket.h"
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "io/address.h"
 #include "io/helper.h"
+#include "io/namespace.h"
 #include "io/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 struct making {
@@ -23,27 +20,12 @@ struct making {
     void *owner;
 };
 
-/* Helper thread. */
-static int make_there(const struct making *making)
+static int open_there(void *argument)
 {
+    const struct making *making = argument;
     struct address like = {.any = {.sa_family = (sa_family_t)making->family},
                            .size = sizeof(struct sockaddr)};
-    int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (home < 0)
-        return -errno;
-    if (setns(making->name_space, CLONE_NEWNET)) {
-        int error = -errno;
-        close(home);
-        return error;
-    }
-    int fd = socket_open(&like, SOCK_STREAM);
-    /* A thread that stays away would make every later socket in the wrong place. */
-    if (setns(home, CLONE_NEWNET)) {
-        log_critical("net", "cannot come back from a network namespace: %s", strerror(errno));
-        abort();
-    }
-    close(home);
-    return fd;
+    return socket_open(&like, SOCK_STREAM);
 }
 
 static void work(struct job *job)
@@ -51,7 +33,7 @@ static void work(struct job *job)
     struct making *making = CONTAINER_OF(job, struct making, job);
     if (making->name_space < 0)
         return;
-    making->fd = make_there(making);
+    making->fd = namespace_call(making->name_space, open_there, making);
     close(making->name_space);
 }
 

@@ -1,8 +1,8 @@
 /*
  * namespace_socket: TCP sockets that belong to another network namespace.
  *
- * A socket keeps the namespace it was made in. A helper thread enters the namespace, makes the socket and goes back;
- * the loop's thread never leaves its own. Needs CAP_SYS_ADMIN in both namespaces.
+ * A socket keeps the namespace it was made in. A thread of its own enters the namespace and makes the socket
+ * (io/namespace.h); the loop's thread never leaves its own. Needs CAP_SYS_ADMIN over that namespace.
  */
 #pragma once
 

@@ -119,7 +119,7 @@ static void set_time(struct value_text *value, int64_t wall_us, struct slice for
 
 static struct slice header_of(const struct headers *headers, const struct header_key *key)
 {
-    const struct header *header = headers ? key->id ? headers_find(headers, (enum header_id)key->id)
+    const struct header *header = headers && key ? key->id ? headers_find(headers, (enum header_id)key->id)
                                                     : headers_find_name(headers, key->name)
                                           : NULL;
     return header ? header_value(header) : SLICE_NONE;
@@ -129,7 +129,7 @@ static struct slice header_of(const struct headers *headers, const struct header
 static struct slice request_header(const struct record *record, const struct header_key *key)
 {
     const struct http_request *head = record->request;
-    if (!head || key->name.size == 0)
+    if (!head || !key)
         return SLICE_NONE;
     switch (key->source) {
     case HEADER_KEY_METHOD: return head->method_text;
@@ -219,18 +219,18 @@ static struct slice text_or_none(const char *text)
 static void set_response_header(struct value_text *value, const struct format_step *step, const struct record *record)
 {
     const struct headers *headers = record->response ? &record->response->headers : NULL;
-    value->text = header_of(headers, &step->header);
-    if (!value->text.data && step->other.name.size)
-        value->text = header_of(headers, &step->other);
-    if (!value->text.data && slice_equals(step->header.name, SLICE("x-envoy-upstream-service-time")))
+    value->text = header_of(headers, step->header);
+    if (!value->text.data && step->other)
+        value->text = header_of(headers, step->other);
+    if (!value->text.data && slice_equals(step->header->name, SLICE("x-envoy-upstream-service-time")))
         set_span(value, record->upstream_start_us, record->upstream_head_us);
 }
 
 static void set_request_header(struct value_text *value, const struct format_step *step, const struct record *record)
 {
-    value->text = request_header(record, &step->header);
-    if (!value->text.data && step->other.name.size)
-        value->text = request_header(record, &step->other);
+    value->text = request_header(record, step->header);
+    if (!value->text.data && step->other)
+        value->text = request_header(record, step->other);
     if (value->text.data && step->field == FORMAT_REQUEST_HEADER_WITHOUT_QUERY)
         value->text.size = slice_find_byte(value->text, '?');
 }
@@ -256,8 +256,7 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_EMIT_TIME_LOCAL:
         set_time(value, record->start_wall_us + (int64_t)(record->end_us - record->start_us), step->text);
         return;
-    case FORMAT_DURATION:
-    case FORMAT_COMMON_DURATION: set_span(value, record->start_us, record->end_us); return;
+    case FORMAT_DURATION: set_span(value, record->start_us, record->end_us); return;
     case FORMAT_REQUEST_DURATION:
     case FORMAT_REQUEST_TX_DURATION: set_span(value, record->start_us, record->request_end_us); return;
     case FORMAT_RESPONSE_DURATION: set_span(value, record->start_us, record->response_start_us); return;
@@ -293,7 +292,7 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_REQUEST_HEADER:
     case FORMAT_REQUEST_HEADER_WITHOUT_QUERY: set_request_header(value, step, record); return;
     case FORMAT_RESPONSE_HEADER: set_response_header(value, step, record); return;
-    case FORMAT_RESPONSE_TRAILER: value->text = header_of(record->trailers, &step->header); return;
+    case FORMAT_RESPONSE_TRAILER: value->text = header_of(record->trailers, step->header); return;
     case FORMAT_PATH:
         if (record->request)
             value->text = step->style == FORMAT_STYLE_ORIGINAL_PATH && record->original_path.size ? record->original_path
@@ -340,7 +339,6 @@ static void evaluate(const struct format_step *step, const struct record *record
     /* Known to the format, and not there in what this proxy does. */
     case FORMAT_DOWNSTREAM_HANDSHAKE_DURATION:
     case FORMAT_ROUNDTRIP_DURATION:
-    case FORMAT_VIRTUAL_CLUSTER_NAME:
     case FORMAT_STREAM_ID:
     case FORMAT_TRACE_ID:
     case FORMAT_UPSTREAM_HEADER_BYTES_SENT:
@@ -367,45 +365,77 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_LISTENER_METADATA:
     case FORMAT_FILTER_STATE:
     case FORMAT_UPSTREAM_FILTER_STATE:
+    case FORMAT_MEMBER:
+    case FORMAT_LOCAL_REPLY_BODY:
     case FORMAT_FIELDS: return;
     }
 }
 
 /* --- programs ------------------------------------------------------------------------------------------------- */
 
-static void write_json(const struct format_step *step, const struct value_text *value, struct line *line)
+static void write_value(const struct format *format, const struct format_step *step, const struct value_text *value,
+                        struct line *line)
 {
-    if (!value->text.data) {
-        put(line, step->is_value ? SLICE("null") : SLICE("-"));
-    } else if (step->is_value && value->is_number) {
-        put(line, value->text);
-    } else {
-        if (step->is_value)
+    switch (step->context) {
+    case FORMAT_IN_TEXT:
+        if (value->text.data)
+            put_escaped(line, value->text, false);
+        else if (!format->omit_empty)
+            put(line, SLICE("-"));
+        return;
+    case FORMAT_IN_STRING:
+        if (value->text.data)
+            put_escaped(line, value->text, true);
+        else if (!format->omit_empty)
+            put(line, SLICE("-"));
+        return;
+    case FORMAT_AS_VALUE:
+        if (!value->text.data) {
+            put(line, SLICE("null"));
+        } else if (value->is_number) {
+            put(line, value->text);
+        } else {
             put(line, SLICE("\""));
-        put_escaped(line, value->text, true);
-        if (step->is_value)
+            put_escaped(line, value->text, true);
             put(line, SLICE("\""));
+        }
+        return;
     }
+}
+
+/* The name with its colon; with omit_empty it is taken back when no value follows. */
+static void write_member(const struct format_step *step, struct line *line)
+{
+    char last = line->at > line->start ? line->at[-1] : '{';
+    if (last != '{' && last != '[')
+        put(line, SLICE(","));
+    put(line, step->text);
 }
 
 void format_render(const struct format *format, const struct record *record, struct line *line)
 {
     struct value_text value;
+    char *before_member = NULL;
     for (uint32_t i = 0; i < format->count; i++) {
         const struct format_step *step = &format->steps[i];
         if (step->field == FORMAT_LITERAL) {
             put(line, step->text);
+            before_member = NULL;
+            continue;
+        }
+        if (step->field == FORMAT_MEMBER) {
+            before_member = line->at;
+            write_member(step, line);
             continue;
         }
         evaluate(step, record, &value);
         size_t most = MIN((size_t)(step->max_bytes == FORMAT_NO_LIMIT ? VALUE_MAX : step->max_bytes), (size_t)VALUE_MAX);
         value.text.size = MIN(value.text.size, most);
-        if (format->is_json)
-            write_json(step, &value, line);
-        else if (value.text.data)
-            put_escaped(line, value.text, false);
-        else if (!format->omit_empty)
-            put(line, SLICE("-"));
+        if (step->context == FORMAT_AS_VALUE && format->omit_empty && !value.text.data && before_member)
+            line->at = before_member;
+        else
+            write_value(format, step, &value, line);
+        before_member = NULL;
     }
 }
 
