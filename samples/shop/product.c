@@ -7,7 +7,7 @@
  */
 #include "shop.h"
 
-static const char *const names[] = {"Thread", "Needle", "Bobbin", "Ribbon", "Tulle",
+static const char *const names[] = {"Thread",  "Needle", "Bobbin", "Ribbon", "Tulle",
                                     "Thimble", "Button", "Velvet", "Lace"};
 static const char *version;
 static char stock_host[128] = "stock";

@@ -106,8 +106,9 @@ static inline size_t shop_read(int fd, char *text, size_t size)
 static inline bool shop_get(int fd, const char *host, int number, char *text, size_t size)
 {
     char message[SHOP_HEAD_MAX];
-    int length = snprintf(message, sizeof(message),
-                          "GET /item/%d HTTP/1.1\r\nHost: %s\r\nUser-Agent: shop\r\n\r\n", number, host);
+    int length =
+        snprintf(message, sizeof(message),
+                 "GET /item/%d HTTP/1.1\r\nHost: %s\r\nUser-Agent: shop\r\n\r\n", number, host);
     if (send(fd, message, (size_t)length, MSG_NOSIGNAL) != length)
         return false;
     if (!shop_read(fd, message, sizeof(message)) || strncmp(message, "HTTP/1.1 200", 12) != 0)

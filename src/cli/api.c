@@ -34,11 +34,13 @@ static char *default_address(void)
     return str_format("unix:%s/current/api.sock", home);
 }
 
-bool api_open(const struct options *options, struct loop *loop, struct api **out, struct error *error)
+bool api_open(const struct options *options, struct loop *loop, struct api **out,
+              struct error *error)
 {
     owned_str address = options->server ? str_copy(options->server) : default_address();
     if (strncmp(address, "unix:", 5) != 0) {
-        error_set(error, "TUL0080", "the control plane's address is unix:PATH, not \"%s\"", address);
+        error_set(error, "TUL0080", "the control plane's address is unix:PATH, not \"%s\"",
+                  address);
         error_fix(error, "for https, use kubectl with the kubeconfig that tulled wrote");
         return false;
     }
@@ -55,11 +57,13 @@ bool api_open(const struct options *options, struct loop *loop, struct api **out
         api_close(api);
         return false;
     }
-    api->dialer = dialer_create(&(struct dialer_options){.loop = api->loop, .interfaces = api->interfaces});
+    api->dialer =
+        dialer_create(&(struct dialer_options){.loop = api->loop, .interfaces = api->interfaces});
     struct rpc_means means = {.loop = api->loop, .dialer = api->dialer};
-    struct rpc_client_config config = {.target = {.unix_path = api->address + 5, .authority = "localhost"},
-                                       .protocol = RPC_HTTP1,
-                                       .connect_timeout_ms = 2000};
+    struct rpc_client_config config = {
+        .target = {.unix_path = api->address + 5, .authority = "localhost"},
+        .protocol = RPC_HTTP1,
+        .connect_timeout_ms = 2000};
     api->client = rpc_client_create(&means, &config);
     *out = api;
     return true;
@@ -112,8 +116,8 @@ static void on_end(void *owner, const struct rpc_end *end)
     waiting->why = slice_to_str(end->message);
 }
 
-bool api_call(struct api *api, const char *method, const char *path, const char *content_type, struct slice body,
-              struct api_answer *answer, struct error *error)
+bool api_call(struct api *api, const char *method, const char *path, const char *content_type,
+              struct slice body, struct api_answer *answer, struct error *error)
 {
     static const struct rpc_call_handler handler = {.on_data = on_data, .on_end = on_end};
     struct waiting waiting = {.answer = answer};
@@ -129,7 +133,8 @@ bool api_call(struct api *api, const char *method, const char *path, const char 
         loop_turn(api->loop, TURN_MS);
     bool is_good = waiting.is_good;
     if (!is_good) {
-        error_set(error, "TUL5001", "cannot reach the control plane at %s: %s", api->address, waiting.why);
+        error_set(error, "TUL5001", "cannot reach the control plane at %s: %s", api->address,
+                  waiting.why);
         error_why(error, "running proxies are not affected");
         error_fix(error, "is tulled running? tulle demo starts a mesh; --server names another");
         api_answer_fini(answer);
@@ -142,7 +147,9 @@ bool api_call(struct api *api, const char *method, const char *path, const char 
 static void explain(const json_t *status, unsigned code, struct error *error)
 {
     const char *message = json_string_value(json_object_get(status, "message"));
-    const char *known = code == 404 ? "TUL5004" : code == 403 || code == 401 ? "TUL5003" : "TUL5002";
+    const char *known = code == 404                  ? "TUL5004"
+                        : code == 403 || code == 401 ? "TUL5003"
+                                                     : "TUL5002";
     error_set(error, known, "%s", message ? message : "the control plane refused without a reason");
     const json_t *causes = json_object_get(json_object_get(status, "details"), "causes");
     const json_t *first = json_array_get(causes, 0);
@@ -151,16 +158,18 @@ static void explain(const json_t *status, unsigned code, struct error *error)
         error_at(error, "%s", field);
 }
 
-bool api_json(struct api *api, const char *method, const char *path, const json_t *body, json_t **out, unsigned *status,
-              struct error *error)
+bool api_json(struct api *api, const char *method, const char *path, const json_t *body,
+              json_t **out, unsigned *status, struct error *error)
 {
     struct api_answer answer;
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    bool is_good = api_call(api, method, path, body ? "application/json" : NULL, slice_str(text), &answer, error);
+    bool is_good = api_call(api, method, path, body ? "application/json" : NULL, slice_str(text),
+                            &answer, error);
     free(text);
     if (!is_good)
         return false;
-    json_t *value = json_loadb(answer.body.data ? answer.body.data : "", answer.body.size, JSON_ALLOW_NUL, NULL);
+    json_t *value = json_loadb(answer.body.data ? answer.body.data : "", answer.body.size,
+                               JSON_ALLOW_NUL, NULL);
     if (status)
         *status = answer.status;
     if (answer.status >= 400) {

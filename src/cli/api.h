@@ -17,7 +17,8 @@ struct api;
 struct loop;
 
 /* loop NULL: one of its own. False with TUL0008x when the address cannot be understood. */
-MUST_USE bool api_open(const struct options *options, struct loop *loop, struct api **out, struct error *error);
+MUST_USE bool api_open(const struct options *options, struct loop *loop, struct api **out,
+                       struct error *error);
 void api_close(struct api *api);
 OWNED(api, api_close)
 /* Where it is, for messages. */
@@ -29,12 +30,13 @@ struct api_answer {
 };
 void api_answer_fini(struct api_answer *answer);
 /* False with TUL5001 when there is no answer: nobody listens, or the timeout passed. */
-MUST_USE bool api_call(struct api *api, const char *method, const char *path, const char *content_type, struct slice body,
-                       struct api_answer *answer, struct error *error);
+MUST_USE bool api_call(struct api *api, const char *method, const char *path,
+                       const char *content_type, struct slice body, struct api_answer *answer,
+                       struct error *error);
 /* The same with JSON: body may be NULL; *out is a new reference, or NULL for an empty answer. False also for a status of 400 and more,
  * which becomes an error in the API's own words (its Status message). `status` may be NULL. */
-MUST_USE bool api_json(struct api *api, const char *method, const char *path, const json_t *body, json_t **out,
-                       unsigned *status, struct error *error);
+MUST_USE bool api_json(struct api *api, const char *method, const char *path, const json_t *body,
+                       json_t **out, unsigned *status, struct error *error);
 /* The exit code that suits an error of these calls. */
 int api_exit_code(const struct error *error);
 /* ${TULLE_HOME:-~/.tulle}, on the heap. */

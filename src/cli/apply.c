@@ -24,10 +24,12 @@ static void keep_metadata(json_t *wanted, const json_t *there)
         json_object_set(wanted, "status", json_object_get(there, "status"));
 }
 
-static bool apply_one(struct api *api, const struct object *object, bool dry, enum action *action, struct error *error)
+static bool apply_one(struct api *api, const struct object *object, bool dry, enum action *action,
+                      struct error *error)
 {
     json_t *wanted = value_to_json(object->document), *there = NULL, *after = NULL;
-    owned_str path = object_path(object->kind, object->api_version, object->name_space, object->name);
+    owned_str path =
+        object_path(object->kind, object->api_version, object->name_space, object->name);
     owned_str folder = object_path(object->kind, object->api_version, object->name_space, NULL);
     const char *query = dry ? "?dryRun=All&fieldManager=tulle" : "?fieldManager=tulle";
     unsigned status = 0;
@@ -36,8 +38,10 @@ static bool apply_one(struct api *api, const struct object *object, bool dry, en
         keep_metadata(wanted, there);
         owned_str put = str_format("%s%s", path, query);
         is_good = api_json(api, "PUT", put, wanted, &after, NULL, error);
-        const char *before = json_string_value(json_object_get(json_object_get(there, "metadata"), "resourceVersion"));
-        const char *now = json_string_value(json_object_get(json_object_get(after, "metadata"), "resourceVersion"));
+        const char *before = json_string_value(
+            json_object_get(json_object_get(there, "metadata"), "resourceVersion"));
+        const char *now = json_string_value(
+            json_object_get(json_object_get(after, "metadata"), "resourceVersion"));
         *action = before && now && strcmp(before, now) == 0 ? UNCHANGED : CONFIGURED;
     } else if (status == 404) {
         error_fini(error);
@@ -63,9 +67,10 @@ static int apply_all(struct api *api, const struct objects *objects, const struc
             const struct object *object = &objects->items[i];
             owned_str label = object_label(object->name_space, object->name);
             if (!apply_one(api, object, pass == 0, &action, &error)) {
-                error_at(&error, "%s:%u:%u (%s %s)", object->file, object->document->line, object->document->column,
-                         object->kind->kind, label);
-                error_why(&error, pass == 0 ? "nothing was applied" : "what stands above it was applied");
+                error_at(&error, "%s:%u:%u (%s %s)", object->file, object->document->line,
+                         object->document->column, object->kind->kind, label);
+                error_why(&error,
+                          pass == 0 ? "nothing was applied" : "what stands above it was applied");
                 return command_fail(&error, api_exit_code(&error));
             }
             if (pass == 0)

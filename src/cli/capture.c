@@ -66,8 +66,7 @@ static void inbound_chain(const struct capture *capture, struct buffer *rules)
                              "        type nat hook prerouting priority -100; policy accept;\n"
                              "        iif lo return\n");
     skip_list(rules, "tcp dport", capture->skip_inbound);
-    buffer_format(rules,
-                  "        meta l4proto tcp fib daddr type local redirect to :%d\n    }\n",
+    buffer_format(rules, "        meta l4proto tcp fib daddr type local redirect to :%d\n    }\n",
                   CAPTURE_INBOUND_PORT);
 }
 
@@ -118,8 +117,10 @@ static bool report(int status, const struct buffer *said, struct error *error)
         error_fix(error, "apt-get install nftables");
         return false;
     }
-    error_set(error, "TUL1212", "nft refused the capture rules: %.*s", SLICE_ARG(buffer_slice(said)));
-    error_fix(error, "capture needs CAP_NET_ADMIN in the network namespace and nf_tables in the kernel");
+    error_set(error, "TUL1212", "nft refused the capture rules: %.*s",
+              SLICE_ARG(buffer_slice(said)));
+    error_fix(error,
+              "capture needs CAP_NET_ADMIN in the network namespace and nf_tables in the kernel");
     return false;
 }
 

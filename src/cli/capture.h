@@ -18,10 +18,11 @@ enum { CAPTURE_OUTBOUND_PORT = 15001, CAPTURE_INBOUND_PORT = 15006, CAPTURE_DNS_
 enum { CAPTURE_MARK = 1337 };
 
 struct capture {
-    bool in_pod;           /* the sidecar is outside of this network namespace */
-    bool inbound;          /* redirect what arrives from other hosts to 15006 */
-    bool dns;              /* redirect port 53 to 15053 */
-    const char *exempt_uid; /* user of the proxy, for hosts where it may not set a mark; may be NULL */
+    bool in_pod;  /* the sidecar is outside of this network namespace */
+    bool inbound; /* redirect what arrives from other hosts to 15006 */
+    bool dns;     /* redirect port 53 to 15053 */
+    const char
+        *exempt_uid; /* user of the proxy, for hosts where it may not set a mark; may be NULL */
     const char *skip_inbound;  /* "22,15020": ports left alone; may be NULL */
     const char *skip_outbound; /* ports left alone; may be NULL */
     const char *skip_ranges;   /* "10.0.0.0/8,192.168.0.0/16" (IPv4) left alone; may be NULL */

@@ -30,9 +30,11 @@ static int capture(const struct command *command, int argc, char **argv)
     bool keeps_inbound = false;
     const struct flag flags[] = {
         {0, "uid", "UID", "the proxy's user, exempt from capture", &wanted.exempt_uid, NULL},
-        {0, "skip-inbound", "PORTS", "inbound ports left alone, such as 22,15020", &wanted.skip_inbound, NULL},
+        {0, "skip-inbound", "PORTS", "inbound ports left alone, such as 22,15020",
+         &wanted.skip_inbound, NULL},
         {0, "skip-outbound", "PORTS", "outbound ports left alone", &wanted.skip_outbound, NULL},
-        {0, "skip-ranges", "CIDRS", "destinations left alone, such as 10.0.0.0/8", &wanted.skip_ranges, NULL},
+        {0, "skip-ranges", "CIDRS", "destinations left alone, such as 10.0.0.0/8",
+         &wanted.skip_ranges, NULL},
         {0, "dns", NULL, "send port 53 to the sidecar on 15053", NULL, &wanted.dns},
         {0, "outbound-only", NULL, "leave what arrives alone", NULL, &keeps_inbound},
     };
@@ -53,7 +55,9 @@ const struct command command_capture = {
     .group = GROUP_MACHINES,
     .words = "on|off|show",
     .summary = "Send this host's traffic through its sidecar, by nftables",
-    .examples = "  tulle capture show --uid 1337\n  sudo tulle capture on --uid 1337 --skip-inbound 22 --dns",
-    .help = "All rules live in one table, inet tulle; `on` replaces it in one transaction and `off` removes it.",
+    .examples = "  tulle capture show --uid 1337\n  sudo tulle capture on --uid 1337 "
+                "--skip-inbound 22 --dns",
+    .help = "All rules live in one table, inet tulle; `on` replaces it in one transaction and "
+            "`off` removes it.",
     .run = capture,
 };

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 static const char *const group_titles[GROUPS] = {
-    [GROUP_START] = "Start",       [GROUP_CONFIGURE] = "Configure", [GROUP_OBSERVE] = "Observe",
-    [GROUP_DEBUG] = "Debug",       [GROUP_MACHINES] = "Machines",   [GROUP_ITSELF] = "Itself",
+    [GROUP_START] = "Start", [GROUP_CONFIGURE] = "Configure", [GROUP_OBSERVE] = "Observe",
+    [GROUP_DEBUG] = "Debug", [GROUP_MACHINES] = "Machines",   [GROUP_ITSELF] = "Itself",
 };
 
 /* An alias list is "ps,proxy-status". */
@@ -64,8 +64,9 @@ static void print_tree(void)
 
 static void print_help(const struct command *command, const struct flag *flags, size_t flag_count)
 {
-    printf("%s\n\nExamples:\n%s\n\nUsage: tulle %s%s%s [flags]\n", command->summary, command->examples,
-           command->name, command->words ? " " : "", command->words ? command->words : "");
+    printf("%s\n\nExamples:\n%s\n\nUsage: tulle %s%s%s [flags]\n", command->summary,
+           command->examples, command->name, command->words ? " " : "",
+           command->words ? command->words : "");
     if (command->aliases)
         printf("Also known as: %s\n", command->aliases);
     if (command->help)
@@ -90,8 +91,8 @@ int command_misused(const struct command *command, const char *format, ...)
     va_end(args);
     struct error error = {0};
     error_set(&error, "TUL0005", "%s", what);
-    error_fix(&error, "tulle %s%s%s   (tulle %s --help says more)", command->name, command->words ? " " : "",
-              command->words ? command->words : "", command->name);
+    error_fix(&error, "tulle %s%s%s   (tulle %s --help says more)", command->name,
+              command->words ? " " : "", command->words ? command->words : "", command->name);
     return command_fail(&error, EXIT_USAGE);
 }
 
@@ -103,8 +104,8 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
-bool command_options(const struct command *command, struct options *options, const struct flag *flags,
-                     size_t flag_count, int *argc, char **argv, int *code)
+bool command_options(const struct command *command, struct options *options,
+                     const struct flag *flags, size_t flag_count, int *argc, char **argv, int *code)
 {
     if (wants_help(*argc, argv)) {
         print_help(command, flags, flag_count);
@@ -128,7 +129,8 @@ static int unknown_command(const char *word)
     struct error error = {0};
     error_set(&error, "TUL0006", "there is no command \"%s\"", word);
     const char *near = nearest_word(slice_str(word), names, count);
-    error_fix(&error, "%s%s", near ? "did you mean tulle " : "tulle help lists them", near ? near : "");
+    error_fix(&error, "%s%s", near ? "did you mean tulle " : "tulle help lists them",
+              near ? near : "");
     return command_fail(&error, EXIT_USAGE);
 }
 
@@ -173,7 +175,8 @@ int command_dispatch(int argc, char **argv)
         print_tree();
         return EXIT_USAGE;
     }
-    bool asks_help = strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0;
+    bool asks_help = strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+                     strcmp(argv[1], "-h") == 0;
     if (asks_help && argc > 2)
         return help_on(argc - 2, argv + 2);
     if (asks_help) {

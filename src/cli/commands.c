@@ -4,7 +4,7 @@
 #include "cli/command.h"
 
 const struct command *const commands[] = {
-    &command_apply,  &command_delete,     &command_get,     &command_validate,
+    &command_apply,   &command_delete,     &command_get,     &command_validate,
     &command_capture, &command_completion, &command_version,
 };
 const size_t command_count = COUNT(commands);

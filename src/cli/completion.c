@@ -7,12 +7,14 @@
 /* Names and summaries are constants of ours without quotes, so no escaping is needed. */
 static void bash(void)
 {
-    printf("_tulle() {\n    local word=${COMP_WORDS[COMP_CWORD]}\n    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+    printf("_tulle() {\n    local word=${COMP_WORDS[COMP_CWORD]}\n    if [ \"$COMP_CWORD\" -eq 1 "
+           "]; then\n"
            "        COMPREPLY=($(compgen -W \"");
     for (size_t i = 0; i < command_count; i++)
         printf("%s%.*s", i ? " " : "", (int)strcspn(commands[i]->name, " "), commands[i]->name);
-    printf("\" -- \"$word\"))\n    else\n        COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n}\n"
-           "complete -o filenames -F _tulle tulle\n");
+    printf(
+        "\" -- \"$word\"))\n    else\n        COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n}\n"
+        "complete -o filenames -F _tulle tulle\n");
 }
 
 static void zsh(void)
@@ -56,6 +58,7 @@ const struct command command_completion = {
     .group = GROUP_ITSELF,
     .words = "bash|zsh|fish",
     .summary = "Print a completion script for a shell",
-    .examples = "  source <(tulle completion bash)\n  tulle completion fish > ~/.config/fish/completions/tulle.fish",
+    .examples = "  source <(tulle completion bash)\n  tulle completion fish > "
+                "~/.config/fish/completions/tulle.fish",
     .run = completion,
 };

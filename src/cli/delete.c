@@ -6,8 +6,8 @@
 
 #include <stdio.h>
 
-static int delete_one(struct api *api, const struct pb_kind *kind, const char *name_space, const char *name,
-                      const struct options *options)
+static int delete_one(struct api *api, const struct pb_kind *kind, const char *name_space,
+                      const char *name, const struct options *options)
 {
     struct error error = {0};
     owned_str path = object_path(kind, NULL, kind->cluster_scoped ? NULL : name_space, name);
@@ -27,7 +27,8 @@ static int delete_files(struct api *api, const struct options *options)
     if (!objects_read(options, &objects, &error))
         return command_fail(&error, EXIT_BAD_INPUT);
     for (size_t i = 0; i < objects.count && code == EXIT_GOOD; i++)
-        code = delete_one(api, objects.items[i].kind, objects.items[i].name_space, objects.items[i].name, options);
+        code = delete_one(api, objects.items[i].kind, objects.items[i].name_space,
+                          objects.items[i].name, options);
     objects_fini(&objects);
     return code;
 }

@@ -31,25 +31,31 @@ static void print_json(const json_t *value)
 
 static const char *metadata_of(const json_t *object, const char *field)
 {
-    const char *text = json_string_value(json_object_get(json_object_get(object, "metadata"), field));
+    const char *text =
+        json_string_value(json_object_get(json_object_get(object, "metadata"), field));
     return text ? text : "";
 }
 
-static void print_table(const json_t *items, const struct pb_kind *kind, const struct options *options)
+static void print_table(const json_t *items, const struct pb_kind *kind,
+                        const struct options *options)
 {
     bool shows_namespace = !kind->cluster_scoped && options->all_namespaces;
-    owned(table) table = table_create(shows_namespace ? "NAMESPACE|NAME|CREATED|>GENERATION" : "NAME|CREATED|>GENERATION");
+    owned(table) table = table_create(shows_namespace ? "NAMESPACE|NAME|CREATED|>GENERATION"
+                                                      : "NAME|CREATED|>GENERATION");
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *object = json_array_get(items, i);
-        const json_t *generation = json_object_get(json_object_get(object, "metadata"), "generation");
+        const json_t *generation =
+            json_object_get(json_object_get(object, "metadata"), "generation");
         if (shows_namespace)
             table_cell(table, "%s", metadata_of(object, "namespace"));
         table_cell(table, "%s", metadata_of(object, "name"));
         table_cell(table, "%s", metadata_of(object, "creationTimestamp"));
-        table_cell(table, "%lld", json_is_integer(generation) ? (long long)json_integer_value(generation) : 1LL);
+        table_cell(table, "%lld",
+                   json_is_integer(generation) ? (long long)json_integer_value(generation) : 1LL);
     }
     if (table_rows(table) == 0 && !options->quiet)
-        fprintf(stderr, "no %s%s%s\n", kind->plural, options->all_namespaces || kind->cluster_scoped ? "" : " in ",
+        fprintf(stderr, "no %s%s%s\n", kind->plural,
+                options->all_namespaces || kind->cluster_scoped ? "" : " in ",
                 options->all_namespaces || kind->cluster_scoped ? "" : options->name_space);
     else
         table_print(table, options);
@@ -91,9 +97,11 @@ static int get(const struct command *command, int argc, char **argv)
     struct api *api;
     if (!api_open(&options, NULL, &api, &error))
         return command_fail(&error, EXIT_USAGE);
-    const char *name_space = kind->cluster_scoped || options.all_namespaces ? NULL : options.name_space;
+    const char *name_space =
+        kind->cluster_scoped || options.all_namespaces ? NULL : options.name_space;
     owned_str path = object_path(kind, NULL, name_space, argc == 2 ? argv[1] : NULL);
-    owned_str query = options.selector ? str_format("%s?labelSelector=%s", path, options.selector) : str_copy(path);
+    owned_str query = options.selector ? str_format("%s?labelSelector=%s", path, options.selector)
+                                       : str_copy(path);
     json_t *value = NULL;
     bool is_good = api_json(api, "GET", query, NULL, &value, NULL, &error);
     api_close(api);

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool refuse(struct error *error, const char *file, const struct value *at, const char *code, const char *what)
+static bool refuse(struct error *error, const char *file, const struct value *at, const char *code,
+                   const char *what)
 {
     error_set(error, code, "%s", what);
     error_at(error, "%s:%u:%u", file, at->line, at->column);
@@ -27,10 +28,11 @@ static bool check(struct objects *objects, const struct object *object, struct e
     return problems_are_none(&problems, error);
 }
 
-static bool add(struct objects *objects, const struct options *options, const char *file, const struct value *document,
-                struct error *error)
+static bool add(struct objects *objects, const struct options *options, const char *file,
+                const struct value *document, struct error *error)
 {
-    const char *version = value_str(value_get(document, "apiVersion"), ""), *kind = value_str(value_get(document, "kind"), "");
+    const char *version = value_str(value_get(document, "apiVersion"), ""),
+               *kind = value_str(value_get(document, "kind"), "");
     const struct value *metadata = value_get(document, "metadata");
     struct object object = {.document = document,
                             .kind = pb_kind_find(slice_str(version), slice_str(kind)),
@@ -53,16 +55,19 @@ static bool add(struct objects *objects, const struct options *options, const ch
     return true;
 }
 
-static bool read_one(struct objects *objects, const struct options *options, const char *path, struct error *error)
+static bool read_one(struct objects *objects, const struct options *options, const char *path,
+                     struct error *error)
 {
     owned_buffer text = {0};
     struct documents documents;
-    int failure = buffer_read_file(&text, strcmp(path, "-") == 0 ? "/dev/stdin" : path, OBJECTS_FILE_MAX);
+    int failure =
+        buffer_read_file(&text, strcmp(path, "-") == 0 ? "/dev/stdin" : path, OBJECTS_FILE_MAX);
     if (failure)
         return error_set(error, "TUL0015", "cannot read %s: %s", path, strerror(-failure));
     char *bytes = arena_copy(&objects->arena, buffer_slice(&text));
     const char *file = arena_copy_str(&objects->arena, path);
-    if (!document_read_yaml(slice_of(bytes, text.size), file, NULL, &objects->arena, &documents, error))
+    if (!document_read_yaml(slice_of(bytes, text.size), file, NULL, &objects->arena, &documents,
+                            error))
         return false;
     for (size_t i = 0; i < documents.count; i++)
         if (!add(objects, options, file, documents.items[i], error))
@@ -74,7 +79,8 @@ static bool is_yaml(const char *name)
 {
     struct slice s = slice_str(name);
     return name[0] != '.' &&
-           (slice_ends_with(s, SLICE(".yaml")) || slice_ends_with(s, SLICE(".yml")) || slice_ends_with(s, SLICE(".json")));
+           (slice_ends_with(s, SLICE(".yaml")) || slice_ends_with(s, SLICE(".yml")) ||
+            slice_ends_with(s, SLICE(".json")));
 }
 
 static int by_name(const void *a, const void *b)
@@ -82,7 +88,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool read_folder(struct objects *objects, const struct options *options, const char *path, struct error *error)
+static bool read_folder(struct objects *objects, const struct options *options, const char *path,
+                        struct error *error)
 {
     VECTOR(char *) names = {0};
     DIR *folder = opendir(path);
@@ -111,7 +118,8 @@ bool objects_read(const struct options *options, struct objects *objects, struct
     for (size_t i = 0; i < options->file_count; i++) {
         struct stat status;
         const char *path = options->files[i];
-        bool is_folder = strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+        bool is_folder =
+            strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
         if (!(is_folder ? read_folder : read_one)(objects, options, path, error)) {
             objects_fini(objects);
             return false;
@@ -127,13 +135,15 @@ void objects_fini(struct objects *objects)
     *objects = (struct objects){.count = 0};
 }
 
-char *object_path(const struct pb_kind *kind, const char *api_version, const char *name_space, const char *name)
+char *object_path(const struct pb_kind *kind, const char *api_version, const char *name_space,
+                  const char *name)
 {
     const char *slash = api_version ? strrchr(api_version, '/') : NULL;
     const char *version = slash ? slash + 1 : api_version ? api_version : kind->versions[0];
     bool is_core = *kind->group == '\0';
-    return str_format("/%s%s%s/%s%s%s/%s%s%s", is_core ? "api" : "apis", is_core ? "" : "/", kind->group, version,
-                      name_space ? "/namespaces/" : "", name_space ? name_space : "", kind->plural, name ? "/" : "",
+    return str_format("/%s%s%s/%s%s%s/%s%s%s", is_core ? "api" : "apis", is_core ? "" : "/",
+                      kind->group, version, name_space ? "/namespaces/" : "",
+                      name_space ? name_space : "", kind->plural, name ? "/" : "",
                       name ? name : "");
 }
 

@@ -13,7 +13,7 @@
 struct object {
     const struct value *document;
     const struct pb_kind *kind;
-    const char *file; /* for messages: "cart.yaml" */
+    const char *file;                            /* for messages: "cart.yaml" */
     const char *api_version, *name, *name_space; /* name_space NULL: cluster-scoped */
 };
 struct objects {
@@ -24,10 +24,12 @@ struct objects {
 enum { OBJECTS_MAX = 10000, OBJECTS_FILE_MAX = 16 << 20 };
 
 /* Every document of every -f (files, folders one level deep, "-"), checked against its kind. False with file:line:column. */
-MUST_USE bool objects_read(const struct options *options, struct objects *objects, struct error *error);
+MUST_USE bool objects_read(const struct options *options, struct objects *objects,
+                           struct error *error);
 void objects_fini(struct objects *objects);
 
 /* "/apis/networking.istio.io/v1/namespaces/shop/virtualservices[/NAME]", on the heap. api_version NULL: the preferred one. */
-char *object_path(const struct pb_kind *kind, const char *api_version, const char *name_space, const char *name);
+char *object_path(const struct pb_kind *kind, const char *api_version, const char *name_space,
+                  const char *name);
 /* "VirtualService" and "shop/product". */
 char *object_label(const char *name_space, const char *name);

@@ -40,7 +40,8 @@ static const struct flag common_flags[COMMON_COUNT] = {
     [COMMON_SELECTOR] = {'l', "selector", "KEY=VALUE", "only objects with these labels", 0, 0},
     [COMMON_OUTPUT] = {'o', "output", "FORMAT", "table, wide, json, yaml or name", 0, 0},
     [COMMON_FILE] = {'f', "filename", "PATH", "a file, a directory, or - for standard input", 0, 0},
-    [COMMON_SERVER] = {0, "server", "ADDRESS", "unix:PATH or https://HOST:PORT ($TULLE_SERVER)", 0, 0},
+    [COMMON_SERVER] = {0, "server", "ADDRESS", "unix:PATH or https://HOST:PORT ($TULLE_SERVER)", 0,
+                       0},
     [COMMON_TIMEOUT] = {0, "timeout", "SECONDS", "give up after so long (30)", 0, 0},
     [COMMON_NO_HEADERS] = {0, "no-headers", NULL, "tables without their first line", 0, 0},
     [COMMON_QUIET] = {'q', "quiet", NULL, "say nothing but results", 0, 0},
@@ -61,7 +62,8 @@ static bool read_output(struct options *options, const char *value, struct error
     }
     const char *near = nearest_word(slice_str(value), names, COUNT(names));
     error_set(error, "TUL0003", "there is no output format \"%s\"", value);
-    error_fix(error, "%s%s", near ? "did you mean " : "-o table|wide|json|yaml|name", near ? near : "");
+    error_fix(error, "%s%s", near ? "did you mean " : "-o table|wide|json|yaml|name",
+              near ? near : "");
     return false;
 }
 
@@ -92,12 +94,14 @@ static bool read_timeout(struct options *options, const char *value, struct erro
     if (digits.size > 1 && digits.data[digits.size - 1] == 's')
         digits.size--;
     if (!slice_to_u64(digits, 86400, &seconds) || seconds == 0)
-        return error_set(error, "TUL0003", "--timeout is a number of seconds up to 86400, not \"%s\"", value);
+        return error_set(error, "TUL0003",
+                         "--timeout is a number of seconds up to 86400, not \"%s\"", value);
     options->timeout_s = (unsigned)seconds;
     return true;
 }
 
-static bool set_common(struct options *options, enum common which, const char *value, struct error *error)
+static bool set_common(struct options *options, enum common which, const char *value,
+                       struct error *error)
 {
     switch (which) {
     case COMMON_NAMESPACE: options->name_space = value; return true;
@@ -154,7 +158,8 @@ static bool unknown_flag(const struct reader *reader, const char *word, struct s
     return false;
 }
 
-static bool set_flag(struct reader *reader, const struct flag *flag, const char *word, const char *value)
+static bool set_flag(struct reader *reader, const struct flag *flag, const char *word,
+                     const char *value)
 {
     if (flag->value && !value) {
         if (reader->at + 1 >= reader->argc)
@@ -164,7 +169,8 @@ static bool set_flag(struct reader *reader, const struct flag *flag, const char 
         return error_set(reader->error, "TUL0002", "--%s takes no value", flag->name);
     }
     if (flag >= common_flags && flag < common_flags + COMMON_COUNT)
-        return set_common(reader->options, (enum common)(flag - common_flags), value, reader->error);
+        return set_common(reader->options, (enum common)(flag - common_flags), value,
+                          reader->error);
     if (flag->text)
         *flag->text = value;
     if (flag->is_on)
@@ -197,8 +203,8 @@ static bool read_short(struct reader *reader, const char *word)
     return true;
 }
 
-bool options_read(struct options *options, const struct flag *flags, size_t flag_count, int *argc, char **argv,
-                  struct error *error)
+bool options_read(struct options *options, const struct flag *flags, size_t flag_count, int *argc,
+                  char **argv, struct error *error)
 {
     struct reader reader = {options, flags, flag_count, *argc, argv, 0, error};
     int kept = 0;

@@ -38,7 +38,7 @@ void table_destroy(struct table *table)
     if (!table)
         return;
     VECTOR_EACH(cell, &table->cells)
-        mem_free(*cell);
+    mem_free(*cell);
     vector_fini(&table->cells);
     mem_free(table->titles);
     mem_free(table);

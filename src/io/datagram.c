@@ -117,8 +117,9 @@ int datagram_create(struct loop *loop, const struct datagram_options *options,
     if (!address_is_ip(&options->address))
         return -EAFNOSUPPORT;
     void *bound = (void *)(uintptr_t)options;
-    int fd = options->network_namespace ? namespace_call_path(options->network_namespace, open_bound, bound)
-                                        : open_bound(bound);
+    int fd = options->network_namespace
+                 ? namespace_call_path(options->network_namespace, open_bound, bound)
+                 : open_bound(bound);
     if (fd < 0)
         return fd;
     struct datagram *datagram = mem_new(struct datagram);

@@ -30,7 +30,8 @@ struct datagram_options {
     uint32_t mark;
     bool is_transparent;
     bool is_reuse_port;
-    const char *network_namespace; /* file of the one to receive in; NULL: our own. Needs rights over it */
+    const char
+        *network_namespace; /* file of the one to receive in; NULL: our own. Needs rights over it */
 };
 MUST_USE int datagram_create(struct loop *loop, const struct datagram_options *options,
                              datagram_on_message *on_message, void *owner, struct datagram **out);

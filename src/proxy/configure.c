@@ -80,12 +80,15 @@ static void take(struct configure *configure, struct delta_update *update, enum 
     for (size_t i = 0; i < update->added_count; i++) {
         const struct delta_resource *resource = update->added[i];
         owned_error error = {0};
-        struct intake_update one = {
-            .kind = kind, .name = resource->name, .version = resource->version, .body = resource->body};
+        struct intake_update one = {.kind = kind,
+                                    .name = resource->name,
+                                    .version = resource->version,
+                                    .body = resource->body};
         if (intake_put(configure->intake, &one, &error))
             continue;
         owned_str reason = error_text(&error, true);
-        log_warning("xds", "%s %.*s refused: %s", resource_type_short(update->type), SLICE_ARG(resource->name), reason);
+        log_warning("xds", "%s %.*s refused: %s", resource_type_short(update->type),
+                    SLICE_ARG(resource->name), reason);
         delta_update_refuse(update, i, slice_str(reason));
     }
     for (size_t i = 0; i < update->removed_count; i++)
@@ -116,7 +119,8 @@ static void on_connected(void *owner)
 static void on_disconnected(void *owner, const char *reason)
 {
     (void)owner;
-    log_warning("xds", "the control plane is away: %s; the last configuration keeps serving", reason);
+    log_warning("xds", "the control plane is away: %s; the last configuration keeps serving",
+                reason);
 }
 
 static const struct ads_consumer consumer = {
@@ -125,7 +129,8 @@ static const struct ads_consumer consumer = {
 static const struct cluster *static_cluster(struct configure *configure, struct slice name)
 {
     struct name key = name_of(name);
-    const struct resource *resource = snapshot_cluster(publisher_newest(configure->publisher), &key);
+    const struct resource *resource =
+        snapshot_cluster(publisher_newest(configure->publisher), &key);
     return resource ? resource->cluster : NULL;
 }
 
@@ -135,28 +140,37 @@ static bool connect_ads(struct configure *configure, struct error *error)
     const struct bootstrap *bootstrap = configure->bootstrap;
     const struct cluster *cluster = static_cluster(configure, bootstrap->ads_cluster);
     if (!cluster || !cluster->endpoints || cluster->endpoints->count == 0)
-        return error_set(error, "TUL1230", "the cluster %.*s, which leads to the control plane, has no static endpoint",
-                         SLICE_ARG(bootstrap->ads_cluster));
+        return error_set(
+            error, "TUL1230",
+            "the cluster %.*s, which leads to the control plane, has no static endpoint",
+            SLICE_ARG(bootstrap->ads_cluster));
     const struct endpoint_address *at = &cluster->endpoints->items[0].address;
     char host[IP_TEXT];
     owned_str text = at->text.size ? slice_to_str(at->text) : NULL;
     ip_format(&at->ip, host);
     owned_buffer node = {0};
     pb_pack(&bootstrap->node->base, &node);
-    owned_str authority = bootstrap->ads_authority.size ? slice_to_str(bootstrap->ads_authority) : NULL;
-    owned_str server_name =
-        cluster->socket.tls && cluster->socket.tls->server_name.size ? slice_to_str(cluster->socket.tls->server_name) : NULL;
+    owned_str authority =
+        bootstrap->ads_authority.size ? slice_to_str(bootstrap->ads_authority) : NULL;
+    owned_str server_name = cluster->socket.tls && cluster->socket.tls->server_name.size
+                                ? slice_to_str(cluster->socket.tls->server_name)
+                                : NULL;
     struct ads_client_config config = {
-        .channel = {.target = {.host = at->kind == ENDPOINT_PIPE ? NULL : at->kind == ENDPOINT_HOST ? text : host,
+        .channel = {.target = {.host = at->kind == ENDPOINT_PIPE   ? NULL
+                                       : at->kind == ENDPOINT_HOST ? text
+                                                                   : host,
                                .unix_path = at->kind == ENDPOINT_PIPE ? text : NULL,
                                .port = at->port,
                                .authority = authority,
                                .server_name = server_name,
-                               .expected = cluster->socket.tls ? cluster->socket.tls->expected : NULL,
-                               .expected_count = cluster->socket.tls ? cluster->socket.tls->expected_count : 0,
+                               .expected =
+                                   cluster->socket.tls ? cluster->socket.tls->expected : NULL,
+                               .expected_count =
+                                   cluster->socket.tls ? cluster->socket.tls->expected_count : 0,
                                .tls = configure->tls ? configure->tls
                                       : cluster->socket.tls
-                                          ? snapshot_tls(publisher_newest(configure->publisher), cluster->socket.tls)
+                                          ? snapshot_tls(publisher_newest(configure->publisher),
+                                                         cluster->socket.tls)
                                           : NULL},
                     .protocol = RPC_HTTP2,
                     .connect_timeout_ms = cluster->connect_timeout_ms},
@@ -190,7 +204,8 @@ static void start_ads(struct configure *configure)
 
 static bool is_own_secret(const struct configure *configure, struct slice name)
 {
-    return configure->has_identity && (slice_equals(name, SLICE("default")) || slice_equals(name, SLICE("ROOTCA")));
+    return configure->has_identity &&
+           (slice_equals(name, SLICE("default")) || slice_equals(name, SLICE("ROOTCA")));
 }
 
 static void on_interest(void *to, enum resource_kind kind, const struct name *name, bool wanted)
@@ -201,7 +216,8 @@ static void on_interest(void *to, enum resource_kind kind, const struct name *na
         dns_clusters_follow(configure->dns, name, wanted);
         return;
     }
-    if (!configure->ads || !type_of(kind, &type) || (kind == KIND_SECRET && is_own_secret(configure, name->text)))
+    if (!configure->ads || !type_of(kind, &type) ||
+        (kind == KIND_SECRET && is_own_secret(configure, name->text)))
         return;
     if (wanted)
         ads_client_subscribe(configure->ads, type, name->text);
@@ -218,7 +234,8 @@ static void on_tick(struct timer *timer)
 static uint64_t publish(struct configure *configure)
 {
     struct loop *loop = configure->loop;
-    uint64_t next_ms = intake_tick(configure->intake, loop_now_ms(loop), loop_wall_us(loop) / 1000000);
+    uint64_t next_ms =
+        intake_tick(configure->intake, loop_now_ms(loop), loop_wall_us(loop) / 1000000);
     if (intake_commit(configure->intake)) {
         sockets_follow(configure->sockets, publisher_newest(configure->publisher));
         last_good_note(configure->last_good);
@@ -254,14 +271,17 @@ const char *configure_waits_for(const struct configure *configure)
     const struct bootstrap *bootstrap = configure->bootstrap;
     bool clusters = bootstrap->clusters_by_ads && !configure->answered[RESOURCE_CLUSTER];
     bool listeners = bootstrap->listeners_by_ads && !configure->answered[RESOURCE_LISTENER];
-    size_t warming = intake_warming(configure->intake, KIND_LISTENER) + intake_warming(configure->intake, KIND_CLUSTER);
+    size_t warming = intake_warming(configure->intake, KIND_LISTENER) +
+                     intake_warming(configure->intake, KIND_CLUSTER);
     self->waits_for[0] = '\0';
     if (configure->gave_up_waiting || last_good_was_loaded(configure->last_good))
         clusters = listeners = false;
     if (clusters || listeners)
-        snprintf(self->waits_for, sizeof(self->waits_for), "the control plane's first %s", clusters ? "clusters" : "listeners");
+        snprintf(self->waits_for, sizeof(self->waits_for), "the control plane's first %s",
+                 clusters ? "clusters" : "listeners");
     else if (warming > 0 && !configure->gave_up_waiting)
-        snprintf(self->waits_for, sizeof(self->waits_for), "%zu listeners and clusters to warm", warming);
+        snprintf(self->waits_for, sizeof(self->waits_for), "%zu listeners and clusters to warm",
+                 warming);
     return configure->waits_for;
 }
 
@@ -272,13 +292,16 @@ bool configure_is_ready(const struct configure *configure)
 
 /* --- the static part ------------------------------------------------------------------------------------------ */
 
-static bool put_static(struct configure *configure, enum resource_kind kind, const char *name, const ProtobufCMessage *message,
-                       struct error *error)
+static bool put_static(struct configure *configure, enum resource_kind kind, const char *name,
+                       const ProtobufCMessage *message, struct error *error)
 {
     owned_buffer body = {0};
     pb_pack(message, &body);
-    struct intake_update update = {
-        .kind = kind, .name = slice_str(name), .version = SLICE(""), .body = buffer_slice(&body), .is_static = true};
+    struct intake_update update = {.kind = kind,
+                                   .name = slice_str(name),
+                                   .version = SLICE(""),
+                                   .body = buffer_slice(&body),
+                                   .is_static = true};
     if (intake_put(configure->intake, &update, error))
         return true;
     error_prefix(error, "static %s %s", resource_kind_name(kind), name ? name : "without a name");
@@ -287,24 +310,28 @@ static bool put_static(struct configure *configure, enum resource_kind kind, con
 
 static bool put_all_static(struct configure *configure, struct error *error)
 {
-    const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *all = configure->bootstrap->message->static_resources;
+    const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *all =
+        configure->bootstrap->message->static_resources;
     for (size_t i = 0; all && i < all->n_clusters; i++)
-        if (!put_static(configure, KIND_CLUSTER, all->clusters[i]->name, &all->clusters[i]->base, error))
+        if (!put_static(configure, KIND_CLUSTER, all->clusters[i]->name, &all->clusters[i]->base,
+                        error))
             return false;
     for (size_t i = 0; all && i < all->n_listeners; i++)
-        if (!put_static(configure, KIND_LISTENER, all->listeners[i]->name, &all->listeners[i]->base, error))
+        if (!put_static(configure, KIND_LISTENER, all->listeners[i]->name, &all->listeners[i]->base,
+                        error))
             return false;
     for (size_t i = 0; all && i < all->n_secrets; i++)
-        if (!put_static(configure, KIND_SECRET, all->secrets[i]->name, &all->secrets[i]->base, error))
+        if (!put_static(configure, KIND_SECRET, all->secrets[i]->name, &all->secrets[i]->base,
+                        error))
             return false;
     return true;
 }
 
-bool configure_create(const struct configure_options *options, struct configure **out, struct error *error)
+bool configure_create(const struct configure_options *options, struct configure **out,
+                      struct error *error)
 {
     struct configure *configure = mem_new(struct configure);
-    struct build_options building = {
-        .here = true, .now_s = loop_wall_us(options->loop) / 1000000};
+    struct build_options building = {.here = true, .now_s = loop_wall_us(options->loop) / 1000000};
     configure->loop = options->loop;
     configure->means = options->means;
     configure->bootstrap = options->bootstrap;
@@ -313,7 +340,8 @@ bool configure_create(const struct configure_options *options, struct configure 
     configure->has_identity = options->has_identity;
     configure->intake = intake_create(options->publisher, &building, &(struct intake_limits){0});
     configure->dns = dns_clusters_create(options->loop, configure);
-    configure->last_good = last_good_create(options->loop, configure, options->publisher, options->state_directory);
+    configure->last_good =
+        last_good_create(options->loop, configure, options->publisher, options->state_directory);
     if (!put_all_static(configure, error)) {
         configure_destroy(configure);
         return false;
@@ -330,7 +358,8 @@ void configure_start(struct configure *configure)
     /* The way to the control plane is static, and what it is asked for follows from what is there. */
     (void)publish(configure);
     if (bootstrap->has_ads && bootstrap->first_fetch_ms)
-        loop_timer_start(configure->loop, &configure->first_fetch, bootstrap->first_fetch_ms, on_first_fetch_timeout);
+        loop_timer_start(configure->loop, &configure->first_fetch, bootstrap->first_fetch_ms,
+                         on_first_fetch_timeout);
     configure->is_started = true;
     configure_commit(configure);
 }
@@ -363,7 +392,9 @@ void configure_set_tls(struct configure *configure, struct tls_context *tls)
         ads_client_set_tls(configure->ads, tls);
 }
 
-void configure_on_names(struct configure *configure, void (*on_names)(void *owner, const struct delta_update *update), void *owner)
+void configure_on_names(struct configure *configure,
+                        void (*on_names)(void *owner, const struct delta_update *update),
+                        void *owner)
 {
     configure->on_names = on_names;
     configure->names_owner = owner;

@@ -27,10 +27,11 @@ struct configure_options {
     struct publisher *publisher;
     struct sockets *sockets;
     const char *state_directory; /* NULL: nothing is kept */
-    bool has_identity;           /* the secrets "default" and "ROOTCA" are made here, not asked for */
+    bool has_identity; /* the secrets "default" and "ROOTCA" are made here, not asked for */
 };
 /* Takes what is static; false when any of it cannot be built. The bootstrap must outlive it. */
-MUST_USE bool configure_create(const struct configure_options *options, struct configure **out, struct error *error);
+MUST_USE bool configure_create(const struct configure_options *options, struct configure **out,
+                               struct error *error);
 /* Loads the last good state if it is there, and connects to the control plane if there is one. */
 void configure_start(struct configure *configure);
 /* Accepts NULL. */
@@ -42,7 +43,9 @@ void configure_commit(struct configure *configure);
 /* For the channel to the control plane, when it is to be authenticated by our certificate. */
 void configure_set_tls(struct configure *configure, struct tls_context *tls);
 /* Who takes names (NDS); may be NULL. */
-void configure_on_names(struct configure *configure, void (*on_names)(void *owner, const struct delta_update *update), void *owner);
+void configure_on_names(struct configure *configure,
+                        void (*on_names)(void *owner, const struct delta_update *update),
+                        void *owner);
 
 /* The first configuration is complete: static only, or ADS has answered or given up waiting. */
 bool configure_is_ready(const struct configure *configure);

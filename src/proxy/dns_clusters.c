@@ -30,7 +30,7 @@ struct followed {
     struct name name;        /* owned text */
     struct cluster *cluster; /* a reference: the templates */
     struct list lookups;
-    struct hash128 content;  /* of what was published last */
+    struct hash128 content; /* of what was published last */
     bool is_published;
 };
 
@@ -48,7 +48,8 @@ static void ask(struct lookup *lookup);
 static size_t addresses_of(void *owner, struct slice host, struct ip *out)
 {
     const struct followed *followed = owner;
-    LIST_EACH (node, &followed->lookups) {
+    LIST_EACH(node, &followed->lookups)
+    {
         const struct lookup *lookup = LIST_ENTRY(node, struct lookup, node);
         if (slice_equals_str(host, lookup->host)) {
             memcpy(out, lookup->addresses, lookup->count * sizeof(*out));
@@ -60,9 +61,9 @@ static size_t addresses_of(void *owner, struct slice host, struct ip *out)
 
 static void publish_if_whole(struct followed *followed)
 {
-    LIST_EACH (node, &followed->lookups)
-        if (!LIST_ENTRY(node, struct lookup, node)->is_answered)
-            return;
+    LIST_EACH(node, &followed->lookups)
+    if (!LIST_ENTRY(node, struct lookup, node)->is_answered)
+        return;
     struct endpoints *set = endpoints_resolve(followed->cluster->endpoints, addresses_of, followed);
     if (followed->is_published && hash128_equals(set->content, followed->content)) {
         endpoints_unref(set);
@@ -83,19 +84,23 @@ static void on_answer(void *owner, const struct resolve_answer *answer)
 {
     struct lookup *lookup = owner;
     const struct cluster *cluster = lookup->followed->cluster;
-    uint64_t again_ms = cluster->dns_respect_ttl ? (uint64_t)answer->ttl_s * 1000 : cluster->dns_refresh_ms;
+    uint64_t again_ms =
+        cluster->dns_respect_ttl ? (uint64_t)answer->ttl_s * 1000 : cluster->dns_refresh_ms;
     bool is_good = answer->status == RESOLVE_OK || answer->status == RESOLVE_STALE;
     lookup->ticket = 0;
     if (is_good || answer->status == RESOLVE_NO_NAME) {
         lookup->count = 0;
         for (size_t i = 0; i < answer->count && lookup->count < ENDPOINT_ADDRESSES_MAX; i++)
-            lookup->count += ip_of_bytes(address_ip(&answer->addresses[i]), &lookup->addresses[lookup->count]);
+            lookup->count +=
+                ip_of_bytes(address_ip(&answer->addresses[i]), &lookup->addresses[lookup->count]);
     } else {
-        log_warning("dns", "%s of %.*s: %s", lookup->host, SLICE_ARG(cluster->name.text), answer->why);
+        log_warning("dns", "%s of %.*s: %s", lookup->host, SLICE_ARG(cluster->name.text),
+                    answer->why);
         again_ms = RETRY_MS;
     }
     lookup->is_answered = true;
-    loop_timer_start(lookup->followed->dns->loop, &lookup->again, MAX(again_ms, (uint64_t)REFRESH_MIN_MS), on_again);
+    loop_timer_start(lookup->followed->dns->loop, &lookup->again,
+                     MAX(again_ms, (uint64_t)REFRESH_MIN_MS), on_again);
     publish_if_whole(lookup->followed);
 }
 
@@ -122,7 +127,8 @@ static void ask(struct lookup *lookup)
 static void followed_destroy(struct followed *followed)
 {
     struct dns_clusters *dns = followed->dns;
-    LIST_EACH_SAFE (node, after, &followed->lookups) {
+    LIST_EACH_SAFE(node, after, &followed->lookups)
+    {
         struct lookup *lookup = LIST_ENTRY(node, struct lookup, node);
         if (lookup->ticket)
             resolver_cancel(dns->resolver, lookup->ticket);
@@ -137,9 +143,9 @@ static void followed_destroy(struct followed *followed)
 
 static void add_lookup(struct followed *followed, struct slice host)
 {
-    LIST_EACH (node, &followed->lookups)
-        if (slice_equals_str(host, LIST_ENTRY(node, struct lookup, node)->host))
-            return;
+    LIST_EACH(node, &followed->lookups)
+    if (slice_equals_str(host, LIST_ENTRY(node, struct lookup, node)->host))
+        return;
     struct lookup *lookup = mem_new(struct lookup);
     lookup->followed = followed;
     lookup->host = slice_to_str(host);
@@ -155,7 +161,9 @@ static void find_cluster(void *to, const struct intake_entry *entry)
 {
     struct search *search = to;
     if (entry->resource && slice_equals(entry->name, search->name->text))
-        search->found = entry->resource->cluster; /* the warming one comes after the active one, and is the newer */
+        search->found =
+            entry->resource
+                ->cluster; /* the warming one comes after the active one, and is the newer */
 }
 
 static void begin(struct dns_clusters *dns, const struct name *name)
@@ -164,7 +172,9 @@ static void begin(struct dns_clusters *dns, const struct name *name)
     intake_each(configure_intake(dns->configure), KIND_CLUSTER, find_cluster, &search);
     if (!search.found || !search.found->endpoints)
         return;
-    int failure = dns->resolver ? 0 : resolver_create(dns->loop, &(struct resolver_options){0}, &dns->resolver);
+    int failure = dns->resolver
+                      ? 0
+                      : resolver_create(dns->loop, &(struct resolver_options){0}, &dns->resolver);
     if (failure) {
         log_error("dns", "no resolver: %s", strerror(-failure));
         return;
@@ -178,8 +188,8 @@ static void begin(struct dns_clusters *dns, const struct name *name)
         if (search.found->endpoints->items[i].address.kind == ENDPOINT_HOST)
             add_lookup(followed, search.found->endpoints->items[i].address.text);
     map_put(dns->by_name, followed->name.text, followed);
-    LIST_EACH (node, &followed->lookups)
-        ask(LIST_ENTRY(node, struct lookup, node));
+    LIST_EACH(node, &followed->lookups)
+    ask(LIST_ENTRY(node, struct lookup, node));
 }
 
 void dns_clusters_follow(struct dns_clusters *dns, const struct name *cluster, bool wanted)

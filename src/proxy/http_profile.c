@@ -64,7 +64,8 @@ struct http_profile *http_profile_of_cluster(const struct cluster *cluster, enum
     struct http_profile *profile = create();
     apply_common(profile, &cluster->options);
     apply_http2(profile, &cluster->http2);
-    profile->options.head_timeout_ms = 0; /* the route's timeout decides how long an answer may take */
+    profile->options.head_timeout_ms =
+        0; /* the route's timeout decides how long an answer may take */
     profile->options.stream_idle_timeout_ms = 0;
     profile->options.choice = (uint8_t)choice;
     return profile;

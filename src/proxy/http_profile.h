@@ -18,7 +18,8 @@ struct http_profile {
 
 /* One reference each. */
 struct http_profile *http_profile_of_hcm(const struct hcm *hcm, uint32_t buffer_limit);
-struct http_profile *http_profile_of_cluster(const struct cluster *cluster, enum http_choice choice);
+struct http_profile *http_profile_of_cluster(const struct cluster *cluster,
+                                             enum http_choice choice);
 struct http_profile *http_profile_ref(struct http_profile *profile);
 /* Accepts NULL. */
 void http_profile_unref(struct http_profile *profile);

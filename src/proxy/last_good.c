@@ -42,7 +42,8 @@ static void on_written(struct job *job)
     publisher_release(last_good->publisher, last_good->written);
     last_good->is_writing = false;
     if (error_is_set(&last_good->error))
-        log_warning("config", "the last good configuration was not kept: %s", last_good->error.what);
+        log_warning("config", "the last good configuration was not kept: %s",
+                    last_good->error.what);
     error_fini(&last_good->error);
     if (last_good->is_stale)
         last_good_note(last_good);
@@ -92,11 +93,15 @@ void last_good_load(struct last_good *last_good)
         if (intake_put(configure_intake(last_good->configure), &file.updates[i], &refused))
             taken++;
         else
-            log_warning("config", "kept %s %.*s refused: %s", resource_kind_name(file.updates[i].kind),
-                        SLICE_ARG(file.updates[i].name), refused.what);
+            log_warning("config", "kept %s %.*s refused: %s",
+                        resource_kind_name(file.updates[i].kind), SLICE_ARG(file.updates[i].name),
+                        refused.what);
     }
     last_good->was_loaded = taken > 0;
-    log_info("config", "%zu resources of the last good configuration are in force until the control plane answers", taken);
+    log_info(
+        "config",
+        "%zu resources of the last good configuration are in force until the control plane answers",
+        taken);
     snapshot_file_fini(&file);
 }
 
@@ -123,8 +128,8 @@ void last_good_tell(const struct last_good *last_good, struct ads_client *ads)
         name_tree_each(snapshot->trees[kind], tell, ads);
 }
 
-struct last_good *last_good_create(struct loop *loop, struct configure *configure, struct publisher *publisher,
-                                   const char *directory)
+struct last_good *last_good_create(struct loop *loop, struct configure *configure,
+                                   struct publisher *publisher, const char *directory)
 {
     if (!directory)
         return NULL;

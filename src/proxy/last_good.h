@@ -12,8 +12,8 @@ struct loop;
 struct publisher;
 
 /* directory NULL: nothing is kept, and every call below does nothing. */
-struct last_good *last_good_create(struct loop *loop, struct configure *configure, struct publisher *publisher,
-                                   const char *directory);
+struct last_good *last_good_create(struct loop *loop, struct configure *configure,
+                                   struct publisher *publisher, const char *directory);
 void last_good_destroy(struct last_good *last_good);
 /* Puts what was kept into the intake; blocks for one file, before anything is served. */
 void last_good_load(struct last_good *last_good);

@@ -1,5 +1,6 @@
 #include "proxy/process.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "build/bootstrap.h"
@@ -93,7 +94,8 @@ static bool start_workers(struct process *process, struct error *error)
     for (unsigned i = 0; i < process->worker_count; i++) {
         char name[16];
         snprintf(name, sizeof(name), "worker-%u", i);
-        int failure = thread_create(name, run_loop, &process->runners[i], &process->runners[i].thread);
+        int failure =
+            thread_create(name, run_loop, &process->runners[i], &process->runners[i].thread);
         if (failure)
             return error_set(error, "TUL1232", "cannot start worker %u: %s", i, strerror(-failure));
     }
@@ -176,13 +178,15 @@ static bool make_ground(struct process *process, struct error *error)
     struct loop_options options = {.name = "main", .backend = LOOP_EPOLL};
     int failure = loop_create(&options, &process->loop);
     if (!failure)
-        failure = signal_watch_create(process->loop, signals, on_signal, process, &process->signals);
+        failure =
+            signal_watch_create(process->loop, signals, on_signal, process, &process->signals);
     if (!failure)
         failure = interfaces_create(process->loop, &process->interfaces);
     if (failure)
         return error_set(error, "TUL1233", "cannot start: %s", strerror(-failure));
     process->helpers = helper_pool_create(0);
-    failure = resolver_create(process->loop, &(struct resolver_options){0}, &process->means.resolver);
+    failure =
+        resolver_create(process->loop, &(struct resolver_options){0}, &process->means.resolver);
     if (failure)
         return error_set(error, "TUL1233", "cannot resolve names: %s", strerror(-failure));
     process->means.loop = process->loop;
@@ -216,7 +220,8 @@ static bool make_configuration(struct process *process, struct error *error)
 
 static bool make_workers(struct process *process, struct error *error)
 {
-    process->worker_count = process->options->concurrency ? process->options->concurrency : thread_cpu_count();
+    process->worker_count =
+        process->options->concurrency ? process->options->concurrency : thread_cpu_count();
     process->runners = mem_calloc(process->worker_count, sizeof(*process->runners));
     process->workers = mem_calloc(process->worker_count, sizeof(*process->workers));
     for (unsigned i = 0; i < process->worker_count; i++)
@@ -260,8 +265,8 @@ static void unmake(struct process *process)
 static int serve(struct process *process)
 {
     struct error error = {0};
-    if (!names_create(process, &process->names, &error) || !identity_create(process, &process->identity, &error) ||
-        !start_workers(process, &error)) {
+    if (!names_create(process, &process->names, &error) ||
+        !identity_create(process, &process->identity, &error) || !start_workers(process, &error)) {
         fail(&error);
         return EXIT_FAILURE;
     }
@@ -272,7 +277,8 @@ static int serve(struct process *process)
         stop_workers(process);
         return EXIT_FAILURE;
     }
-    log_info("process", "tulle-proxy %s serves with %u workers", TULLE_VERSION, process->worker_count);
+    log_info("process", "tulle-proxy %s serves with %u workers", TULLE_VERSION,
+             process->worker_count);
     loop_run(process->loop);
     stop_workers(process);
     log_info("process", "ended");
@@ -286,7 +292,8 @@ int process_run(const struct process_options *options)
     enum { EXIT_BAD_INPUT = 65 };
     /* Our keys and tokens are nobody else's, not even other processes' of the same user. */
     prctl(PR_SET_DUMPABLE, 0);
-    if (!bootstrap_read(options->config_path, &process.bootstrap, &error)) {
+    struct build_options building = {.here = true, .now_s = clock_wall_us() / 1000000};
+    if (!bootstrap_read(options->config_path, &building, &process.bootstrap, &error)) {
         fail(&error);
         return EXIT_BAD_INPUT;
     }

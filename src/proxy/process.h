@@ -7,18 +7,19 @@
 #include "base/error.h"
 
 struct process_options {
-    const char *config_path;    /* an Envoy bootstrap file */
-    bool validate_only;         /* check the file and what is static in it */
-    unsigned concurrency;       /* workers; 0 = as many as CPUs may be used */
-    const char *state_directory; /* the last good configuration is kept here; NULL: it is not kept */
-    uint32_t drain_s;           /* from SIGTERM to the end with streams still open; 0 = 5 */
-    size_t max_memory;          /* of peer-driven memory; 0 = unlimited */
-    uint32_t upstream_mark;     /* SO_MARK of upstream sockets; 0 = none */
+    const char *config_path; /* an Envoy bootstrap file */
+    bool validate_only;      /* check the file and what is static in it */
+    unsigned concurrency;    /* workers; 0 = as many as CPUs may be used */
+    const char
+        *state_directory;   /* the last good configuration is kept here; NULL: it is not kept */
+    uint32_t drain_s;       /* from SIGTERM to the end with streams still open; 0 = 5 */
+    size_t max_memory;      /* of peer-driven memory; 0 = unlimited */
+    uint32_t upstream_mark; /* SO_MARK of upstream sockets; 0 = none */
     /* Identity: where a certificate is asked for; NULL: secrets come by SDS or from files. */
-    const char *ca_address;     /* host:port */
-    const char *ca_root_path;   /* PEM that the CA's own certificate is verified by */
-    int token_fd;               /* a one-time token is read from it; -1: none */
-    const char *token_path;     /* or a token that is read anew each time */
+    const char *ca_address;   /* host:port */
+    const char *ca_root_path; /* PEM that the CA's own certificate is verified by */
+    int token_fd;             /* a one-time token is read from it; -1: none */
+    const char *token_path;   /* or a token that is read anew each time */
     /* Names: answered over UDP and TCP on this address from the control plane's name table; NULL: they are not. */
     const char *dns_address;
     const char *network_namespace; /* where dns_address is; NULL: here */

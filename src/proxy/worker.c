@@ -16,7 +16,8 @@ enum { HOUSEKEEPING_MS = 1000, DRAIN_WALK_SLICE = 256 };
 static void walk_downstreams(struct task *task)
 {
     struct worker *worker = CONTAINER_OF(task, struct worker, drain_walk);
-    for (int looked = 0; looked < DRAIN_WALK_SLICE && !list_is_empty(&worker->drain_left); looked++) {
+    for (int looked = 0; looked < DRAIN_WALK_SLICE && !list_is_empty(&worker->drain_left);
+         looked++) {
         struct list *node = worker->drain_left.next;
         list_remove(node);
         list_push_back(&worker->downstreams, node);
@@ -58,11 +59,12 @@ void worker_keep_house(struct worker *worker)
         loop_timer_start(worker->loop, &worker->housekeeping, HOUSEKEEPING_MS, on_housekeeping);
 }
 
-int worker_create(unsigned index, struct loop *loop, struct publisher *publisher, struct worker_shared *shared,
-                  struct observer *observer, struct worker **out)
+int worker_create(unsigned index, struct loop *loop, struct publisher *publisher,
+                  struct worker_shared *shared, struct observer *observer, struct worker **out)
 {
     struct worker *worker = mem_new(struct worker);
-    struct dialer_options dialing = {.loop = loop, .interfaces = shared->interfaces, .helpers = shared->helpers};
+    struct dialer_options dialing = {
+        .loop = loop, .interfaces = shared->interfaces, .helpers = shared->helpers};
     *worker = (struct worker){.index = index, .loop = loop, .shared = shared, .observer = observer};
     worker->dialer = dialer_create(&dialing);
     worker->engine = tls_engine_create(shared->budget);
@@ -83,8 +85,8 @@ static void each_downstream(struct worker *worker, void (*act)(struct downstream
 {
     struct list *lists[] = {&worker->downstreams, &worker->drain_left};
     for (size_t i = 0; i < COUNT(lists); i++)
-        LIST_EACH_SAFE (node, after, lists[i])
-            act(LIST_ENTRY(node, struct downstream, node));
+        LIST_EACH_SAFE(node, after, lists[i])
+    act(LIST_ENTRY(node, struct downstream, node));
 }
 
 void worker_drain(struct worker *worker)
@@ -97,8 +99,8 @@ void worker_close(struct worker *worker)
 {
     acceptors_close(worker);
     arrivals_close(worker);
-    LIST_EACH_SAFE (node, after, &worker->tunnels)
-        tunnel_close(LIST_ENTRY(node, struct tunnel, node));
+    LIST_EACH_SAFE(node, after, &worker->tunnels)
+    tunnel_close(LIST_ENTRY(node, struct tunnel, node));
     each_downstream(worker, downstream_close);
     upstreams_close(worker);
     loop_timer_stop(worker->loop, &worker->housekeeping);

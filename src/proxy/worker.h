@@ -27,9 +27,9 @@ struct worker_shared {
     const struct interfaces *interfaces;
     struct helper_pool *helpers;
     struct cluster_limits_table *limits;
-    uint32_t upstream_mark;      /* SO_MARK of upstream sockets, 0 = none */
-    uint32_t max_connections;    /* downstream, a worker; 0 = no limit */
-    _Atomic bool is_draining;    /* responses say Connection: close, GOAWAY goes out */
+    uint32_t upstream_mark;   /* SO_MARK of upstream sockets, 0 = none */
+    uint32_t max_connections; /* downstream, a worker; 0 = no limit */
+    _Atomic bool is_draining; /* responses say Connection: close, GOAWAY goes out */
 };
 
 struct worker {
@@ -41,23 +41,24 @@ struct worker {
     struct worker_shared *shared;
     struct observer *observer;
 
-    struct map *acceptors;       /* by address text: struct binding of listen/ */
-    struct list downstreams;     /* struct downstream */
-    struct list tunnels;         /* struct tunnel */
-    struct list arrivals;        /* struct arrival: no filter chain yet */
-    struct list upstreams;       /* struct upstream */
-    struct upstream **by_slot;   /* the same, by the slot of their cluster's resource */
+    struct map *acceptors;     /* by address text: struct binding of listen/ */
+    struct list downstreams;   /* struct downstream */
+    struct list tunnels;       /* struct tunnel */
+    struct list arrivals;      /* struct arrival: no filter chain yet */
+    struct list upstreams;     /* struct upstream */
+    struct upstream **by_slot; /* the same, by the slot of their cluster's resource */
     size_t slots;
-    _Atomic size_t open;         /* downstreams, tunnels and arrivals; others may read it */
+    _Atomic size_t open; /* downstreams, tunnels and arrivals; others may read it */
 
-    struct timer housekeeping;   /* every second: TLS entries, idle ORIGINAL_DST hosts */
-    struct task drain_walk;      /* connections whose filter chain changed, in slices */
-    struct list drain_left;      /* downstreams that the walk has still to look at */
+    struct timer housekeeping; /* every second: TLS entries, idle ORIGINAL_DST hosts */
+    struct task drain_walk;    /* connections whose filter chain changed, in slices */
+    struct list drain_left;    /* downstreams that the walk has still to look at */
 };
 
 /* On the thread that will run the loop, or before it runs. 0 or a negative errno. */
-MUST_USE int worker_create(unsigned index, struct loop *loop, struct publisher *publisher, struct worker_shared *shared,
-                           struct observer *observer, struct worker **out);
+MUST_USE int worker_create(unsigned index, struct loop *loop, struct publisher *publisher,
+                           struct worker_shared *shared, struct observer *observer,
+                           struct worker **out);
 /* Worker's thread. Stops accepting; connections end with their last stream. */
 void worker_drain(struct worker *worker);
 /* Worker's thread, before its loop ends: closes everything at once. What was closed is reaped in the turn's end. */

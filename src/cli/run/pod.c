@@ -131,15 +131,14 @@ static int add_address(int loopback)
 /* Everything goes out by loopback, where the redirection catches it. */
 static int add_default_route(int loopback, unsigned char family)
 {
-    struct netlink_request request = {
-        .header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
-                   .nlmsg_type = RTM_NEWROUTE,
-                   .nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE},
-        .route = {.rtm_family = family,
-                  .rtm_table = RT_TABLE_MAIN,
-                  .rtm_protocol = RTPROT_BOOT,
-                  .rtm_scope = RT_SCOPE_UNIVERSE,
-                  .rtm_type = RTN_UNICAST}};
+    struct netlink_request request = {.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
+                                                 .nlmsg_type = RTM_NEWROUTE,
+                                                 .nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE},
+                                      .route = {.rtm_family = family,
+                                                .rtm_table = RT_TABLE_MAIN,
+                                                .rtm_protocol = RTPROT_BOOT,
+                                                .rtm_scope = RT_SCOPE_UNIVERSE,
+                                                .rtm_type = RTN_UNICAST}};
     add_attribute(&request, RTA_OIF, &loopback, sizeof(loopback));
     struct in_addr address;
     inet_pton(AF_INET, pod_address, &address);
@@ -302,8 +301,9 @@ bool pod_create(struct pod **out, struct error *error)
     if (!whole) {
         error_set(error, "TUL1201", "cannot make a network of its own for the service: %s",
                   made.why[0] ? made.why : "its maker ended early");
-        error_fix(error, "sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone and "
-                         "kernel.apparmor_restrict_unprivileged_userns decide who may; or run it as root");
+        error_fix(error,
+                  "sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone and "
+                  "kernel.apparmor_restrict_unprivileged_userns decide who may; or run it as root");
         return false;
     }
     struct pod *pod = mem_new(struct pod);

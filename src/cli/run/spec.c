@@ -20,7 +20,8 @@ struct reader {
     struct value *services;
 };
 
-static bool fail_at(struct reader *reader, const struct value *value, const char *format, ...) PRINTF(3, 4);
+static bool fail_at(struct reader *reader, const struct value *value, const char *format, ...)
+    PRINTF(3, 4);
 static bool fail_at(struct reader *reader, const struct value *value, const char *format, ...)
 {
     va_list args;
@@ -28,7 +29,8 @@ static bool fail_at(struct reader *reader, const struct value *value, const char
     owned_str what = str_format_v(format, args);
     va_end(args);
     error_set(reader->error, "TUL1220", "%s", what);
-    error_at(reader->error, "%s:%u:%u", reader->file, value->key_line ? value->key_line : value->line,
+    error_at(reader->error, "%s:%u:%u", reader->file,
+             value->key_line ? value->key_line : value->line,
              value->key_line ? value->key_column : value->column);
     return false;
 }
@@ -59,7 +61,8 @@ static bool check_keys(struct reader *reader, const struct value *object, const 
     return true;
 }
 
-static bool read_text(struct reader *reader, const struct value *object, const char *key, const char **out)
+static bool read_text(struct reader *reader, const struct value *object, const char *key,
+                      const char **out)
 {
     const struct value *value = value_get(object, key);
     if (!value || value->kind == VALUE_NULL)
@@ -71,15 +74,17 @@ static bool read_text(struct reader *reader, const struct value *object, const c
     return true;
 }
 
-static bool read_number(struct reader *reader, const struct value *object, const char *key, uint64_t most,
-                        uint64_t *out)
+static bool read_number(struct reader *reader, const struct value *object, const char *key,
+                        uint64_t most, uint64_t *out)
 {
     const struct value *value = value_get(object, key);
     if (!value || value->kind == VALUE_NULL)
         return true;
     uint64_t number;
-    if (value->kind != VALUE_NUMBER || !value_to_u64(value, &number) || number == 0 || number > most)
-        return fail_at(reader, value, "\"%s\" is a number from 1 to %llu", key, (unsigned long long)most);
+    if (value->kind != VALUE_NUMBER || !value_to_u64(value, &number) || number == 0 ||
+        number > most)
+        return fail_at(reader, value, "\"%s\" is a number from 1 to %llu", key,
+                       (unsigned long long)most);
     *out = number;
     return true;
 }
@@ -111,7 +116,9 @@ static bool add_env(struct reader *reader, struct spec_instance *instance, const
             return fail_at(reader, member, "the value of %.*s is a text", SLICE_ARG(member->key));
         if (instance->env_count == SPEC_ENV_MAX)
             return fail_at(reader, member, "more than %d variables", SPEC_ENV_MAX);
-        const char *value = member->kind == VALUE_NULL ? "" : member->raw.size ? member->raw.data : member->text.data;
+        const char *value = member->kind == VALUE_NULL ? ""
+                            : member->raw.size         ? member->raw.data
+                                                       : member->text.data;
         instance->env[instance->env_count++] = (struct spec_env){member->key.data, value};
     }
     return true;
@@ -125,8 +132,9 @@ static const char *instance_name(struct reader *reader, const char *service, con
     return replicas > 1 ? arena_format(arena, "%s-%llu", name, (unsigned long long)replica) : name;
 }
 
-static bool add_instances(struct reader *reader, const struct value *service, const struct spec_instance *common,
-                          const struct value *version, uint64_t replicas)
+static bool add_instances(struct reader *reader, const struct value *service,
+                          const struct spec_instance *common, const struct value *version,
+                          uint64_t replicas)
 {
     static const char *const version_keys[] = {"env", "run", "replicas", NULL};
     struct spec *spec = reader->spec;
@@ -139,7 +147,8 @@ static bool add_instances(struct reader *reader, const struct value *service, co
              !read_number(reader, version, "replicas", REPLICAS_MAX, &replicas)))
             return false;
         if (!is_label(version->key))
-            return fail_at(reader, version, "a version's name has lower-case letters, digits and dashes");
+            return fail_at(reader, version,
+                           "a version's name has lower-case letters, digits and dashes");
     }
     if (!shape.run)
         return fail_at(reader, service, "service %s has nothing to run", common->service);
@@ -160,13 +169,16 @@ static bool add_instances(struct reader *reader, const struct value *service, co
 
 static bool read_service(struct reader *reader, const struct value *service)
 {
-    static const char *const keys[] = {"run",      "port",    "publish", "protocol", "env",
-                                       "replicas", "ready",   "account", "versions", NULL};
+    static const char *const keys[] = {"run",      "port",  "publish", "protocol", "env",
+                                       "replicas", "ready", "account", "versions", NULL};
     uint64_t port = 0, publish = 0, replicas = 1;
-    struct spec_instance common = {.service = service->key.data, .protocol = "http", .account = service->key.data};
+    struct spec_instance common = {
+        .service = service->key.data, .protocol = "http", .account = service->key.data};
     if (!is_label(service->key))
-        return fail_at(reader, service, "a service's name has lower-case letters, digits and dashes");
-    if (!check_keys(reader, service, "a service", keys) || !read_text(reader, service, "run", &common.run) ||
+        return fail_at(reader, service,
+                       "a service's name has lower-case letters, digits and dashes");
+    if (!check_keys(reader, service, "a service", keys) ||
+        !read_text(reader, service, "run", &common.run) ||
         !read_text(reader, service, "protocol", &common.protocol) ||
         !read_text(reader, service, "ready", &common.ready) ||
         !read_text(reader, service, "account", &common.account) ||
@@ -177,7 +189,8 @@ static bool read_service(struct reader *reader, const struct value *service)
     if (port == 0)
         return fail_at(reader, service, "service %s says no port", common.service);
     if (strcmp(common.protocol, "http") != 0 && strcmp(common.protocol, "tcp") != 0)
-        return fail_at(reader, value_get(service, "protocol"), "protocol is http or tcp, not \"%s\"", common.protocol);
+        return fail_at(reader, value_get(service, "protocol"),
+                       "protocol is http or tcp, not \"%s\"", common.protocol);
     common.port = (uint16_t)port;
     common.publish = (uint16_t)publish;
     const struct value *versions = value_get(service, "versions");
@@ -186,8 +199,8 @@ static bool read_service(struct reader *reader, const struct value *service)
     if (versions->kind != VALUE_OBJECT || versions->count == 0)
         return fail_at(reader, versions, "\"versions\" is a list of names, each with what differs");
     VALUE_EACH(version, versions)
-        if (!add_instances(reader, service, &common, version, replicas))
-            return false;
+    if (!add_instances(reader, service, &common, version, replicas))
+        return false;
     return true;
 }
 
@@ -197,16 +210,19 @@ static bool read_mesh(struct reader *reader, const struct value *mesh)
     const char *mtls = "STRICT", *capture = "auto";
     if (!mesh)
         return true;
-    if (!check_keys(reader, mesh, "mesh", keys) || !read_text(reader, mesh, "name", &reader->spec->mesh) ||
+    if (!check_keys(reader, mesh, "mesh", keys) ||
+        !read_text(reader, mesh, "name", &reader->spec->mesh) ||
         !read_text(reader, mesh, "namespace", &reader->spec->name_space) ||
         !read_text(reader, mesh, "mtls", &mtls) || !read_text(reader, mesh, "capture", &capture))
         return false;
     if (strcmp(mtls, "STRICT") != 0)
         return fail_at(reader, value_get(mesh, "mtls"), "mtls is STRICT here, not \"%s\"", mtls);
     if (strcmp(capture, "auto") != 0 && strcmp(capture, "namespace") != 0)
-        return fail_at(reader, value_get(mesh, "capture"), "capture is auto or namespace, not \"%s\"", capture);
+        return fail_at(reader, value_get(mesh, "capture"),
+                       "capture is auto or namespace, not \"%s\"", capture);
     if (!is_label(slice_str(reader->spec->name_space)))
-        return fail_at(reader, value_get(mesh, "namespace"), "a namespace has lower-case letters, digits and dashes");
+        return fail_at(reader, value_get(mesh, "namespace"),
+                       "a namespace has lower-case letters, digits and dashes");
     return true;
 }
 
@@ -215,7 +231,8 @@ static bool read_config(struct reader *reader, const struct value *config)
     if (!config || config->kind == VALUE_NULL)
         return true;
     if (config->kind != VALUE_LIST || config->count > SPEC_CONFIG_MAX)
-        return fail_at(reader, config, "\"config\" is a list of at most %d files and directories", SPEC_CONFIG_MAX);
+        return fail_at(reader, config, "\"config\" is a list of at most %d files and directories",
+                       SPEC_CONFIG_MAX);
     VALUE_EACH(item, config)
     {
         if (item->kind != VALUE_STRING || item->text.size == 0)
@@ -236,14 +253,15 @@ static bool read_root(struct reader *reader, const struct value *root)
     if (services->count > SPEC_SERVICES_MAX)
         return fail_at(reader, services, "more than %d services", SPEC_SERVICES_MAX);
     VALUE_EACH(service, services)
-        if (!read_service(reader, service))
-            return false;
+    if (!read_service(reader, service))
+        return false;
     return read_config(reader, value_get(root, "config"));
 }
 
 static bool read_file(struct buffer *text, const char *path, struct error *error)
 {
-    int failure = buffer_read_file(text, strcmp(path, "-") == 0 ? "/dev/stdin" : path, SPEC_FILE_MAX);
+    int failure =
+        buffer_read_file(text, strcmp(path, "-") == 0 ? "/dev/stdin" : path, SPEC_FILE_MAX);
     if (!failure)
         return true;
     error_set(error, "TUL1221", "cannot read %s: %s", path, strerror(-failure));
@@ -272,7 +290,8 @@ bool spec_read(struct spec *spec, const char *path, struct error *error)
     spec->config = arena_calloc(&spec->arena, SPEC_CONFIG_MAX, sizeof(*spec->config));
     spec->directory = directory_of(spec, path);
     struct reader reader = {.spec = spec, .file = path, .error = error};
-    bool is_read = document_read_yaml(buffer_slice(&text), path, NULL, &spec->arena, &documents, error);
+    bool is_read =
+        document_read_yaml(buffer_slice(&text), path, NULL, &spec->arena, &documents, error);
     if (is_read && documents.count != 1) {
         error_set(error, "TUL1220", "%s holds %zu documents instead of one", path, documents.count);
         is_read = false;

@@ -16,7 +16,12 @@
 #include "base/attributes.h"
 #include "base/error.h"
 
-enum { SPEC_SERVICES_MAX = 256, SPEC_INSTANCES_MAX = 1024, SPEC_CONFIG_MAX = 64, SPEC_ENV_MAX = 256 };
+enum {
+    SPEC_SERVICES_MAX = 256,
+    SPEC_INSTANCES_MAX = 1024,
+    SPEC_CONFIG_MAX = 64,
+    SPEC_ENV_MAX = 256
+};
 
 struct spec_env {
     const char *name, *value;
@@ -25,11 +30,11 @@ struct spec_env {
 /* One program to start. */
 struct spec_instance {
     const char *service;
-    const char *version; /* NULL: none was written */
-    const char *name;    /* unique: "web", "cart-2", "product-v1" */
-    const char *run;     /* a command line for the shell */
-    const char *ready;   /* path of an HTTP readiness check, or NULL: the port listens */
-    const char *account; /* service account; "default" unless written, else the service's name */
+    const char *version;  /* NULL: none was written */
+    const char *name;     /* unique: "web", "cart-2", "product-v1" */
+    const char *run;      /* a command line for the shell */
+    const char *ready;    /* path of an HTTP readiness check, or NULL: the port listens */
+    const char *account;  /* service account; "default" unless written, else the service's name */
     const char *protocol; /* "http", "tcp"; the name of the Service's port starts with it */
     uint16_t port;
     uint16_t publish; /* port on this host's 127.0.0.1 that leads to it; 0 = none */
@@ -40,9 +45,9 @@ struct spec_instance {
 
 struct spec {
     struct arena arena;
-    const char *mesh;      /* mesh.name; "default" */
+    const char *mesh;       /* mesh.name; "default" */
     const char *name_space; /* of every object; "default" */
-    const char *directory; /* where the file is: commands run there and config is relative to it */
+    const char *directory;  /* where the file is: commands run there and config is relative to it */
     struct spec_instance *instances;
     size_t instance_count;
     const char **config; /* files and directories of YAML, as written */

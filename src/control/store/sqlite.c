@@ -135,17 +135,20 @@ static void ask_get(struct store *store, uint64_t ticket, struct slice key)
 static void ask_txn(struct store *store, uint64_t ticket, const struct store_txn *txn)
 {
     struct request *request = request_create(ticket, ASK_TXN);
-    struct store_compare *compares = arena_calloc(&request->arena, txn->compare_count + 1, sizeof(*compares));
+    struct store_compare *compares =
+        arena_calloc(&request->arena, txn->compare_count + 1, sizeof(*compares));
     struct store_put *puts = arena_calloc(&request->arena, txn->put_count + 1, sizeof(*puts));
     struct slice *deletes = arena_calloc(&request->arena, txn->delete_count + 1, sizeof(*deletes));
     for (size_t i = 0; i < txn->compare_count; i++)
-        compares[i] = (struct store_compare){keep(request, txn->compares[i].key), txn->compares[i].revision};
+        compares[i] =
+            (struct store_compare){keep(request, txn->compares[i].key), txn->compares[i].revision};
     for (size_t i = 0; i < txn->put_count; i++)
-        puts[i] = (struct store_put){keep(request, txn->puts[i].key), keep(request, txn->puts[i].value),
-                                     txn->puts[i].lease};
+        puts[i] = (struct store_put){keep(request, txn->puts[i].key),
+                                     keep(request, txn->puts[i].value), txn->puts[i].lease};
     for (size_t i = 0; i < txn->delete_count; i++)
         deletes[i] = keep(request, txn->deletes[i]);
-    request->txn = (struct store_txn){compares, txn->compare_count, puts, txn->put_count, deletes, txn->delete_count};
+    request->txn = (struct store_txn){compares, txn->compare_count, puts, txn->put_count,
+                                      deletes,  txn->delete_count};
     enqueue(store, request);
 }
 
@@ -162,7 +165,8 @@ static void ask_progress(struct store *store, uint64_t ticket)
     enqueue(store, request_create(ticket, ASK_PROGRESS));
 }
 
-static void ask_lease(struct store *store, uint64_t ticket, enum store_lease_call call, uint64_t lease, uint32_t ttl_ms)
+static void ask_lease(struct store *store, uint64_t ticket, enum store_lease_call call,
+                      uint64_t lease, uint32_t ttl_ms)
 {
     struct request *request = request_create(ticket, ASK_LEASE);
     request->lease.call = call;
@@ -193,8 +197,8 @@ static void store_free(struct sqlite_store *sqlite)
 static void group_free(struct group *group)
 {
     struct sqlite_store *sqlite = group->owner;
-    LIST_EACH_SAFE (node, after, &group->requests)
-        request_destroy(LIST_ENTRY(node, struct request, node));
+    LIST_EACH_SAFE(node, after, &group->requests)
+    request_destroy(LIST_ENTRY(node, struct request, node));
     arena_fini(&group->arena);
     mem_free(group);
     pthread_mutex_lock(&sqlite->lock);
@@ -214,7 +218,8 @@ static void deliver(struct mail *mail)
     struct store *store = &group->owner->store;
     if (!group->owner->is_closed && group->events.count > 0)
         store_events_came(store, group->events.items, group->events.count, group->revision);
-    LIST_EACH (node, &group->requests) {
+    LIST_EACH(node, &group->requests)
+    {
         if (group->owner->is_closed) /* an answer closed the store */
             break;
         answer(store, LIST_ENTRY(node, struct request, node), group->revision);
@@ -250,9 +255,9 @@ static void close_store(struct store *store)
 
 static struct lease *find_lease(struct sqlite_store *sqlite, uint64_t id)
 {
-    VECTOR_EACH (lease, &sqlite->leases)
-        if (lease->id == id)
-            return lease;
+    VECTOR_EACH(lease, &sqlite->leases)
+    if (lease->id == id)
+        return lease;
     return NULL;
 }
 
@@ -297,7 +302,8 @@ static enum store_status end_lease(struct sqlite_store *sqlite, struct group *gr
     size_t count;
     enum store_status status = rows_end_lease(sqlite->rows, id, &group->arena, &keys, &count);
     for (size_t at = 0; at < count && status == STORE_OK; at += STORE_TXN_MAX) {
-        struct store_txn txn = {.deletes = keys + at, .delete_count = MIN(count - at, (size_t)STORE_TXN_MAX)};
+        struct store_txn txn = {.deletes = keys + at,
+                                .delete_count = MIN(count - at, (size_t)STORE_TXN_MAX)};
         struct store_written written;
         status = rows_txn(sqlite->rows, &txn, &group->arena, &group->events, &written);
     }
@@ -336,7 +342,8 @@ static void perform(struct sqlite_store *sqlite, struct group *group, struct req
     case ASK_GET: rows_get(sqlite->rows, request->key, &request->arena, &request->page); break;
     case ASK_TXN: write_txn(sqlite, group, request); break;
     case ASK_WATCH:
-        rows_history(sqlite->rows, request->watch.prefix, request->watch.from, &request->arena, &request->past);
+        rows_history(sqlite->rows, request->watch.prefix, request->watch.from, &request->arena,
+                     &request->past);
         break;
     case ASK_PROGRESS: break;
     case ASK_LEASE: write_lease(sqlite, group, request); break;
@@ -355,24 +362,29 @@ static void perform(struct sqlite_store *sqlite, struct group *group, struct req
 static void fail_group(struct group *group, const char *reason)
 {
     group->events.count = 0;
-    LIST_EACH (node, &group->requests) {
+    LIST_EACH(node, &group->requests)
+    {
         struct request *request = LIST_ENTRY(node, struct request, node);
         mem_free(request->reason);
         request->reason = str_copy(reason);
         switch (request->kind) {
         case ASK_LIST:
         case ASK_GET:
-            request->page = (struct store_page){.status = STORE_UNAVAILABLE, .reason = request->reason};
+            request->page =
+                (struct store_page){.status = STORE_UNAVAILABLE, .reason = request->reason};
             break;
         case ASK_TXN:
-            request->written = (struct store_written){.status = STORE_UNAVAILABLE, .reason = request->reason};
+            request->written =
+                (struct store_written){.status = STORE_UNAVAILABLE, .reason = request->reason};
             break;
         case ASK_WATCH:
-            request->past = (struct store_watched){.status = STORE_UNAVAILABLE, .reason = request->reason};
+            request->past =
+                (struct store_watched){.status = STORE_UNAVAILABLE, .reason = request->reason};
             break;
         case ASK_PROGRESS: break;
         case ASK_LEASE:
-            request->leased = (struct store_leased){.status = STORE_UNAVAILABLE, .reason = request->reason};
+            request->leased =
+                (struct store_leased){.status = STORE_UNAVAILABLE, .reason = request->reason};
             break;
         }
     }
@@ -398,8 +410,8 @@ static void process(struct sqlite_store *sqlite, struct group *group)
     enum store_status status = rows_begin(sqlite->rows);
     if (status == STORE_OK) {
         expire(sqlite, group, clock_now_us() / 1000);
-        LIST_EACH (node, &group->requests)
-            perform(sqlite, group, LIST_ENTRY(node, struct request, node));
+        LIST_EACH(node, &group->requests)
+        perform(sqlite, group, LIST_ENTRY(node, struct request, node));
         status = rows_commit(sqlite->rows);
     }
     if (status != STORE_OK) {
@@ -412,8 +424,8 @@ static void process(struct sqlite_store *sqlite, struct group *group)
 static void wait_for_work(struct sqlite_store *sqlite)
 {
     uint64_t due_ms = UINT64_MAX, now_ms = clock_now_us() / 1000;
-    VECTOR_EACH (lease, &sqlite->leases)
-        due_ms = MIN(due_ms, lease->due_ms);
+    VECTOR_EACH(lease, &sqlite->leases)
+    due_ms = MIN(due_ms, lease->due_ms);
     if (due_ms == UINT64_MAX) {
         pthread_cond_wait(&sqlite->wake, &sqlite->lock);
     } else if (due_ms > now_ms) {
@@ -441,9 +453,9 @@ static void take(struct sqlite_store *sqlite, struct group *group)
 static bool has_due_lease(struct sqlite_store *sqlite)
 {
     uint64_t now_ms = clock_now_us() / 1000;
-    VECTOR_EACH (lease, &sqlite->leases)
-        if (lease->due_ms <= now_ms)
-            return true;
+    VECTOR_EACH(lease, &sqlite->leases)
+    if (lease->due_ms <= now_ms)
+        return true;
     return false;
 }
 

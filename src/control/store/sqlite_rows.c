@@ -33,10 +33,12 @@ enum { LOG_SHIFT = 10 };
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS entry(key BLOB PRIMARY KEY, value BLOB, created INTEGER, rev INTEGER, lease INTEGER)"
+    "CREATE TABLE IF NOT EXISTS entry(key BLOB PRIMARY KEY, value BLOB, created INTEGER, rev "
+    "INTEGER, lease INTEGER)"
     " WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS entry_lease ON entry(lease) WHERE lease <> 0;"
-    "CREATE TABLE IF NOT EXISTS log(id INTEGER PRIMARY KEY, key BLOB, value BLOB, created INTEGER, lease INTEGER,"
+    "CREATE TABLE IF NOT EXISTS log(id INTEGER PRIMARY KEY, key BLOB, value BLOB, created INTEGER, "
+    "lease INTEGER,"
     " was BLOB, was_created INTEGER, was_rev INTEGER, was_lease INTEGER);"
     "CREATE INDEX IF NOT EXISTS log_key ON log(key, id);"
     "CREATE TABLE IF NOT EXISTS lease(id INTEGER PRIMARY KEY AUTOINCREMENT, ttl INTEGER);"
@@ -48,17 +50,21 @@ static const char *const texts[STATEMENTS] = {
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [GET] = "SELECT key, value, created, rev, lease FROM entry WHERE key = ?1",
-    [PUT] = "INSERT OR REPLACE INTO entry(key, value, created, rev, lease) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [PUT] =
+        "INSERT OR REPLACE INTO entry(key, value, created, rev, lease) VALUES(?1, ?2, ?3, ?4, ?5)",
     [DELETE] = "DELETE FROM entry WHERE key = ?1",
     [LOG] = "INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    [LIST] = "SELECT key, value, created, rev, lease FROM entry WHERE " RANGE " ORDER BY key LIMIT ?4",
+    [LIST] =
+        "SELECT key, value, created, rev, lease FROM entry WHERE " RANGE " ORDER BY key LIMIT ?4",
     /* What is and did not change since, and of what changed since the state before its first change. */
-    [LIST_AT] = "SELECT key, value, created, rev, lease FROM entry WHERE " RANGE " AND rev <= ?5 UNION ALL "
-                "SELECT key, was, was_created, was_rev, was_lease FROM log AS l WHERE " RANGE
-                " AND was IS NOT NULL AND id = (SELECT min(id) FROM log WHERE key = l.key AND id >= ((?5 + 1) << 10))"
-                " ORDER BY key LIMIT ?4",
-    [HISTORY] = "SELECT key, value, created, id >> 10, lease, was FROM log WHERE id >= ((?4 + 1) << 10) AND " RANGE
-                " ORDER BY id",
+    [LIST_AT] =
+        "SELECT key, value, created, rev, lease FROM entry WHERE " RANGE " AND rev <= ?5 UNION ALL "
+        "SELECT key, was, was_created, was_rev, was_lease FROM log AS l WHERE " RANGE
+        " AND was IS NOT NULL AND id = (SELECT min(id) FROM log WHERE key = l.key AND id >= ((?5 + "
+        "1) << 10))"
+        " ORDER BY key LIMIT ?4",
+    [HISTORY] = "SELECT key, value, created, id >> 10, lease, was FROM log WHERE id >= ((?4 + 1) "
+                "<< 10) AND " RANGE " ORDER BY id",
     [CUT] = "DELETE FROM log WHERE id < (?1 + 1) << 10",
     [SET_META] = "INSERT OR REPLACE INTO meta VALUES(?1, ?2)",
     [LEASES] = "SELECT id, ttl FROM lease",
@@ -88,7 +94,8 @@ const char *rows_reason(const struct rows *rows)
 
 static enum store_status unavailable(struct rows *rows)
 {
-    snprintf(rows->reason, sizeof(rows->reason), "the store's database: %s", sqlite3_errmsg(rows->db));
+    snprintf(rows->reason, sizeof(rows->reason), "the store's database: %s",
+             sqlite3_errmsg(rows->db));
     return STORE_UNAVAILABLE;
 }
 
@@ -107,7 +114,8 @@ static void bind_u64(sqlite3_stmt *statement, int at, uint64_t number)
 static enum store_status run(struct rows *rows, sqlite3_stmt *statement)
 {
     int result = sqlite3_step(statement);
-    enum store_status status = result == SQLITE_DONE || result == SQLITE_ROW ? STORE_OK : unavailable(rows);
+    enum store_status status =
+        result == SQLITE_DONE || result == SQLITE_ROW ? STORE_OK : unavailable(rows);
     sqlite3_reset(statement);
     return status;
 }
@@ -143,10 +151,12 @@ static bool set_up(struct rows *rows, const char *path, struct error *error)
         return false;
     }
     for (int i = 0; i < STATEMENTS && result == SQLITE_OK; i++)
-        result = sqlite3_prepare_v3(rows->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &rows->statements[i], NULL);
+        result = sqlite3_prepare_v3(rows->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                    &rows->statements[i], NULL);
     if (result == SQLITE_OK)
         return true;
-    error_set(error, "TUL4002", "%s is not a store that can be read: %s", path, sqlite3_errmsg(rows->db));
+    error_set(error, "TUL4002", "%s is not a store that can be read: %s", path,
+              sqlite3_errmsg(rows->db));
     error_fix(error, "restore it from a backup, or move it away to begin with an empty store");
     return false;
 }
@@ -154,8 +164,10 @@ static bool set_up(struct rows *rows, const char *path, struct error *error)
 static bool is_whole(struct rows *rows, const char *path, struct error *error)
 {
     sqlite3_stmt *check = NULL;
-    bool whole = sqlite3_prepare_v2(rows->db, "PRAGMA quick_check(1)", -1, &check, NULL) == SQLITE_OK &&
-                 sqlite3_step(check) == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(check, 0), "ok") == 0;
+    bool whole =
+        sqlite3_prepare_v2(rows->db, "PRAGMA quick_check(1)", -1, &check, NULL) == SQLITE_OK &&
+        sqlite3_step(check) == SQLITE_ROW &&
+        strcmp((const char *)sqlite3_column_text(check, 0), "ok") == 0;
     if (!whole) {
         error_set(error, "TUL4002", "%s is damaged", path);
         error_why(error, "%s", sqlite3_errmsg(rows->db));
@@ -264,7 +276,8 @@ void rows_rollback(struct rows *rows)
 }
 
 /* The entry at key; false when there is none. */
-static bool find(struct rows *rows, struct slice key, struct arena *arena, struct store_entry *entry)
+static bool find(struct rows *rows, struct slice key, struct arena *arena,
+                 struct store_entry *entry)
 {
     sqlite3_stmt *get = rows->statements[GET];
     bind_slice(get, 1, key);
@@ -323,7 +336,8 @@ static enum store_status apply_put(struct change *change, const struct store_put
     struct store_entry was;
     bool existed = find(rows, put->key, change->arena, &was);
     struct store_entry now = {.key = slice_of(arena_copy(change->arena, put->key), put->key.size),
-                              .value = slice_of(arena_copy(change->arena, put->value), put->value.size),
+                              .value =
+                                  slice_of(arena_copy(change->arena, put->value), put->value.size),
                               .create_revision = existed ? was.create_revision : change->revision,
                               .revision = change->revision,
                               .lease = put->lease};
@@ -335,9 +349,11 @@ static enum store_status apply_put(struct change *change, const struct store_put
     bind_u64(statement, 5, now.lease);
     enum store_status status = run(rows, statement);
     if (status == STORE_OK)
-        status = write_log(rows, change->revision << LOG_SHIFT | change->position++, &now, existed ? &was : NULL);
+        status = write_log(rows, change->revision << LOG_SHIFT | change->position++, &now,
+                           existed ? &was : NULL);
     if (status == STORE_OK)
-        add_event(change, &(struct store_event){STORE_EVENT_PUT, now, existed ? was.value : SLICE_NONE});
+        add_event(change,
+                  &(struct store_event){STORE_EVENT_PUT, now, existed ? was.value : SLICE_NONE});
     return status;
 }
 
@@ -358,10 +374,11 @@ static enum store_status apply_delete(struct change *change, struct slice key)
     return status;
 }
 
-static enum store_status check_txn(struct rows *rows, const struct store_txn *txn, struct arena *arena,
-                                   struct store_written *written)
+static enum store_status check_txn(struct rows *rows, const struct store_txn *txn,
+                                   struct arena *arena, struct store_written *written)
 {
-    if (txn->compare_count > STORE_TXN_MAX || txn->put_count > STORE_TXN_MAX || txn->delete_count > STORE_TXN_MAX)
+    if (txn->compare_count > STORE_TXN_MAX || txn->put_count > STORE_TXN_MAX ||
+        txn->delete_count > STORE_TXN_MAX)
         return STORE_TOO_LARGE;
     for (size_t i = 0; i < txn->put_count; i++)
         if (txn->puts[i].key.size > STORE_KEY_MAX || txn->puts[i].value.size > STORE_VALUE_MAX)
@@ -419,7 +436,8 @@ static struct slice prefix_end(struct slice prefix, struct arena *arena)
     return size > 0 ? slice_of(end, size) : SLICE("\xff");
 }
 
-static void bind_range(sqlite3_stmt *statement, struct slice prefix, struct slice after, struct arena *arena)
+static void bind_range(sqlite3_stmt *statement, struct slice prefix, struct slice after,
+                       struct arena *arena)
 {
     bind_slice(statement, 1, after);
     bind_slice(statement, 2, prefix);
@@ -429,19 +447,22 @@ static void bind_range(sqlite3_stmt *statement, struct slice prefix, struct slic
 static enum store_status check_revision(struct rows *rows, uint64_t revision)
 {
     if (revision > rows->revision) {
-        snprintf(rows->reason, sizeof(rows->reason), "revision %llu is not reached yet; the store is at %llu",
+        snprintf(rows->reason, sizeof(rows->reason),
+                 "revision %llu is not reached yet; the store is at %llu",
                  (unsigned long long)revision, (unsigned long long)rows->revision);
         return STORE_FUTURE;
     }
     if (revision < rows->cut) {
-        snprintf(rows->reason, sizeof(rows->reason), "revision %llu is older than the history, which begins after %llu",
+        snprintf(rows->reason, sizeof(rows->reason),
+                 "revision %llu is older than the history, which begins after %llu",
                  (unsigned long long)revision, (unsigned long long)rows->cut);
         return STORE_COMPACTED;
     }
     return STORE_OK;
 }
 
-void rows_list(struct rows *rows, const struct store_list *list, struct arena *arena, struct store_page *page)
+void rows_list(struct rows *rows, const struct store_list *list, struct arena *arena,
+               struct store_page *page)
 {
     *page = (struct store_page){.revision = list->revision ? list->revision : rows->revision};
     page->status = list->revision ? check_revision(rows, list->revision) : STORE_OK;
@@ -517,11 +538,13 @@ void rows_history(struct rows *rows, struct slice prefix, uint64_t from, struct 
 
 /* --- leases --------------------------------------------------------------------------------------------------- */
 
-void rows_each_lease(struct rows *rows, void (*visit)(void *to, uint64_t lease, uint32_t ttl_ms), void *to)
+void rows_each_lease(struct rows *rows, void (*visit)(void *to, uint64_t lease, uint32_t ttl_ms),
+                     void *to)
 {
     sqlite3_stmt *select = rows->statements[LEASES];
     while (sqlite3_step(select) == SQLITE_ROW)
-        visit(to, (uint64_t)sqlite3_column_int64(select, 0), (uint32_t)sqlite3_column_int64(select, 1));
+        visit(to, (uint64_t)sqlite3_column_int64(select, 0),
+              (uint32_t)sqlite3_column_int64(select, 1));
     sqlite3_reset(select);
 }
 
@@ -534,8 +557,8 @@ enum store_status rows_add_lease(struct rows *rows, uint32_t ttl_ms, uint64_t *l
     return status;
 }
 
-enum store_status rows_end_lease(struct rows *rows, uint64_t lease, struct arena *arena, struct slice **keys,
-                                 size_t *count)
+enum store_status rows_end_lease(struct rows *rows, uint64_t lease, struct arena *arena,
+                                 struct slice **keys, size_t *count)
 {
     sqlite3_stmt *select = rows->statements[LEASE_KEYS];
     size_t room = 0;

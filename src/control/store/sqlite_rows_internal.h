@@ -31,16 +31,19 @@ struct rows_events {
     size_t count;
 };
 /* One write of the group; what it changed is appended to events. Outside of STORE_OK it has changed nothing. */
-MUST_USE enum store_status rows_txn(struct rows *rows, const struct store_txn *txn, struct arena *arena,
-                                    struct rows_events *events, struct store_written *written);
+MUST_USE enum store_status rows_txn(struct rows *rows, const struct store_txn *txn,
+                                    struct arena *arena, struct rows_events *events,
+                                    struct store_written *written);
 /* Results live in the arena. */
-void rows_list(struct rows *rows, const struct store_list *list, struct arena *arena, struct store_page *page);
+void rows_list(struct rows *rows, const struct store_list *list, struct arena *arena,
+               struct store_page *page);
 void rows_get(struct rows *rows, struct slice key, struct arena *arena, struct store_page *page);
 void rows_history(struct rows *rows, struct slice prefix, uint64_t from, struct arena *arena,
                   struct store_watched *past);
 
 /* Leases: id and time; visits all of them at start. */
-void rows_each_lease(struct rows *rows, void (*visit)(void *to, uint64_t lease, uint32_t ttl_ms), void *to);
+void rows_each_lease(struct rows *rows, void (*visit)(void *to, uint64_t lease, uint32_t ttl_ms),
+                     void *to);
 MUST_USE enum store_status rows_add_lease(struct rows *rows, uint32_t ttl_ms, uint64_t *lease);
 /* Removes the lease; its keys are named in the arena, for a txn of deletions. */
 MUST_USE enum store_status rows_end_lease(struct rows *rows, uint64_t lease, struct arena *arena,

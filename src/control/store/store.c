@@ -23,7 +23,8 @@ struct waiter {
     size_t prefix_size;
 };
 
-static const char *const status_names[] = {"ok", "conflict", "compacted", "future", "too large", "no lease", "unavailable"};
+static const char *const status_names[] = {"ok",        "conflict", "compacted",  "future",
+                                           "too large", "no lease", "unavailable"};
 
 const char *store_status_name(enum store_status status)
 {
@@ -61,13 +62,14 @@ static struct waiter *waiter_of(struct store *store, uint64_t ticket)
 
 void store_fini(struct store *store)
 {
-    LIST_EACH_SAFE (node, after, &store->waiting)
-        waiter_destroy(store, LIST_ENTRY(node, struct waiter, node));
-    LIST_EACH_SAFE (node, after, &store->watches)
-        waiter_destroy(store, LIST_ENTRY(node, struct waiter, node));
+    LIST_EACH_SAFE(node, after, &store->waiting)
+    waiter_destroy(store, LIST_ENTRY(node, struct waiter, node));
+    LIST_EACH_SAFE(node, after, &store->watches)
+    waiter_destroy(store, LIST_ENTRY(node, struct waiter, node));
 }
 
-uint64_t store_list(struct store *store, const struct store_list *list, store_on_page *on_page, void *owner)
+uint64_t store_list(struct store *store, const struct store_list *list, store_on_page *on_page,
+                    void *owner)
 {
     struct waiter *waiter = waiter_create(store, &store->waiting, owner);
     struct store_list bounded = *list;
@@ -86,7 +88,8 @@ uint64_t store_get(struct store *store, struct slice key, store_on_page *on_page
     return waiter->ticket;
 }
 
-uint64_t store_txn(struct store *store, const struct store_txn *txn, store_on_written *on_written, void *owner)
+uint64_t store_txn(struct store *store, const struct store_txn *txn, store_on_written *on_written,
+                   void *owner)
 {
     struct waiter *waiter = waiter_create(store, &store->waiting, owner);
     waiter->on_written = on_written;
@@ -94,7 +97,8 @@ uint64_t store_txn(struct store *store, const struct store_txn *txn, store_on_wr
     return waiter->ticket;
 }
 
-uint64_t store_watch(struct store *store, struct slice prefix, uint64_t from, store_on_watched *on_watched, void *owner)
+uint64_t store_watch(struct store *store, struct slice prefix, uint64_t from,
+                     store_on_watched *on_watched, void *owner)
 {
     struct waiter *waiter = waiter_create(store, &store->watches, owner);
     waiter->on_watched = on_watched;
@@ -117,8 +121,8 @@ void store_cancel(struct store *store, uint64_t ticket)
         waiter_destroy(store, waiter);
 }
 
-static uint64_t lease_call(struct store *store, enum store_lease_call call, uint64_t lease, uint32_t ttl_ms,
-                           store_on_leased *on_leased, void *owner)
+static uint64_t lease_call(struct store *store, enum store_lease_call call, uint64_t lease,
+                           uint32_t ttl_ms, store_on_leased *on_leased, void *owner)
 {
     struct waiter *waiter = waiter_create(store, &store->waiting, owner);
     waiter->on_leased = on_leased;
@@ -131,7 +135,8 @@ uint64_t store_grant(struct store *store, uint32_t ttl_ms, store_on_leased *on_l
     return lease_call(store, STORE_GRANT, 0, MIN(MAX(ttl_ms, 1000u), 3600000u), on_leased, owner);
 }
 
-uint64_t store_keep_alive(struct store *store, uint64_t lease, store_on_leased *on_leased, void *owner)
+uint64_t store_keep_alive(struct store *store, uint64_t lease, store_on_leased *on_leased,
+                          void *owner)
 {
     return lease_call(store, STORE_KEEP_ALIVE, lease, 0, on_leased, owner);
 }
@@ -206,16 +211,19 @@ static bool is_under(const struct waiter *watch, struct slice key)
 }
 
 /* An owner may cancel any watch while it hears, so they are named first and found again one by one. */
-void store_events_came(struct store *store, const struct store_event *events, size_t count, uint64_t revision)
+void store_events_came(struct store *store, const struct store_event *events, size_t count,
+                       uint64_t revision)
 {
     VECTOR(uint64_t) tickets = {0};
     VECTOR(struct store_event) seen = {0};
-    LIST_EACH (node, &store->watches) {
+    LIST_EACH(node, &store->watches)
+    {
         const struct waiter *watch = LIST_ENTRY(node, struct waiter, node);
         if (watch->has_begun)
             vector_push(&tickets, watch->ticket);
     }
-    VECTOR_EACH (ticket, &tickets) {
+    VECTOR_EACH(ticket, &tickets)
+    {
         const struct waiter *watch = waiter_of(store, *ticket);
         if (!watch)
             continue;

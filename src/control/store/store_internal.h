@@ -14,7 +14,8 @@ struct store_backend {
     /* Reports what was written after `from` (0 = nothing) and then that the watch is up to date. */
     void (*watch)(struct store *store, uint64_t ticket, struct slice prefix, uint64_t from);
     void (*progress)(struct store *store, uint64_t ticket);
-    void (*lease)(struct store *store, uint64_t ticket, enum store_lease_call call, uint64_t lease, uint32_t ttl_ms);
+    void (*lease)(struct store *store, uint64_t ticket, enum store_lease_call call, uint64_t lease,
+                  uint32_t ttl_ms);
     void (*close)(struct store *store);
 };
 
@@ -36,5 +37,6 @@ void store_leased_came(struct store *store, uint64_t ticket, const struct store_
 /* The answer to watch(): the past; from here on the watch sees store_events_came. */
 void store_watch_began(struct store *store, uint64_t ticket, const struct store_watched *past);
 /* New events of any key, to every watch that has begun. They live until the loop's next turn at least. */
-void store_events_came(struct store *store, const struct store_event *events, size_t count, uint64_t revision);
+void store_events_came(struct store *store, const struct store_event *events, size_t count,
+                       uint64_t revision);
 void store_progress_came(struct store *store, uint64_t ticket, uint64_t revision);

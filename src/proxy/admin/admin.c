@@ -55,7 +55,8 @@ static bool wants_json(const struct rpc_exchange *exchange)
     return slice_equals(parameter(exchange, "format"), SLICE("json"));
 }
 
-static void reply(struct rpc_exchange *exchange, unsigned status, const char *type, const char *text)
+static void reply(struct rpc_exchange *exchange, unsigned status, const char *type,
+                  const char *text)
 {
     rpc_exchange_reply(exchange, status, type, slice_str(text));
 }
@@ -82,7 +83,8 @@ static void ready(struct admin *admin, struct rpc_exchange *exchange)
         buffer_format(&text, "waits for %s\n", waits);
     if (problem)
         buffer_format(&text, "%s\n", problem);
-    rpc_exchange_reply(exchange, strcmp(state, "LIVE") == 0 ? 200 : 503, text_content, buffer_slice(&text));
+    rpc_exchange_reply(exchange, strcmp(state, "LIVE") == 0 ? 200 : 503, text_content,
+                       buffer_slice(&text));
 }
 
 struct filter {
@@ -104,7 +106,8 @@ static bool read_filter(struct rpc_exchange *exchange, struct filter *filter)
     struct error error = {0};
     for (size_t i = 0; i < text.size && size < sizeof(plain); i++) {
         unsigned byte;
-        if (text.data[i] == '%' && i + 2 < text.size && sscanf(text.data + i + 1, "%2x", &byte) == 1) {
+        if (text.data[i] == '%' && i + 2 < text.size &&
+            sscanf(text.data + i + 1, "%2x", &byte) == 1) {
             plain[size++] = (char)byte;
             i += 2;
         } else {
@@ -130,7 +133,7 @@ static void print_stats(struct admin *admin, struct rpc_exchange *exchange, bool
     struct stats_registry *registry = telemetry_registry(admin->process->telemetry);
     const char *type = text_content;
     struct slice buckets = parameter(exchange, "histogram_buckets");
-    query.buckets = slice_equals(buckets, SLICE("cumulative"))  ? STATS_CUMULATIVE
+    query.buckets = slice_equals(buckets, SLICE("cumulative")) ? STATS_CUMULATIVE
                     : slice_equals(buckets, SLICE("disjoint")) ? STATS_DISJOINT
                                                                : STATS_SUMMARY;
     if (prometheus || slice_equals(parameter(exchange, "format"), SLICE("prometheus"))) {
@@ -167,14 +170,16 @@ static void clusters(struct admin *admin, struct rpc_exchange *exchange)
 {
     owned_buffer text = {0};
     dump_clusters(admin->process, wants_json(exchange), &text);
-    rpc_exchange_reply(exchange, 200, wants_json(exchange) ? json_content : text_content, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, wants_json(exchange) ? json_content : text_content,
+                       buffer_slice(&text));
 }
 
 static void listeners(struct admin *admin, struct rpc_exchange *exchange)
 {
     owned_buffer text = {0};
     dump_listeners(admin->process, wants_json(exchange), &text);
-    rpc_exchange_reply(exchange, 200, wants_json(exchange) ? json_content : text_content, buffer_slice(&text));
+    rpc_exchange_reply(exchange, 200, wants_json(exchange) ? json_content : text_content,
+                       buffer_slice(&text));
 }
 
 static void certs(struct admin *admin, struct rpc_exchange *exchange)
@@ -193,12 +198,14 @@ static void server_info(struct admin *admin, struct rpc_exchange *exchange)
     arena_init(&arena, NULL);
     text_write_json(&admin->process->bootstrap->node->base, &style, &node);
     buffer_format(&text,
-                  "{\n \"version\": \"%s/Tulle\",\n \"state\": \"%s\",\n \"uptime_current_epoch\": \"%llds\",\n"
+                  "{\n \"version\": \"%s/Tulle\",\n \"state\": \"%s\",\n \"uptime_current_epoch\": "
+                  "\"%llds\",\n"
                   " \"uptime_all_epochs\": \"%llds\",\n \"hot_restart_version\": \"disabled\",\n"
                   " \"command_line_options\": {\"concurrency\": %u, \"config_path\": \"",
                   TULLE_VERSION, state_of(admin), uptime_s, uptime_s, admin->process->worker_count);
     buffer_append_json(&text, slice_str(admin->process->options->config_path));
-    buffer_format(&text, "\", \"mode\": \"Serve\"},\n \"node\": %.*s\n}\n", SLICE_ARG(slice_trim(buffer_slice(&node))));
+    buffer_format(&text, "\", \"mode\": \"Serve\"},\n \"node\": %.*s\n}\n",
+                  SLICE_ARG(slice_trim(buffer_slice(&node))));
     rpc_exchange_reply(exchange, 200, json_content, buffer_slice(&text));
     arena_fini(&arena);
 }
@@ -208,7 +215,9 @@ static void memory(struct admin *admin, struct rpc_exchange *exchange)
     struct mallinfo2 heap = mallinfo2();
     owned_buffer text = {0};
     (void)admin;
-    buffer_format(&text, "{\n \"allocated\": \"%zu\",\n \"heap_size\": \"%zu\",\n \"total_physical_bytes\": \"%zu\"\n}\n",
+    buffer_format(&text,
+                  "{\n \"allocated\": \"%zu\",\n \"heap_size\": \"%zu\",\n "
+                  "\"total_physical_bytes\": \"%zu\"\n}\n",
                   heap.uordblks + heap.hblkhd, heap.arena + heap.hblkhd, heap.arena + heap.hblkhd);
     rpc_exchange_reply(exchange, 200, json_content, buffer_slice(&text));
 }
@@ -247,7 +256,8 @@ static void logging(struct admin *admin, struct rpc_exchange *exchange)
     owned_buffer text = {0};
     (void)admin;
     if (!set_levels(exchange)) {
-        reply(exchange, 400, text_content, "usage: /logging?level=LEVEL or /logging?paths=ROOM:LEVEL,...\n");
+        reply(exchange, 400, text_content,
+              "usage: /logging?level=LEVEL or /logging?paths=ROOM:LEVEL,...\n");
         return;
     }
     buffer_append_str(&text, "active loggers:\n");
@@ -297,7 +307,8 @@ static const struct page {
     {"/certs", certs, false, "certificates in force, JSON"},
     {"/clusters", clusters, false, "clusters and their endpoints (format=json)"},
     {"/config_dump", config_dump, false, "the whole configuration, JSON (include_eds)"},
-    {"/drain_listeners", drain_listeners, true, "no new connections; those that are open end with their last request"},
+    {"/drain_listeners", drain_listeners, true,
+     "no new connections; those that are open end with their last request"},
     {"/healthcheck/fail", healthcheck_fail, true, "let /ready say DRAINING"},
     {"/healthcheck/ok", healthcheck_ok, true, "undo /healthcheck/fail"},
     {"/help", help, false, "this list"},
@@ -318,7 +329,8 @@ static void help(struct admin *admin, struct rpc_exchange *exchange)
     (void)admin;
     buffer_append_str(&text, "admin commands are:\n");
     for (size_t i = 1; i < COUNT(pages); i++)
-        buffer_format(&text, "  %s%s: %s\n", pages[i].path, pages[i].changes ? " (POST)" : "", pages[i].help);
+        buffer_format(&text, "  %s%s: %s\n", pages[i].path, pages[i].changes ? " (POST)" : "",
+                      pages[i].help);
     rpc_exchange_reply(exchange, 200, text_content, buffer_slice(&text));
 }
 
@@ -330,7 +342,8 @@ static void on_body(void *owner, struct rpc_exchange *exchange, struct slice bod
         if (!slice_equals_str(path, pages[i].path))
             continue;
         if (pages[i].changes && !slice_equals(method, SLICE("POST")))
-            reply(exchange, 405, text_content, "Method Not Allowed: this changes something, so it is a POST\n");
+            reply(exchange, 405, text_content,
+                  "Method Not Allowed: this changes something, so it is a POST\n");
         else
             pages[i].show(owner, exchange);
         return;
@@ -350,10 +363,12 @@ bool admin_create(struct process *process, struct admin **out, struct error *err
     owned_str path = bootstrap->admin.text.size ? slice_to_str(bootstrap->admin.text) : NULL;
     admin->process = process;
     admin->started_us = clock_wall_us();
-    admin->server = rpc_server_create(&process->means, &(struct rpc_server_limits){.max_connections = 256});
+    admin->server =
+        rpc_server_create(&process->means, &(struct rpc_server_limits){.max_connections = 256});
     rpc_server_add_http(admin->server, "/", &service, admin);
     ip_format(&bootstrap->admin.ip, ip);
-    struct rpc_listen listen = {.address = path ? NULL : ip, .port = bootstrap->admin.port, .unix_path = path};
+    struct rpc_listen listen = {
+        .address = path ? NULL : ip, .port = bootstrap->admin.port, .unix_path = path};
     if (rpc_server_listen(admin->server, &listen, error) < 0) {
         error_prefix(error, "admin");
         admin_destroy(admin);

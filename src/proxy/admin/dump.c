@@ -63,16 +63,19 @@ struct shape {
     const ProtobufCMessageDescriptor *message;
 };
 static const struct shape shapes[] = {
-    {KIND_CLUSTER, ADMIN_TYPE("ClustersConfigDump"), "cluster", "static_clusters", "dynamic_active_clusters",
-     "dynamic_warming_clusters", &envoy__config__cluster__v3__cluster__descriptor},
-    {KIND_LISTENER, ADMIN_TYPE("ListenersConfigDump"), "listener", "static_listeners", "dynamic_listeners", "dynamic_listeners",
-     &envoy__config__listener__v3__listener__descriptor},
-    {KIND_ROUTE, ADMIN_TYPE("RoutesConfigDump"), "route_config", "static_route_configs", "dynamic_route_configs",
-     "dynamic_route_configs", &envoy__config__route__v3__route_configuration__descriptor},
-    {KIND_SECRET, ADMIN_TYPE("SecretsConfigDump"), "secret", "static_secrets", "dynamic_active_secrets",
-     "dynamic_warming_secrets", &envoy__extensions__transport_sockets__tls__v3__secret__descriptor},
-    {KIND_ENDPOINTS, ADMIN_TYPE("EndpointsConfigDump"), "endpoint_config", "static_endpoint_configs",
-     "dynamic_endpoint_configs", "dynamic_endpoint_configs",
+    {KIND_CLUSTER, ADMIN_TYPE("ClustersConfigDump"), "cluster", "static_clusters",
+     "dynamic_active_clusters", "dynamic_warming_clusters",
+     &envoy__config__cluster__v3__cluster__descriptor},
+    {KIND_LISTENER, ADMIN_TYPE("ListenersConfigDump"), "listener", "static_listeners",
+     "dynamic_listeners", "dynamic_listeners", &envoy__config__listener__v3__listener__descriptor},
+    {KIND_ROUTE, ADMIN_TYPE("RoutesConfigDump"), "route_config", "static_route_configs",
+     "dynamic_route_configs", "dynamic_route_configs",
+     &envoy__config__route__v3__route_configuration__descriptor},
+    {KIND_SECRET, ADMIN_TYPE("SecretsConfigDump"), "secret", "static_secrets",
+     "dynamic_active_secrets", "dynamic_warming_secrets",
+     &envoy__extensions__transport_sockets__tls__v3__secret__descriptor},
+    {KIND_ENDPOINTS, ADMIN_TYPE("EndpointsConfigDump"), "endpoint_config",
+     "static_endpoint_configs", "dynamic_endpoint_configs", "dynamic_endpoint_configs",
      &envoy__config__endpoint__v3__cluster_load_assignment__descriptor},
 };
 
@@ -86,12 +89,15 @@ struct dumping {
 static struct value *body_of(const struct dumping *dumping, struct slice body)
 {
     owned_error error = {0};
-    const ProtobufCMessage *message = pb_decode(dumping->shape->message, body, dumping->arena, NULL, &error);
+    const ProtobufCMessage *message =
+        pb_decode(dumping->shape->message, body, dumping->arena, NULL, &error);
     if (!message)
         return NULL;
-    struct value *object = typed(dumping->arena, pb_type_url(dumping->shape->message, dumping->arena));
+    struct value *object =
+        typed(dumping->arena, pb_type_url(dumping->shape->message, dumping->arena));
     const struct value *fields = text_encode(message, &style, dumping->arena);
-    VALUE_EACH (member, fields) {
+    VALUE_EACH(member, fields)
+    {
         struct value *copy = arena_new(dumping->arena, struct value);
         *copy = *member;
         copy->next = NULL;
@@ -130,10 +136,14 @@ static void dump_entry(void *to, const struct intake_entry *entry)
         if (!is_static)
             put_text(arena, row, "client_status", SLICE("ACKED"));
     }
-    value_append(is_static ? dumping->statics : entry->state == INTAKE_WARMING ? dumping->warming : dumping->active, row);
+    value_append(is_static                        ? dumping->statics
+                 : entry->state == INTAKE_WARMING ? dumping->warming
+                                                  : dumping->active,
+                 row);
 }
 
-static struct value *dump_kind(const struct process *process, const struct shape *shape, struct arena *arena)
+static struct value *dump_kind(const struct process *process, const struct shape *shape,
+                               struct arena *arena)
 {
     struct value *dump = typed(arena, shape->dump_type);
     struct dumping dumping = {.arena = arena,
@@ -158,7 +168,8 @@ void dump_config(const struct process *process, bool include_eds, struct buffer 
     arena_init(&arena, NULL);
     struct value *root = value_new(&arena, VALUE_OBJECT), *configs = value_new(&arena, VALUE_LIST);
     struct value *bootstrap = typed(&arena, ADMIN_TYPE("BootstrapConfigDump"));
-    put(&arena, bootstrap, "bootstrap", text_encode(&process->bootstrap->message->base, &style, &arena));
+    put(&arena, bootstrap, "bootstrap",
+        text_encode(&process->bootstrap->message->base, &style, &arena));
     value_append(configs, bootstrap);
     for (size_t i = 0; i < COUNT(shapes); i++)
         if (shapes[i].kind != KIND_ENDPOINTS || include_eds)
@@ -198,26 +209,32 @@ static struct value *address_value(struct arena *arena, const struct endpoint_ad
         return outer;
     }
     put_text(arena, inner, "address",
-             address->kind == ENDPOINT_IP ? slice_of(ip, ip_format(&address->ip, ip)) : address->text);
+             address->kind == ENDPOINT_IP ? slice_of(ip, ip_format(&address->ip, ip))
+                                          : address->text);
     put(arena, inner, "port_value", value_new_u64(arena, address->port));
     put(arena, outer, "socket_address", inner);
     return outer;
 }
 
-static void list_endpoint(struct listing *listing, const struct cluster *cluster, const struct endpoint *endpoint,
-                          struct value *hosts)
+static void list_endpoint(struct listing *listing, const struct cluster *cluster,
+                          const struct endpoint *endpoint, struct value *hosts)
 {
     char address[ENDPOINT_TEXT];
     size_t size = endpoint_address_format(&endpoint->address, address);
     if (!hosts) {
         const char *const name = cluster->name.text.data;
-        buffer_format(listing->out, "%s::%.*s::weight::%u\n", name, (int)size, address, endpoint->weight);
-        buffer_format(listing->out, "%s::%.*s::health_flags::%s\n", name, (int)size, address, health_text(endpoint->health));
-        buffer_format(listing->out, "%s::%.*s::hostname::%.*s\n", name, (int)size, address, SLICE_ARG(endpoint->hostname));
-        buffer_format(listing->out, "%s::%.*s::priority::%u\n", name, (int)size, address, endpoint->priority);
+        buffer_format(listing->out, "%s::%.*s::weight::%u\n", name, (int)size, address,
+                      endpoint->weight);
+        buffer_format(listing->out, "%s::%.*s::health_flags::%s\n", name, (int)size, address,
+                      health_text(endpoint->health));
+        buffer_format(listing->out, "%s::%.*s::hostname::%.*s\n", name, (int)size, address,
+                      SLICE_ARG(endpoint->hostname));
+        buffer_format(listing->out, "%s::%.*s::priority::%u\n", name, (int)size, address,
+                      endpoint->priority);
         return;
     }
-    struct value *host = value_new(listing->arena, VALUE_OBJECT), *health = value_new(listing->arena, VALUE_OBJECT);
+    struct value *host = value_new(listing->arena, VALUE_OBJECT),
+                 *health = value_new(listing->arena, VALUE_OBJECT);
     put(listing->arena, host, "address", address_value(listing->arena, &endpoint->address));
     put_text(listing->arena, health, "eds_health_status",
              endpoint->health == ENDPOINT_HEALTHY    ? SLICE("HEALTHY")
@@ -239,25 +256,30 @@ static void list_cluster(void *to, const struct resource *resource)
         struct value *row = value_new(listing->arena, VALUE_OBJECT);
         hosts = value_new(listing->arena, VALUE_LIST);
         put_text(listing->arena, row, "name", cluster->name.text);
-        put(listing->arena, row, "added_via_api", value_new_bool(listing->arena, !resource->is_static));
+        put(listing->arena, row, "added_via_api",
+            value_new_bool(listing->arena, !resource->is_static));
         put(listing->arena, row, "host_statuses", hosts);
         put_text(listing->arena, row, "observability_name", cluster->stat_name);
         value_append(listing->rows, row);
     } else {
         const char *const name = cluster->name.text.data;
-        buffer_format(listing->out, "%s::observability_name::%.*s\n", name, SLICE_ARG(cluster->stat_name));
-        buffer_format(listing->out, "%s::added_via_api::%s\n", name, resource->is_static ? "false" : "true");
+        buffer_format(listing->out, "%s::observability_name::%.*s\n", name,
+                      SLICE_ARG(cluster->stat_name));
+        buffer_format(listing->out, "%s::added_via_api::%s\n", name,
+                      resource->is_static ? "false" : "true");
     }
     for (uint32_t i = 0; set && i < set->count; i++)
         list_endpoint(listing, cluster, &set->items[i], hosts);
 }
 
-static void list(const struct process *process, enum resource_kind kind, void (*visit)(void *, const struct resource *),
-                 const char *member, bool json, struct buffer *out)
+static void list(const struct process *process, enum resource_kind kind,
+                 void (*visit)(void *, const struct resource *), const char *member, bool json,
+                 struct buffer *out)
 {
     struct arena arena;
     arena_init(&arena, NULL);
-    struct listing listing = {.snapshot = publisher_newest(process->publisher), .out = out, .arena = &arena};
+    struct listing listing = {
+        .snapshot = publisher_newest(process->publisher), .out = out, .arena = &arena};
     if (json)
         listing.rows = value_new(&arena, VALUE_LIST);
     if (listing.snapshot)
@@ -283,14 +305,16 @@ static void list_listener(void *to, const struct resource *resource)
         struct value *row = value_new(listing->arena, VALUE_OBJECT);
         put_text(listing->arena, row, "name", listener->name.text);
         if (listener->address_count)
-            put(listing->arena, row, "local_address", address_value(listing->arena, &listener->addresses[0]));
+            put(listing->arena, row, "local_address",
+                address_value(listing->arena, &listener->addresses[0]));
         value_append(listing->rows, row);
         return;
     }
     for (uint32_t i = 0; i < listener->address_count; i++) {
         char address[ENDPOINT_TEXT];
         size_t size = endpoint_address_format(&listener->addresses[i], address);
-        buffer_format(listing->out, "%.*s::%.*s\n", SLICE_ARG(listener->name.text), (int)size, address);
+        buffer_format(listing->out, "%.*s::%.*s\n", SLICE_ARG(listener->name.text), (int)size,
+                      address);
     }
 }
 
@@ -314,7 +338,8 @@ static struct value *san_list(struct arena *arena, const struct certificate_summ
     return sans;
 }
 
-static struct value *certificate_value(struct arena *arena, const struct certificate_summary *summary, const char *path)
+static struct value *certificate_value(struct arena *arena,
+                                       const struct certificate_summary *summary, const char *path)
 {
     struct value *row = value_new(arena, VALUE_OBJECT);
     int64_t left_s = summary->not_after_s - clock_wall_us() / 1000000;
@@ -334,14 +359,16 @@ static void list_certificate(void *to, const struct resource *resource)
     const struct secret *secret = resource->secret;
     if (secret->kind != SECRET_CERTIFICATE)
         return;
-    struct value *row = value_new(listing->arena, VALUE_OBJECT), *chain = value_new(listing->arena, VALUE_LIST);
+    struct value *row = value_new(listing->arena, VALUE_OBJECT),
+                 *chain = value_new(listing->arena, VALUE_LIST);
     owned_buffer der = {0};
     owned_error error = {0};
     size_t cursor = 0;
     while (certificate_next(secret->certificate.chain, &cursor, &der, &error)) {
         struct certificate_summary summary = {0};
         if (certificate_summarize(buffer_slice(&der), &summary, &error))
-            value_append(chain, certificate_value(listing->arena, &summary, secret->name.text.data));
+            value_append(chain,
+                         certificate_value(listing->arena, &summary, secret->name.text.data));
         certificate_summary_fini(&summary);
     }
     put(listing->arena, row, "ca_cert", value_new(listing->arena, VALUE_LIST));

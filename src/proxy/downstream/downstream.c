@@ -48,12 +48,14 @@ static const struct http_connection_events events = {
     .on_closed = on_closed,
 };
 
-bool downstream_create(struct worker *worker, struct transport *transport, const struct downstream_origin *origin)
+bool downstream_create(struct worker *worker, struct transport *transport,
+                       const struct downstream_origin *origin)
 {
     struct downstream *downstream = mem_new(struct downstream);
     const struct conn *conn = transport_conn(transport);
     downstream->worker = worker;
-    downstream->listener = name_of(slice_of(slice_to_str(origin->listener->name.text), origin->listener->name.text.size));
+    downstream->listener = name_of(
+        slice_of(slice_to_str(origin->listener->name.text), origin->listener->name.text.size));
     downstream->chain_key = origin->chain->key;
     downstream->tls_demands = origin->chain->tls_demands;
     downstream->original_destination = origin->original_destination;
@@ -63,11 +65,12 @@ bool downstream_create(struct worker *worker, struct transport *transport, const
     reader_pin(worker->reader, origin->listener);
     downstream->local = conn_local_address(conn);
     downstream->peer = conn_peer_address(conn);
-    downstream->profile = http_profile_of_hcm(origin->chain->http, origin->listener->listener->buffer_limit);
+    downstream->profile =
+        http_profile_of_hcm(origin->chain->http, origin->listener->listener->buffer_limit);
     list_push_back(&worker->downstreams, &downstream->node);
     worker_count_open(worker, true);
-    downstream->http =
-        http_connection_create(transport, HTTP_SERVER, &downstream->profile->options, &events, downstream);
+    downstream->http = http_connection_create(transport, HTTP_SERVER, &downstream->profile->options,
+                                              &events, downstream);
     if (!downstream->http) {
         downstream_free(downstream);
         return false;
@@ -106,7 +109,8 @@ static void look_up(struct downstream *downstream)
     downstream->chain = chain;
 }
 
-const struct filter_chain *downstream_chain(struct downstream *downstream, const struct resource **listener)
+const struct filter_chain *downstream_chain(struct downstream *downstream,
+                                            const struct resource **listener)
 {
     if (UNLIKELY(downstream->epoch != worker_snapshot(downstream->worker)->epoch))
         look_up(downstream);

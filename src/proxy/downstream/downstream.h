@@ -24,18 +24,19 @@ struct downstream {
     struct worker *worker;
     struct http_connection *http;
     struct http_profile *profile;
-    struct name listener;      /* owned text */
+    struct name listener; /* owned text */
     struct hash128 chain_key;
     struct hash128 tls_demands;
     struct address local, peer;
     struct address original_destination; /* none when the connection was not redirected */
-    uint32_t requests;         /* under way */
+    uint32_t requests;                   /* under way */
 
     /* What the current snapshot says; looked up again when its epoch differs. */
     uint64_t epoch;
     const struct resource *listener_resource; /* pinned: the last one that had the chain */
     const struct filter_chain *chain;         /* of it */
-    bool is_orphaned; /* the snapshot has the chain no more: it drains, and requests that still come are served as before */
+    bool
+        is_orphaned; /* the snapshot has the chain no more: it drains, and requests that still come are served as before */
 };
 
 /* How a connection came: what arrival learned of it. */
@@ -55,6 +56,7 @@ void downstream_drain(struct downstream *downstream);
 void downstream_follow(struct downstream *downstream);
 
 /* The filter chain as configured now, with its listener's resource to pin. */
-const struct filter_chain *downstream_chain(struct downstream *downstream, const struct resource **listener);
+const struct filter_chain *downstream_chain(struct downstream *downstream,
+                                            const struct resource **listener);
 /* An exchange has ended. */
 void downstream_exchange_ended(struct downstream *downstream);

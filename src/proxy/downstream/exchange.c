@@ -84,7 +84,8 @@ void exchange_respond(struct exchange *exchange, struct http_response *response,
     struct chain bytes = {0};
     bool is_head = exchange->head->method == HTTP_HEAD;
     response->content_length = (int64_t)body.size;
-    if (!exchange_edit_response(exchange, response) || (!is_head && !body_chain(exchange, body, &bytes))) {
+    if (!exchange_edit_response(exchange, response) ||
+        (!is_head && !body_chain(exchange, body, &bytes))) {
         chain_fini(&bytes);
         http_stream_reset(exchange->stream, HTTP_RESET_LIMIT);
         exchange_end(exchange);
@@ -104,7 +105,8 @@ void exchange_respond(struct exchange *exchange, struct http_response *response,
 
 static bool is_grpc(const struct exchange *exchange)
 {
-    return slice_starts_with(headers_value(&exchange->head->headers, HEADER_CONTENT_TYPE), SLICE("application/grpc"));
+    return slice_starts_with(headers_value(&exchange->head->headers, HEADER_CONTENT_TYPE),
+                             SLICE("application/grpc"));
 }
 
 /* gRPC's own mapping of HTTP statuses. */
@@ -124,7 +126,8 @@ static const char *grpc_status_of(unsigned status)
 }
 
 /* A gRPC client reads its error from headers of a 200. Percent-encoding of the message: gRPC over HTTP/2, Responses. */
-static bool make_grpc(struct exchange *exchange, unsigned status, struct slice why, struct http_response *response)
+static bool make_grpc(struct exchange *exchange, unsigned status, struct slice why,
+                      struct http_response *response)
 {
     struct arena *arena = exchange_arena(exchange);
     char *text = arena_try_alloc(arena, why.size * 3 + 1);
@@ -139,8 +142,10 @@ static bool make_grpc(struct exchange *exchange, unsigned status, struct slice w
             size += (size_t)sprintf(text + size, "%%%02X", byte);
     }
     response->status = 200;
-    return headers_add_id(&response->headers, arena, HEADER_CONTENT_TYPE, SLICE("application/grpc")) &&
-           headers_add_id(&response->headers, arena, HEADER_GRPC_STATUS, slice_str(grpc_status_of(status))) &&
+    return headers_add_id(&response->headers, arena, HEADER_CONTENT_TYPE,
+                          SLICE("application/grpc")) &&
+           headers_add_id(&response->headers, arena, HEADER_GRPC_STATUS,
+                          slice_str(grpc_status_of(status))) &&
            headers_add_id(&response->headers, arena, HEADER_GRPC_MESSAGE, slice_of(text, size));
 }
 
@@ -154,7 +159,8 @@ static struct slice sentence(struct exchange *exchange, const char *format, va_l
     return slice_of(text, MIN((size_t)MAX(size, 0), (size_t)SENTENCE_MAX - 1));
 }
 
-void exchange_reply(struct exchange *exchange, unsigned status, const char *details, const char *format, ...)
+void exchange_reply(struct exchange *exchange, unsigned status, const char *details,
+                    const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -175,7 +181,8 @@ void exchange_reply(struct exchange *exchange, unsigned status, const char *deta
         is_made = make_grpc(exchange, status, why, response);
         body = SLICE_NONE;
     } else {
-        is_made = headers_add_id(&response->headers, exchange_arena(exchange), HEADER_CONTENT_TYPE, SLICE("text/plain"));
+        is_made = headers_add_id(&response->headers, exchange_arena(exchange), HEADER_CONTENT_TYPE,
+                                 SLICE("text/plain"));
     }
     if (is_made) {
         exchange_respond(exchange, response, body);
@@ -192,15 +199,19 @@ static struct slice location_of(struct exchange *exchange)
     const struct route_redirect *redirect = exchange->record.route->redirect;
     const struct http_request *head = exchange->head;
     bool was_tls = transport_session(http_connection_transport(exchange->downstream->http)) != NULL;
-    struct slice scheme = redirect->scheme.size ? redirect->scheme
-                          : redirect->https || was_tls ? SLICE("https") : SLICE("http");
+    struct slice scheme = redirect->scheme.size        ? redirect->scheme
+                          : redirect->https || was_tls ? SLICE("https")
+                                                       : SLICE("http");
     struct slice host = redirect->host.size ? redirect->host : head->authority;
-    struct slice path = redirect->path.size ? redirect->path : heads_rewrite(exchange, &redirect->rewrite, head->path);
+    struct slice path = redirect->path.size
+                            ? redirect->path
+                            : heads_rewrite(exchange, &redirect->rewrite, head->path);
     char port[8] = "";
     if (redirect->port || redirect->host.size || redirect->https || redirect->scheme.size) {
         const char *colon = memrchr(host.data, ':', host.size);
         const char *bracket = memrchr(host.data, ']', host.size);
-        if (!redirect->host.size && colon && (!bracket || colon > bracket) && (redirect->port || redirect->https))
+        if (!redirect->host.size && colon && (!bracket || colon > bracket) &&
+            (redirect->port || redirect->https))
             host.size = (size_t)(colon - host.data);
         bool is_default = redirect->port == (slice_equals(scheme, SLICE("https")) ? 443 : 80);
         if (redirect->port && !is_default)
@@ -212,7 +223,8 @@ static struct slice location_of(struct exchange *exchange)
     char *text = path.data ? arena_try_alloc(exchange_arena(exchange), size + 1) : NULL;
     if (!text)
         return SLICE_NONE;
-    snprintf(text, size + 1, "%.*s://%.*s%s%.*s", SLICE_ARG(scheme), SLICE_ARG(host), port, SLICE_ARG(path));
+    snprintf(text, size + 1, "%.*s://%.*s%s%.*s", SLICE_ARG(scheme), SLICE_ARG(host), port,
+             SLICE_ARG(path));
     return slice_of(text, size);
 }
 
@@ -245,7 +257,8 @@ static void respond_directly(struct exchange *exchange)
     if (is_made && direct->format)
         is_made = format_write(direct->format, exchange, exchange_arena(exchange), &body);
     if (is_made && body.size)
-        is_made = headers_add_id(&response->headers, exchange_arena(exchange), HEADER_CONTENT_TYPE, SLICE("text/plain"));
+        is_made = headers_add_id(&response->headers, exchange_arena(exchange), HEADER_CONTENT_TYPE,
+                                 SLICE("text/plain"));
     if (is_made)
         exchange_respond(exchange, response, body);
     else
@@ -259,7 +272,8 @@ static const struct route_table *find_table(struct exchange *exchange)
     struct worker *worker = exchange->downstream->worker;
     if (exchange->hcm->routes)
         return exchange->hcm->routes;
-    const struct resource *resource = snapshot_find(worker_snapshot(worker), KIND_ROUTE, &exchange->hcm->route_name);
+    const struct resource *resource =
+        snapshot_find(worker_snapshot(worker), KIND_ROUTE, &exchange->hcm->route_name);
     if (!resource)
         return NULL;
     reader_pin(worker->reader, resource);
@@ -287,7 +301,9 @@ static void act(struct exchange *exchange)
     case ROUTE_FORWARD: exchange_forward(exchange); return;
     case ROUTE_REDIRECT: redirect(exchange); return;
     case ROUTE_RESPOND: respond_directly(exchange); return;
-    case ROUTE_REFUSE: exchange_reply(exchange, 403, "route_refused", "the route refuses this request"); return;
+    case ROUTE_REFUSE:
+        exchange_reply(exchange, 403, "route_refused", "the route refuses this request");
+        return;
     }
 }
 
@@ -297,7 +313,8 @@ static void find_route(struct exchange *exchange)
     bool is_tls = transport_session(http_connection_transport(exchange->downstream->http)) != NULL;
     struct view view;
     const struct route_table *table = find_table(exchange);
-    view_init(&view, head, exchange_arena(exchange), is_tls, random_u64(loop_random(exchange_loop(exchange))));
+    view_init(&view, head, exchange_arena(exchange), is_tls,
+              random_u64(loop_random(exchange_loop(exchange))));
     exchange->record.is_grpc = view.request.is_grpc;
     const struct route *route = table ? route_table_find(table, &view.request) : NULL;
     if (view.lost) {
@@ -306,13 +323,16 @@ static void find_route(struct exchange *exchange)
     }
     if (!route) {
         record_flag(&exchange->record, FLAG_NR);
-        exchange_reply(exchange, 404, "route_not_found", table ? "no route for %.*s%.*s" : "the routes have not arrived yet: %.*s%.*s",
+        exchange_reply(exchange, 404, "route_not_found",
+                       table ? "no route for %.*s%.*s"
+                             : "the routes have not arrived yet: %.*s%.*s",
                        SLICE_ARG(head->authority), SLICE_ARG(view.request.path));
         return;
     }
     exchange->record.route = route;
     if (head->upgrade.size && !upgrade_is_enabled(exchange)) {
-        exchange_reply(exchange, 403, "upgrade_failed", "the upgrade to %.*s is not enabled here", SLICE_ARG(head->upgrade));
+        exchange_reply(exchange, 403, "upgrade_failed", "the upgrade to %.*s is not enabled here",
+                       SLICE_ARG(head->upgrade));
         return;
     }
     if (!filters_run_request(exchange, &view))

@@ -37,8 +37,8 @@ struct attempt {
     enum http_pool pool;
     struct pool_waiter waiter;
     bool is_waiting;
-    bool is_reused;          /* its connection served another request before */
-    bool is_headed;          /* the final response head came */
+    bool is_reused; /* its connection served another request before */
+    bool is_headed; /* the final response head came */
     bool has_failed;
     struct http_stream *stream; /* NULL while it waits */
     struct timer timeout;       /* per try */
@@ -57,24 +57,24 @@ struct exchange {
 
     struct attempt attempt; /* the try under way */
     bool has_attempt;
-    bool has_request_slot;  /* of the cluster's limit */
-    bool is_retrying;       /* waits for its back-off */
-    bool was_resent;        /* once, for a stale connection */
-    bool request_ended;     /* the request is whole */
+    bool has_request_slot; /* of the cluster's limit */
+    bool is_retrying;      /* waits for its back-off */
+    bool was_resent;       /* once, for a stale connection */
+    bool request_ended;    /* the request is whole */
     bool has_trailers;
-    bool is_committed;      /* a response head went downstream */
+    bool is_committed; /* a response head went downstream */
     bool response_ended;
-    bool replay_lost;       /* the body outgrew the replay buffer */
+    bool replay_lost; /* the body outgrew the replay buffer */
     bool is_over;
     uint8_t priority;
     uint32_t tries_left;
     uint32_t request_limit; /* as it was taken */
     struct limits *limits;
-    struct chain body;      /* received and not yet given to a try */
-    struct chain replay;    /* given to a try and kept */
-    size_t consumed;        /* credit returned downstream */
+    struct chain body;   /* received and not yet given to a try */
+    struct chain replay; /* given to a try and kept */
+    size_t consumed;     /* credit returned downstream */
     struct headers *trailers;
-    struct timer timeout;   /* the route's */
+    struct timer timeout; /* the route's */
     struct timer back_off;
     struct balance_host *tried[EXCHANGE_TRIED_MAX];
     struct host *tried_hosts[EXCHANGE_TRIED_MAX];
@@ -87,8 +87,8 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream);
 /* Between the files of this room: */
 
 /* Replies with a status of our own and one sentence, unless something was sent already; then resets. */
-void exchange_reply(struct exchange *exchange, unsigned status, const char *details, const char *format, ...)
-    PRINTF(4, 5);
+void exchange_reply(struct exchange *exchange, unsigned status, const char *details,
+                    const char *format, ...) PRINTF(4, 5);
 /* Sends a head (edited and completed) and body of ours. */
 void exchange_respond(struct exchange *exchange, struct http_response *response, struct slice body);
 /* Response headers that every response gets; false when memory is refused. */

@@ -20,9 +20,16 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection);
 /* --- failures and other tries --------------------------------------------------------------------------------- */
 
 /* Why a try failed, in the terms of a retry policy. */
-enum attempt_failure { FAILED_TO_CONNECT, FAILED_RESET, FAILED_REFUSED, FAILED_STATUS, FAILED_TIMEOUT };
+enum attempt_failure {
+    FAILED_TO_CONNECT,
+    FAILED_RESET,
+    FAILED_REFUSED,
+    FAILED_STATUS,
+    FAILED_TIMEOUT
+};
 
-static bool status_is_retriable(const struct retry_policy *retry, const struct http_response *response)
+static bool status_is_retriable(const struct retry_policy *retry,
+                                const struct http_response *response)
 {
     unsigned status = response->status;
     if ((retry->on & RETRY_5XX) && status >= 500)
@@ -44,9 +51,11 @@ static bool policy_allows(const struct exchange *exchange, enum attempt_failure 
     if (!retry || exchange->tries_left == 0)
         return false;
     switch (failure) {
-    case FAILED_TO_CONNECT: return retry->on & (RETRY_CONNECT_FAILURE | RETRY_GATEWAY_ERROR | RETRY_5XX | RETRY_RESET);
+    case FAILED_TO_CONNECT:
+        return retry->on & (RETRY_CONNECT_FAILURE | RETRY_GATEWAY_ERROR | RETRY_5XX | RETRY_RESET);
     case FAILED_RESET: return retry->on & (RETRY_5XX | RETRY_GATEWAY_ERROR | RETRY_RESET);
-    case FAILED_REFUSED: return retry->on & (RETRY_REFUSED_STREAM | RETRY_5XX | RETRY_GATEWAY_ERROR | RETRY_RESET);
+    case FAILED_REFUSED:
+        return retry->on & (RETRY_REFUSED_STREAM | RETRY_5XX | RETRY_GATEWAY_ERROR | RETRY_RESET);
     case FAILED_TIMEOUT: return retry->on & (RETRY_5XX | RETRY_GATEWAY_ERROR);
     case FAILED_STATUS: return status_is_retriable(retry, response);
     }
@@ -93,7 +102,8 @@ static void remember_host(struct exchange *exchange)
 }
 
 /* True when another try is on its way. */
-static bool try_again(struct exchange *exchange, enum attempt_failure failure, const struct http_response *response)
+static bool try_again(struct exchange *exchange, enum attempt_failure failure,
+                      const struct http_response *response)
 {
     if (!can_replay(exchange) || !policy_allows(exchange, failure, response))
         return false;
@@ -102,7 +112,8 @@ static bool try_again(struct exchange *exchange, enum attempt_failure failure, c
     exchange_abort_attempt(exchange);
     rewind_body(exchange);
     exchange->is_retrying = true;
-    loop_timer_start(exchange_loop(exchange), &exchange->back_off, back_off_ms(exchange), on_back_off);
+    loop_timer_start(exchange_loop(exchange), &exchange->back_off, back_off_ms(exchange),
+                     on_back_off);
     return true;
 }
 
@@ -149,7 +160,8 @@ void exchange_abort_attempt(struct exchange *exchange)
     attempt->host = NULL;
 }
 
-static void on_connect_failed(struct pool_waiter *waiter, enum pool_failure failure, const char *text)
+static void on_connect_failed(struct pool_waiter *waiter, enum pool_failure failure,
+                              const char *text)
 {
     struct attempt *attempt = CONTAINER_OF(waiter, struct attempt, waiter);
     struct exchange *exchange = attempt->exchange;
@@ -175,7 +187,8 @@ static void on_connect_failed(struct pool_waiter *waiter, enum pool_failure fail
         return;
     refuse_retries_left(exchange);
     record_flag(&exchange->record, FLAG_UF);
-    exchange_reply(exchange, 503, "upstream_reset_before_response_started{connection_failure}", "%s", text);
+    exchange_reply(exchange, 503, "upstream_reset_before_response_started{connection_failure}",
+                   "%s", text);
 }
 
 /* --- the answer ----------------------------------------------------------------------------------------------- */
@@ -194,7 +207,8 @@ static void note_response(struct exchange *exchange, const struct http_response 
 static void finish_if_whole(struct exchange *exchange)
 {
     if (exchange->response_ended)
-        exchange_end(exchange); /* a request that is not whole yet is cut: the connection lingers and closes */
+        exchange_end(
+            exchange); /* a request that is not whole yet is cut: the connection lingers and closes */
 }
 
 static void on_response(struct http_stream *stream, struct http_response *head, bool end)
@@ -257,11 +271,13 @@ static void on_response_trailers(struct http_stream *stream, struct headers *tra
 static bool resend_stale(struct exchange *exchange, const struct http_reset *reset)
 {
     const struct attempt *attempt = &exchange->attempt;
-    bool is_safe = reset->unseen || http_method_is_idempotent((enum http_method)exchange->head->method);
-    bool is_connection = reset->reason == HTTP_RESET_DISCONNECTED || reset->reason == HTTP_RESET_TRUNCATED ||
+    bool is_safe =
+        reset->unseen || http_method_is_idempotent((enum http_method)exchange->head->method);
+    bool is_connection = reset->reason == HTTP_RESET_DISCONNECTED ||
+                         reset->reason == HTTP_RESET_TRUNCATED ||
                          reset->reason == HTTP_RESET_REFUSED;
-    if (exchange->was_resent || !attempt->is_reused || attempt->is_headed || !is_safe || !is_connection ||
-        !can_replay(exchange))
+    if (exchange->was_resent || !attempt->is_reused || attempt->is_headed || !is_safe ||
+        !is_connection || !can_replay(exchange))
         return false;
     exchange->was_resent = true;
     exchange_abort_attempt(exchange);
@@ -279,13 +295,15 @@ static void on_upstream_reset(struct http_stream *stream, const struct http_rese
         return;
     if (resend_stale(exchange, reset))
         return;
-    enum attempt_failure failure = reset->reason == HTTP_RESET_REFUSED ? FAILED_REFUSED : FAILED_RESET;
+    enum attempt_failure failure =
+        reset->reason == HTTP_RESET_REFUSED ? FAILED_REFUSED : FAILED_RESET;
     if (try_again(exchange, failure, NULL))
         return;
     refuse_retries_left(exchange);
     if (reset->reason == HTTP_RESET_PROTOCOL || reset->reason == HTTP_RESET_LIMIT) {
         record_flag(&exchange->record, FLAG_UPE);
-        exchange_reply(exchange, 502, "upstream_response_malformed", "the upstream's answer is malformed: %s",
+        exchange_reply(exchange, 502, "upstream_response_malformed",
+                       "the upstream's answer is malformed: %s",
                        http_refusal_text((enum http_refusal)reset->refusal));
         return;
     }
@@ -350,7 +368,8 @@ static void on_route_timeout(struct timer *timer)
     struct exchange *exchange = CONTAINER_OF(timer, struct exchange, timeout);
     record_flag(&exchange->record, FLAG_UT);
     exchange_abort_attempt(exchange);
-    exchange_reply(exchange, 504, "response_timeout", "the route's timeout of %llu ms passed before the answer was whole",
+    exchange_reply(exchange, 504, "response_timeout",
+                   "the route's timeout of %llu ms passed before the answer was whole",
                    (unsigned long long)exchange->record.route->timeout_ms);
 }
 
@@ -363,7 +382,8 @@ static void on_try_timeout(struct timer *timer)
     refuse_retries_left(exchange);
     record_flag(&exchange->record, FLAG_UT);
     exchange_abort_attempt(exchange);
-    exchange_reply(exchange, 504, "upstream_per_try_timeout", "the try's timeout passed without an answer");
+    exchange_reply(exchange, 504, "upstream_per_try_timeout",
+                   "the try's timeout passed without an answer");
 }
 
 /* What differs by try stands in an overlay: the host, and how many tries there were. */
@@ -382,8 +402,10 @@ static const struct http_request *attempt_head(struct exchange *exchange)
     if (rewrites)
         head->authority = slice_of(endpoint->hostname.data, endpoint->hostname.size);
     char *count = arena_try_alloc(arena, 8);
-    if (counts && (!count || !headers_set_id(&head->headers, arena, HEADER_X_ENVOY_ATTEMPT_COUNT,
-                                             slice_of(count, (size_t)snprintf(count, 8, "%u", exchange->record.attempts)))))
+    if (counts &&
+        (!count || !headers_set_id(&head->headers, arena, HEADER_X_ENVOY_ATTEMPT_COUNT,
+                                   slice_of(count, (size_t)snprintf(count, 8, "%u",
+                                                                    exchange->record.attempts)))))
         return NULL;
     return head;
 }
@@ -401,8 +423,9 @@ static void send_on(struct exchange *exchange, struct http_connection *connectio
     const struct retry_policy *retry = exchange->record.route->retry;
     attempt->is_reused = http_connection_requests(connection) > 0;
     const struct http_request *head = attempt_head(exchange);
-    attempt->stream =
-        head ? http_connection_open_stream(connection, exchange_arena(exchange), &upstream_events, attempt) : NULL;
+    attempt->stream = head ? http_connection_open_stream(connection, exchange_arena(exchange),
+                                                         &upstream_events, attempt)
+                           : NULL;
     if (!attempt->stream) {
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
         return;
@@ -411,7 +434,8 @@ static void send_on(struct exchange *exchange, struct http_connection *connectio
     bool has_body = !exchange->request_ended || exchange->body.size > 0 || exchange->has_trailers;
     http_stream_send_request(attempt->stream, head, !has_body);
     if (retry && retry->per_try_ms)
-        loop_timer_start(exchange_loop(exchange), &attempt->timeout, retry->per_try_ms, on_try_timeout);
+        loop_timer_start(exchange_loop(exchange), &attempt->timeout, retry->per_try_ms,
+                         on_try_timeout);
     if (has_body)
         exchange_pump_request(exchange);
 }
@@ -437,22 +461,27 @@ static enum http_pool pool_for(const struct exchange *exchange, const struct clu
 static bool pick_host(struct exchange *exchange, struct upstream *upstream)
 {
     const struct retry_policy *retry = exchange->record.route->retry;
-    struct balance_avoid avoid = {.hosts = exchange->tried,
-                                  .host_count = exchange->tried_count,
-                                  .attempts = retry && retry->other_hosts ? MAX(retry->host_attempts, 1u) : 0};
+    struct balance_avoid avoid = {
+        .hosts = exchange->tried,
+        .host_count = exchange->tried_count,
+        .attempts = retry && retry->other_hosts ? MAX(retry->host_attempts, 1u) : 0};
     const struct address *original = address_is_set(&exchange->downstream->original_destination)
                                          ? &exchange->downstream->original_destination
                                          : NULL;
-    switch (upstream_pick(upstream, exchange->tried_count ? &avoid : NULL, original, &exchange->attempt.host)) {
+    switch (upstream_pick(upstream, exchange->tried_count ? &avoid : NULL, original,
+                          &exchange->attempt.host)) {
     case UPSTREAM_PICKED: return true;
     case UPSTREAM_NO_HOST:
         record_flag(&exchange->record, FLAG_UH);
-        exchange_reply(exchange, 503, "no_healthy_upstream", "no healthy endpoint in %.*s (%u known)",
-                       SLICE_ARG(upstream->cluster->name.text), upstream->endpoints ? upstream->endpoints->count : 0);
+        exchange_reply(exchange, 503, "no_healthy_upstream",
+                       "no healthy endpoint in %.*s (%u known)",
+                       SLICE_ARG(upstream->cluster->name.text),
+                       upstream->endpoints ? upstream->endpoints->count : 0);
         return false;
     case UPSTREAM_NO_DESTINATION:
         record_flag(&exchange->record, FLAG_UH);
-        exchange_reply(exchange, 503, "no_healthy_upstream", "the connection was not redirected, so its destination is unknown");
+        exchange_reply(exchange, 503, "no_healthy_upstream",
+                       "the connection was not redirected, so its destination is unknown");
         return false;
     case UPSTREAM_SELF:
         record_flag(&exchange->record, FLAG_UH);
@@ -470,15 +499,17 @@ static struct upstream *find_upstream(struct exchange *exchange)
     const struct name *name = exchange->record.target ? &exchange->record.target->cluster : NULL;
     if (!name) {
         const struct header *header =
-            route->cluster_header ? headers_find_name(&exchange->head->headers, route->cluster_header->name) : NULL;
+            route->cluster_header
+                ? headers_find_name(&exchange->head->headers, route->cluster_header->name)
+                : NULL;
         by_header = name_of(header ? header_value(header) : SLICE_NONE);
         name = &by_header;
     }
     struct upstream *upstream = upstream_find(exchange->downstream->worker, name);
     if (!upstream) {
         record_flag(&exchange->record, FLAG_NC);
-        exchange_reply(exchange, route->missing_cluster_status, "cluster_not_found", "there is no cluster %.*s",
-                       SLICE_ARG(name->text));
+        exchange_reply(exchange, route->missing_cluster_status, "cluster_not_found",
+                       "there is no cluster %.*s", SLICE_ARG(name->text));
         return NULL;
     }
     return upstream;
@@ -503,9 +534,11 @@ static bool take_request_slot(struct exchange *exchange, const struct upstream *
     exchange->limits = upstream->limits;
     exchange->priority = exchange->record.route->high_priority;
     exchange->request_limit = upstream->cluster->limits[exchange->priority].requests;
-    if (!limits_take(exchange->limits, exchange->priority, LIMIT_REQUESTS, exchange->request_limit)) {
+    if (!limits_take(exchange->limits, exchange->priority, LIMIT_REQUESTS,
+                     exchange->request_limit)) {
         record_flag(&exchange->record, FLAG_UO);
-        exchange_reply(exchange, 503, "overflow", "the circuit breaker of %.*s is open: %u requests are under way",
+        exchange_reply(exchange, 503, "overflow",
+                       "the circuit breaker of %.*s is open: %u requests are under way",
                        SLICE_ARG(upstream->cluster->name.text), exchange->request_limit);
         return false;
     }
@@ -520,8 +553,9 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
     if (!upstream || !take_request_slot(exchange, upstream))
         return;
     pin_cluster(exchange, upstream);
-    *attempt = (struct attempt){
-        .exchange = exchange, .waiter = {.on_ready = on_connection, .on_failed = on_connect_failed}};
+    *attempt =
+        (struct attempt){.exchange = exchange,
+                         .waiter = {.on_ready = on_connection, .on_failed = on_connect_failed}};
     list_init(&attempt->waiter.node);
     if (!pick_host(exchange, upstream))
         return;
@@ -531,7 +565,8 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
     exchange->record.upstream_address = attempt->host->address;
     exchange->record.endpoint = attempt->host->balance.endpoint;
     attempt->pool = pool_for(exchange, upstream->cluster);
-    struct http_connection *connection = on_fresh_connection ? NULL : pool_borrow(attempt->host, attempt->pool);
+    struct http_connection *connection =
+        on_fresh_connection ? NULL : pool_borrow(attempt->host, attempt->pool);
     if (LIKELY(connection)) {
         send_on(exchange, connection);
         pool_opened(connection);
@@ -541,7 +576,8 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
     if (!pool_wait(attempt->host, attempt->pool, &attempt->waiter)) {
         attempt->is_waiting = false;
         record_flag(&exchange->record, FLAG_UO);
-        exchange_reply(exchange, 503, "overflow", "the circuit breaker of %.*s is open: no more connections",
+        exchange_reply(exchange, 503, "overflow",
+                       "the circuit breaker of %.*s is open: no more connections",
                        SLICE_ARG(upstream->cluster->name.text));
     }
 }
@@ -550,13 +586,15 @@ void exchange_forward(struct exchange *exchange)
 {
     const struct route *route = exchange->record.route;
     if (route->targets)
-        exchange->record.target = route_target_pick(route, random_u64(loop_random(exchange_loop(exchange))));
+        exchange->record.target =
+            route_target_pick(route, random_u64(loop_random(exchange_loop(exchange))));
     if (!heads_route_request(exchange)) {
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
         return;
     }
     exchange->tries_left = route->retry ? route->retry->retries : 0;
     if (route->timeout_ms && !exchange->head->upgrade.size)
-        loop_timer_start(exchange_loop(exchange), &exchange->timeout, route->timeout_ms, on_route_timeout);
+        loop_timer_start(exchange_loop(exchange), &exchange->timeout, route->timeout_ms,
+                         on_route_timeout);
     start_attempt(exchange, false);
 }

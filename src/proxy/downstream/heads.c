@@ -25,7 +25,8 @@ static enum path_status canonical_path(struct exchange *exchange)
 {
     const struct hcm *hcm = exchange->hcm;
     struct http_request *head = exchange->head;
-    struct path_rules rules = {.normalise = hcm->normalize_path, .merge_slashes = hcm->merge_slashes};
+    struct path_rules rules = {.normalise = hcm->normalize_path,
+                               .merge_slashes = hcm->merge_slashes};
     switch (hcm->slashes) {
     case HCM_SLASHES_KEEP: rules.escaped_slashes = ESCAPED_SLASH_KEEP; break;
     case HCM_SLASHES_REFUSE: rules.escaped_slashes = ESCAPED_SLASH_REFUSE; break;
@@ -36,7 +37,8 @@ static enum path_status canonical_path(struct exchange *exchange)
         (!rules.normalise && !rules.merge_slashes && rules.escaped_slashes == ESCAPED_SLASH_KEEP))
         return PATH_OK;
     struct slice canonical;
-    enum path_status status = path_normalise(head->path, &rules, exchange_arena(exchange), &canonical);
+    enum path_status status =
+        path_normalise(head->path, &rules, exchange_arena(exchange), &canonical);
     if (status == PATH_OK)
         head->path = canonical;
     return status;
@@ -52,8 +54,10 @@ static bool canonical_host(struct exchange *exchange)
     struct authority parts;
     if (!authority_parse(head->authority, &parts))
         return head->authority.size == 0;
-    bool strips = parts.port && (hcm->strip_any_port ||
-                                 (hcm->strip_matching_port && parts.port == address_port(&exchange->downstream->local)));
+    bool strips =
+        parts.port &&
+        (hcm->strip_any_port ||
+         (hcm->strip_matching_port && parts.port == address_port(&exchange->downstream->local)));
     struct slice host = head->authority;
     if (strips)
         host.size = (size_t)(memrchr(host.data, ':', host.size) - (const void *)host.data);
@@ -74,7 +78,8 @@ static bool set_request_id(struct exchange *exchange)
     if (!text)
         return false;
     random_uuid(loop_random(exchange_loop(exchange)), text);
-    return headers_set_id(headers, exchange_arena(exchange), HEADER_X_REQUEST_ID, slice_of(text, UUID_SIZE));
+    return headers_set_id(headers, exchange_arena(exchange), HEADER_X_REQUEST_ID,
+                          slice_of(text, UUID_SIZE));
 }
 
 /* An edge (use_remote_address) believes the socket; behind one, what came is kept. */
@@ -127,13 +132,15 @@ bool heads_receive(struct exchange *exchange, const char **details, const char *
 
 /* --- edits by configuration ----------------------------------------------------------------------------------- */
 
-static bool edit_value(struct exchange *exchange, const struct header_edit *edit, struct slice *value)
+static bool edit_value(struct exchange *exchange, const struct header_edit *edit,
+                       struct slice *value)
 {
     *value = edit->value;
     return !edit->format || format_write(edit->format, exchange, exchange_arena(exchange), value);
 }
 
-static bool apply_edit(struct exchange *exchange, const struct header_edit *edit, struct headers *headers)
+static bool apply_edit(struct exchange *exchange, const struct header_edit *edit,
+                       struct headers *headers)
 {
     struct arena *arena = exchange_arena(exchange);
     struct slice value;
@@ -142,7 +149,8 @@ static bool apply_edit(struct exchange *exchange, const struct header_edit *edit
         return true;
     }
     bool is_there = headers_find_name(headers, edit->key.name) != NULL;
-    if ((edit->kind == HEADER_EDIT_ADD_IF_ABSENT && is_there) || (edit->kind == HEADER_EDIT_SET_IF_PRESENT && !is_there))
+    if ((edit->kind == HEADER_EDIT_ADD_IF_ABSENT && is_there) ||
+        (edit->kind == HEADER_EDIT_SET_IF_PRESENT && !is_there))
         return true;
     if (!edit_value(exchange, edit, &value))
         return false;
@@ -153,7 +161,8 @@ static bool apply_edit(struct exchange *exchange, const struct header_edit *edit
     return headers_set(headers, arena, edit->name, value);
 }
 
-static bool apply_edits(struct exchange *exchange, const struct header_edits *edits, struct headers *headers)
+static bool apply_edits(struct exchange *exchange, const struct header_edits *edits,
+                        struct headers *headers)
 {
     for (size_t i = 0; edits && i < edits->count; i++)
         if (!apply_edit(exchange, &edits->items[i], headers))
@@ -162,7 +171,8 @@ static bool apply_edits(struct exchange *exchange, const struct header_edits *ed
 }
 
 static bool apply_levels(struct exchange *exchange, const struct header_edits *target,
-                         const struct header_edits *const levels[ROUTE_EDIT_LEVELS], struct headers *headers)
+                         const struct header_edits *const levels[ROUTE_EDIT_LEVELS],
+                         struct headers *headers)
 {
     bool target_last = exchange->record.route->edits_before_target;
     if (!target_last && !apply_edits(exchange, target, headers))
@@ -189,7 +199,8 @@ static size_t matched_size(const struct route *route, struct slice path)
     return path.size;
 }
 
-struct slice heads_rewrite(struct exchange *exchange, const struct route_rewrite *rewrite, struct slice path)
+struct slice heads_rewrite(struct exchange *exchange, const struct route_rewrite *rewrite,
+                           struct slice path)
 {
     struct arena *arena = exchange_arena(exchange);
     struct slice bare = path_only(path);
@@ -197,7 +208,8 @@ struct slice heads_rewrite(struct exchange *exchange, const struct route_rewrite
     struct slice begin = rewrite->prefix, rest = SLICE_NONE;
     char replaced[REWRITTEN_PATH_MAX];
     if (rewrite->regex) {
-        if (!regex_replace(rewrite->regex, bare, rewrite->substitution, replaced, sizeof(replaced), &begin.size))
+        if (!regex_replace(rewrite->regex, bare, rewrite->substitution, replaced, sizeof(replaced),
+                           &begin.size))
             return SLICE_NONE;
         begin.data = replaced;
     } else if (rewrite->has_prefix) {
@@ -236,8 +248,8 @@ static bool rewrite_host(struct exchange *exchange)
     }
     if (host.size == 0)
         return true;
-    if (route->append_forwarded_host &&
-        !headers_add(&head->headers, exchange_arena(exchange), SLICE("x-forwarded-host"), head->authority))
+    if (route->append_forwarded_host && !headers_add(&head->headers, exchange_arena(exchange),
+                                                     SLICE("x-forwarded-host"), head->authority))
         return false;
     head->authority = host;
     return true;
@@ -248,7 +260,8 @@ bool heads_route_request(struct exchange *exchange)
     const struct route *route = exchange->record.route;
     const struct route_target *target = exchange->record.target;
     struct http_request *head = exchange->head;
-    if (!apply_levels(exchange, target ? &target->request_edits : NULL, route->request_edits, &head->headers))
+    if (!apply_levels(exchange, target ? &target->request_edits : NULL, route->request_edits,
+                      &head->headers))
         return false;
     if (route->rewrite.has_prefix || route->rewrite.regex) {
         struct slice path = heads_rewrite(exchange, &route->rewrite, head->path);
@@ -266,12 +279,13 @@ bool heads_route_response(struct exchange *exchange, struct http_response *respo
     const struct route *route = exchange->record.route;
     const struct route_target *target = exchange->record.target;
     struct arena *arena = exchange_arena(exchange);
-    if (route && !apply_levels(exchange, target ? &target->response_edits : NULL, route->response_edits,
-                               &response->headers))
+    if (route && !apply_levels(exchange, target ? &target->response_edits : NULL,
+                               route->response_edits, &response->headers))
         return false;
     bool sets_server = hcm && hcm->server_name.size > 0 &&
                        (hcm->server_header == HCM_SERVER_OVERWRITE ||
-                        (hcm->server_header == HCM_SERVER_IF_ABSENT && !headers_has(&response->headers, HEADER_SERVER)));
+                        (hcm->server_header == HCM_SERVER_IF_ABSENT &&
+                         !headers_has(&response->headers, HEADER_SERVER)));
     if (sets_server && !headers_set_id(&response->headers, arena, HEADER_SERVER, hcm->server_name))
         return false;
     if (hcm && hcm->request_id_in_response) {

@@ -20,4 +20,5 @@ MUST_USE bool heads_route_request(struct exchange *exchange);
 /* The route's and the connection manager's part of the response. False when memory is refused. */
 MUST_USE bool heads_route_response(struct exchange *exchange, struct http_response *response);
 /* The path after a rewrite of what the route matched; in the arena. data == NULL when memory is refused. */
-struct slice heads_rewrite(struct exchange *exchange, const struct route_rewrite *rewrite, struct slice path);
+struct slice heads_rewrite(struct exchange *exchange, const struct route_rewrite *rewrite,
+                           struct slice path);

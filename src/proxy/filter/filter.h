@@ -21,7 +21,8 @@ enum filter_verdict {
 
 struct filter {
     /* NULL: it has nothing to do there. */
-    enum filter_verdict (*on_request)(struct exchange *exchange, const struct http_filter *config, struct view *view);
+    enum filter_verdict (*on_request)(struct exchange *exchange, const struct http_filter *config,
+                                      struct view *view);
     enum filter_verdict (*on_response)(struct exchange *exchange, const struct http_filter *config,
                                        struct http_response *response);
 };

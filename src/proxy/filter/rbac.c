@@ -5,7 +5,8 @@
 #include "proxy/filter/filter.h"
 #include "proxy/route/view.h"
 
-static enum filter_verdict judge(struct exchange *exchange, const struct http_filter *config, struct view *view)
+static enum filter_verdict judge(struct exchange *exchange, const struct http_filter *config,
+                                 struct view *view)
 {
     if (!config->rbac.rules)
         return FILTER_CONTINUE;
@@ -15,8 +16,8 @@ static enum filter_verdict judge(struct exchange *exchange, const struct http_fi
         return FILTER_CONTINUE;
     struct slice policy = verdict.policy.size ? verdict.policy : SLICE("none matched");
     record_flag(&exchange->record, FLAG_UAEX);
-    exchange_reply(exchange, 403, "rbac_access_denied_matched_policy", "RBAC: access denied (policy: %.*s)",
-                   SLICE_ARG(policy));
+    exchange_reply(exchange, 403, "rbac_access_denied_matched_policy",
+                   "RBAC: access denied (policy: %.*s)", SLICE_ARG(policy));
     return FILTER_REPLIED;
 }
 

@@ -22,7 +22,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TOKEN_MAX = 16384, CHAIN_MAX = 10, RETRY_MS = 500, RETRY_MAX_MS = 30000, CALL_MS = 10000, LEAF_S = 86400 };
+enum {
+    TOKEN_MAX = 16384,
+    CHAIN_MAX = 10,
+    RETRY_MS = 500,
+    RETRY_MAX_MS = 30000,
+    CALL_MS = 10000,
+    LEAF_S = 86400
+};
 
 /* istiod's name, by which its certificate is verified. */
 static const char ca_name[] = "istiod.istio-system.svc";
@@ -31,8 +38,8 @@ struct identity {
     struct process *process;
     char *host;
     uint16_t port;
-    struct buffer root;  /* PEM */
-    char *token;         /* one-time; NULL once it was used, or when a file is reread */
+    struct buffer root; /* PEM */
+    char *token;        /* one-time; NULL once it was used, or when a file is reread */
     struct tls_trust *trust;
     struct rpc_client *client;
     struct rpc_call *call;
@@ -58,8 +65,9 @@ static void try_later(struct identity *identity, const char *why)
     uint64_t delay_ms = MIN((uint64_t)RETRY_MS << doublings, (uint64_t)RETRY_MAX_MS);
     delay_ms += random_below(loop_random(identity->process->loop), delay_ms / 2 + 1);
     identity->failures++;
-    log_warning("identity", "no certificate from %s:%u: %s; again in %llu ms%s", identity->host, identity->port, why,
-                (unsigned long long)delay_ms, identity->is_ready ? ", the present one holds" : "");
+    log_warning("identity", "no certificate from %s:%u: %s; again in %llu ms%s", identity->host,
+                identity->port, why, (unsigned long long)delay_ms,
+                identity->is_ready ? ", the present one holds" : "");
     loop_timer_start(identity->process->loop, &identity->again, delay_ms, on_again);
 }
 
@@ -67,7 +75,8 @@ static void try_later(struct identity *identity, const char *why)
 
 static bool put_secrets(struct identity *identity, struct error *error)
 {
-    struct build_options building = {.here = true, .now_s = loop_wall_us(identity->process->loop) / 1000000};
+    struct build_options building = {.here = true,
+                                     .now_s = loop_wall_us(identity->process->loop) / 1000000};
     owned_key_buffer key = {0};
     struct secret *certificate = NULL, *trust = NULL;
     key_pair_write_pem(identity->key, &key);
@@ -96,7 +105,8 @@ static void present_certificate(struct identity *identity)
                                     .certificates = &pair,
                                     .certificate_count = 1,
                                     .trust = identity->trust};
-    if (!tls_context_create(&spec, loop_wall_us(identity->process->loop) / 1000000, &context, &error)) {
+    if (!tls_context_create(&spec, loop_wall_us(identity->process->loop) / 1000000, &context,
+                            &error)) {
         log_error("identity", "%s", error.what);
         return;
     }
@@ -116,11 +126,13 @@ static int64_t renewal_s(struct identity *identity, int64_t now_s)
         certificate_summarize(buffer_slice(&der), &summary, &error)) {
         half = (summary.not_after_s - now_s) / 2;
         log_info("identity", "certificate %s of %.*s holds for %lld s", summary.serial,
-                 summary.san_count ? (int)summary.sans[0].text.size : 1, summary.san_count ? summary.sans[0].text.data : "-",
+                 summary.san_count ? (int)summary.sans[0].text.size : 1,
+                 summary.san_count ? summary.sans[0].text.data : "-",
                  (long long)(summary.not_after_s - now_s));
     }
     certificate_summary_fini(&summary);
-    int64_t jitter = (int64_t)random_below(loop_random(identity->process->loop), (uint64_t)(half > 10 ? half / 10 : 1));
+    int64_t jitter = (int64_t)random_below(loop_random(identity->process->loop),
+                                           (uint64_t)(half > 10 ? half / 10 : 1));
     return MAX(half - jitter, (int64_t)1);
 }
 
@@ -129,7 +141,8 @@ static bool read_answer(struct identity *identity, struct error *error)
     struct arena arena;
     arena_init(&arena, NULL);
     const Istio__V1__Auth__IstioCertificateResponse *answer =
-        pb_decode(&istio__v1__auth__istio_certificate_response__descriptor, buffer_slice(&identity->answer), &arena, NULL, error);
+        pb_decode(&istio__v1__auth__istio_certificate_response__descriptor,
+                  buffer_slice(&identity->answer), &arena, NULL, error);
     bool is_whole = answer && answer->n_cert_chain > 0 && answer->n_cert_chain <= CHAIN_MAX;
     if (is_whole) {
         buffer_reset(&identity->chain);
@@ -162,7 +175,8 @@ static void accept(struct identity *identity)
     identity->token = NULL;
     present_certificate(identity);
     configure_commit(identity->process->configure);
-    loop_timer_start(identity->process->loop, &identity->again, (uint64_t)renewal_s(identity, now_s) * 1000, on_again);
+    loop_timer_start(identity->process->loop, &identity->again,
+                     (uint64_t)renewal_s(identity, now_s) * 1000, on_again);
 }
 
 static void on_message(void *owner, struct slice message)
@@ -210,7 +224,8 @@ static void ask(struct identity *identity)
     key_pair_destroy(identity->key);
     identity->key = key_pair_generate();
     /* The CA ignores the name: who we are follows from how we authenticate. */
-    if (!key_pair_request(identity->key, SLICE("spiffe://cluster.local/ns/default/sa/default"), &csr, &error)) {
+    if (!key_pair_request(identity->key, SLICE("spiffe://cluster.local/ns/default/sa/default"),
+                          &csr, &error)) {
         try_later(identity, error.what);
         return;
     }
@@ -224,7 +239,8 @@ static void ask(struct identity *identity)
     arena_fini(&arena);
     owned_str bearer = token_now(identity);
     struct rpc_header header = {SLICE("authorization"), slice_str(bearer)};
-    struct rpc_call_config config = {.path = "/istio.v1.auth.IstioCertificateService/CreateCertificate",
+    struct rpc_call_config config = {.path =
+                                         "/istio.v1.auth.IstioCertificateService/CreateCertificate",
                                      .headers = &header,
                                      .header_count = bearer ? 1 : 0,
                                      .timeout_ms = CALL_MS};
@@ -277,7 +293,8 @@ static bool make_client(struct identity *identity, struct error *error)
     const char *path = identity->process->options->ca_root_path;
     int failure = path ? buffer_read_file(&identity->root, path, TRUST_BYTES_MAX) : -ENOENT;
     if (failure) {
-        error_set(error, "TUL1237", "cannot read the CA's root certificate %s: %s", path ? path : "", strerror(-failure));
+        error_set(error, "TUL1237", "cannot read the CA's root certificate %s: %s",
+                  path ? path : "", strerror(-failure));
         error_fix(error, "--ca-root FILE names it");
         return false;
     }
@@ -286,7 +303,8 @@ static bool make_client(struct identity *identity, struct error *error)
     if (!tls_trust_create(&source, 1, &identity->trust, error))
         return false;
     struct tls_context_spec spec = {.role = TLS_CLIENT, .name = "the CA", .trust = identity->trust};
-    if (!tls_context_create(&spec, loop_wall_us(identity->process->loop) / 1000000, &context, error))
+    if (!tls_context_create(&spec, loop_wall_us(identity->process->loop) / 1000000, &context,
+                            error))
         return false;
     struct san_match name = {.how = SAN_MATCH_EXACT, .kind = SAN_DNS, .value = slice_str(ca_name)};
     struct rpc_client_config config = {.target = {.host = identity->host,
@@ -308,7 +326,8 @@ bool identity_create(struct process *process, struct identity **out, struct erro
         return true;
     struct identity *identity = mem_new(struct identity);
     identity->process = process;
-    if (!read_token(identity, error) || !read_address(identity, error) || !make_client(identity, error)) {
+    if (!read_token(identity, error) || !read_address(identity, error) ||
+        !make_client(identity, error)) {
         identity_destroy(identity);
         return false;
     }

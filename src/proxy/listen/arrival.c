@@ -51,11 +51,12 @@ void arrival_close(struct arrival *arrival)
 
 void arrivals_close(struct worker *worker)
 {
-    LIST_EACH_SAFE (node, after, &worker->arrivals)
-        arrival_close(LIST_ENTRY(node, struct arrival, node));
+    LIST_EACH_SAFE(node, after, &worker->arrivals)
+    arrival_close(LIST_ENTRY(node, struct arrival, node));
 }
 
-static void refuse(struct arrival *arrival, const char *details, const char *why, enum access_log_flag flag)
+static void refuse(struct arrival *arrival, const char *details, const char *why,
+                   enum access_log_flag flag)
 {
     struct record record = {.is_tunnel = true,
                             .details = details,
@@ -84,7 +85,8 @@ static void set_ip(struct ip *ip, const struct address *address)
 
 static void address_facts(const struct arrival *arrival, struct facts *facts)
 {
-    struct address local = conn_local_address(arrival->conn), peer = conn_peer_address(arrival->conn);
+    struct address local = conn_local_address(arrival->conn),
+                   peer = conn_peer_address(arrival->conn);
     const struct address *to = address_is_set(&arrival->original) ? &arrival->original : &local;
     facts->chain.has_ip = address_is_ip(&local);
     set_ip(&facts->chain.destination, to);
@@ -98,11 +100,13 @@ static void become(struct arrival *arrival, const struct filter_chain *chain)
 {
     struct worker *worker = arrival->worker;
     struct tls_session_spec session = {0};
-    struct transport_options options = {.engine = worker->engine, .handshake_timeout_ms = chain->handshake_ms};
+    struct transport_options options = {.engine = worker->engine,
+                                        .handshake_timeout_ms = chain->handshake_ms};
     if (chain->tls) {
         session.context = snapshot_tls(worker_snapshot(worker), chain->tls);
         if (!session.context) {
-            refuse(arrival, "secret_not_available", "the certificate of this listener has not arrived yet", FLAG_NR);
+            refuse(arrival, "secret_not_available",
+                   "the certificate of this listener has not arrived yet", FLAG_NR);
             return;
         }
         session.expected = chain->tls->expected;
@@ -113,12 +117,15 @@ static void become(struct arrival *arrival, const struct filter_chain *chain)
     }
     struct conn *conn = arrival->conn;
     if (chain->http) {
-        struct transport *transport = transport_create(conn, &arrival->input, &options, &tunnel_events_before, NULL);
+        struct transport *transport =
+            transport_create(conn, &arrival->input, &options, &tunnel_events_before, NULL);
         struct downstream_origin origin = {arrival->resource, chain, arrival->original};
         if (transport)
-            (void)!downstream_create(worker, transport, &origin); /* on failure everything is closed already */
+            (void)!downstream_create(worker, transport,
+                                     &origin); /* on failure everything is closed already */
     } else {
-        struct tunnel_origin origin = {arrival->resource, chain, arrival->original, arrival->has_ended};
+        struct tunnel_origin origin = {arrival->resource, chain, arrival->original,
+                                       arrival->has_ended};
         tunnel_create(worker, conn, &arrival->input, &options, &origin);
     }
     arrival_free(arrival);
@@ -128,7 +135,8 @@ static void choose(struct arrival *arrival, struct facts *facts)
 {
     const struct filter_chain *chain = listener_chain(arrival->resource->listener, &facts->chain);
     if (!chain) {
-        refuse(arrival, "filter_chain_not_found", "no filter chain serves this connection", FLAG_NR);
+        refuse(arrival, "filter_chain_not_found", "no filter chain serves this connection",
+               FLAG_NR);
         return;
     }
     become(arrival, chain);
@@ -159,10 +167,12 @@ static bool look_for_tls(const struct arrival *arrival, struct facts *facts, boo
 static bool look_for_http(const struct arrival *arrival, struct facts *facts)
 {
     const struct listener *listener = arrival->resource->listener;
-    if (facts->chain.transport == CHAIN_TLS || !listener_detects(&listener->http_inspector, facts->chain.destination_port))
+    if (facts->chain.transport == CHAIN_TLS ||
+        !listener_detects(&listener->http_inspector, facts->chain.destination_port))
         return true;
-    static const struct slice names[] = {
-        [DETECTED_HTTP_10] = {"http/1.0", 8}, [DETECTED_HTTP_11] = {"http/1.1", 8}, [DETECTED_HTTP_2] = {"h2c", 3}};
+    static const struct slice names[] = {[DETECTED_HTTP_10] = {"http/1.0", 8},
+                                         [DETECTED_HTTP_11] = {"http/1.1", 8},
+                                         [DETECTED_HTTP_2] = {"h2c", 3}};
     enum detected_http found = detect_http(&arrival->input);
     if (found == DETECTED_MORE)
         return arrival->is_decided;
@@ -217,13 +227,15 @@ static void on_error(void *owner, int error)
     arrival_close(owner);
 }
 
-static const struct conn_events events = {.on_bytes = on_bytes, .on_read_end = on_read_end, .on_error = on_error};
+static const struct conn_events events = {
+    .on_bytes = on_bytes, .on_read_end = on_read_end, .on_error = on_error};
 
 static void on_silence(struct timer *timer)
 {
     struct arrival *arrival = CONTAINER_OF(timer, struct arrival, silence);
     if (!arrival->resource->listener->continue_on_timeout) {
-        refuse(arrival, "detection_timeout", "the client said nothing that could be recognised in time", FLAG_DT);
+        refuse(arrival, "detection_timeout",
+               "the client said nothing that could be recognised in time", FLAG_DT);
         return;
     }
     arrival->is_decided = true;
@@ -241,7 +253,8 @@ static bool find_destination(struct arrival *arrival)
     struct address local = conn_local_address(arrival->conn);
     if (conn_original_destination(arrival->conn, &arrival->original) != 0)
         arrival->original = listener->transparent ? local : (struct address){.size = 0};
-    bool is_redirected = address_is_set(&arrival->original) && !address_equals(&arrival->original, &local);
+    bool is_redirected =
+        address_is_set(&arrival->original) && !address_equals(&arrival->original, &local);
     if (!is_redirected && !listener->transparent)
         arrival->original = (struct address){.size = 0};
     return is_redirected || listener->transparent || !listener->use_original_dst;
@@ -254,10 +267,11 @@ static void find_listener(struct arrival *arrival)
     if (arrival->accepting->listener->use_original_dst && address_is_set(&arrival->original)) {
         struct ip ip;
         set_ip(&ip, &arrival->original);
-        const struct listener *listener =
-            snapshot_listener_for(worker_snapshot(arrival->worker), &ip, address_port(&arrival->original));
-        const struct resource *resource =
-            listener ? snapshot_find(worker_snapshot(arrival->worker), KIND_LISTENER, &listener->name) : NULL;
+        const struct listener *listener = snapshot_listener_for(
+            worker_snapshot(arrival->worker), &ip, address_port(&arrival->original));
+        const struct resource *resource = listener ? snapshot_find(worker_snapshot(arrival->worker),
+                                                                   KIND_LISTENER, &listener->name)
+                                                   : NULL;
         if (resource)
             arrival->resource = resource;
     }
@@ -269,12 +283,15 @@ static bool needs_bytes(const struct arrival *arrival)
     const struct listener *listener = arrival->resource->listener;
     struct address local = conn_local_address(arrival->conn);
     uint16_t port = address_port(address_is_set(&arrival->original) ? &arrival->original : &local);
-    return listener_detects(&listener->tls_inspector, port) || listener_detects(&listener->http_inspector, port);
+    return listener_detects(&listener->tls_inspector, port) ||
+           listener_detects(&listener->http_inspector, port);
 }
 
-void arrival_begin(struct worker *worker, const struct name *listener, int fd, const struct address *peer)
+void arrival_begin(struct worker *worker, const struct name *listener, int fd,
+                   const struct address *peer)
 {
-    const struct resource *accepting = snapshot_find(worker_snapshot(worker), KIND_LISTENER, listener);
+    const struct resource *accepting =
+        snapshot_find(worker_snapshot(worker), KIND_LISTENER, listener);
     uint32_t most = worker->shared->max_connections;
     (void)peer;
     if (!accepting || (most && worker_open(worker) >= most)) {
@@ -296,7 +313,9 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd, c
     bool has_destination = find_destination(arrival);
     find_listener(arrival);
     if (!has_destination) {
-        refuse(arrival, "proxy_loop", "the connection was made to the capture port itself, so it has no destination", FLAG_NR);
+        refuse(arrival, "proxy_loop",
+               "the connection was made to the capture port itself, so it has no destination",
+               FLAG_NR);
         return;
     }
     if (!needs_bytes(arrival)) {

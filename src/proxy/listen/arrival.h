@@ -16,7 +16,8 @@ struct name;
 struct worker;
 
 /* Takes the descriptor over. listener: the name of the one that accepted. */
-void arrival_begin(struct worker *worker, const struct name *listener, int fd, const struct address *peer);
+void arrival_begin(struct worker *worker, const struct name *listener, int fd,
+                   const struct address *peer);
 /* At once: the worker ends. */
 void arrival_close(struct arrival *arrival);
 struct list;

@@ -12,7 +12,8 @@ static enum detected_http judge_line(struct slice line, bool is_whole)
 {
     struct slice method, rest;
     if (!slice_cut(line, ' ', &method, &rest))
-        return !is_whole && (line.size == 0 || header_name_is_valid(line)) ? DETECTED_MORE : DETECTED_OTHER;
+        return !is_whole && (line.size == 0 || header_name_is_valid(line)) ? DETECTED_MORE
+                                                                           : DETECTED_OTHER;
     if (!header_name_is_valid(method) || (!is_whole && rest.size == 0))
         return header_name_is_valid(method) ? DETECTED_MORE : DETECTED_OTHER;
     if (!is_whole)

@@ -6,7 +6,13 @@
 #include "base/attributes.h"
 #include "base/chain.h"
 
-enum detected_http { DETECTED_MORE, DETECTED_HTTP_10, DETECTED_HTTP_11, DETECTED_HTTP_2, DETECTED_OTHER };
+enum detected_http {
+    DETECTED_MORE,
+    DETECTED_HTTP_10,
+    DETECTED_HTTP_11,
+    DETECTED_HTTP_2,
+    DETECTED_OTHER
+};
 enum { DETECT_HTTP_BYTES = 8192 }; /* of a request line; a longer one is "other" */
 
 /* The bytes are not consumed, and may be shown again when more have come. */

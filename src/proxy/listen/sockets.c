@@ -17,11 +17,11 @@
 
 /* An address that is listened on. */
 struct socket_entry {
-    char *key;                  /* address and options that cannot change in place */
-    struct name listener;       /* owned text: whose it is now */
+    char *key;            /* address and options that cannot change in place */
+    struct name listener; /* owned text: whose it is now */
     struct listen_group *group;
-    unsigned bound;             /* workers that have not let go yet */
-    bool is_wanted;             /* seen in the snapshot under way */
+    unsigned bound; /* workers that have not let go yet */
+    bool is_wanted; /* seen in the snapshot under way */
     bool is_leaving;
 };
 
@@ -138,9 +138,11 @@ static void on_bind(struct mail *mail)
     if (!binding) {
         binding = mem_new(struct binding);
         binding->worker = worker;
-        int failure = acceptor_create(worker->loop, bind->fd, on_accept, binding, &binding->acceptor);
+        int failure =
+            acceptor_create(worker->loop, bind->fd, on_accept, binding, &binding->acceptor);
         if (failure) {
-            log_error("listen", "worker %u cannot accept on %s: %s", worker->index, bind->key, strerror(-failure));
+            log_error("listen", "worker %u cannot accept on %s: %s", worker->index, bind->key,
+                      strerror(-failure));
             mem_free(binding);
             bind_mail_free(bind);
             return;
@@ -178,28 +180,31 @@ static bool address_of(const struct endpoint_address *from, struct address *to)
     return from->kind != ENDPOINT_HOST && address_parse(slice_of(text, size), to);
 }
 
-static bool make_group(struct sockets *sockets, const struct listener *listener, const struct endpoint_address *at,
-                       struct socket_entry *entry)
+static bool make_group(struct sockets *sockets, const struct listener *listener,
+                       const struct endpoint_address *at, struct socket_entry *entry)
 {
-    struct listen_options options = {.count = sockets->worker_count,
-                                     .backlog = (int)listener->backlog,
-                                     .is_transparent = listener->transparent,
-                                     .is_free_bind = listener->freebind,
-                                     .unix_mode = listener->pipe_mode,
-                                     .network_namespace = at->network_namespace.size ? at->network_namespace.data : NULL};
+    struct listen_options options = {
+        .count = sockets->worker_count,
+        .backlog = (int)listener->backlog,
+        .is_transparent = listener->transparent,
+        .is_free_bind = listener->freebind,
+        .unix_mode = listener->pipe_mode,
+        .network_namespace = at->network_namespace.size ? at->network_namespace.data : NULL};
     int failure = -EINVAL;
     if (address_of(at, &options.address))
         failure = listen_group_create(&options, &entry->group);
     if (!failure)
         return true;
-    buffer_format(&sockets->problem, "%slistener %.*s cannot listen on %s: %s", sockets->problem.size ? "; " : "",
-                  SLICE_ARG(listener->name.text), entry->key, strerror(-failure));
-    log_error("listen", "listener %.*s cannot listen on %s: %s", SLICE_ARG(listener->name.text), entry->key,
-              strerror(-failure));
+    buffer_format(&sockets->problem, "%slistener %.*s cannot listen on %s: %s",
+                  sockets->problem.size ? "; " : "", SLICE_ARG(listener->name.text), entry->key,
+                  strerror(-failure));
+    log_error("listen", "listener %.*s cannot listen on %s: %s", SLICE_ARG(listener->name.text),
+              entry->key, strerror(-failure));
     return false;
 }
 
-static void follow_address(struct sockets *sockets, const struct listener *listener, const struct endpoint_address *at)
+static void follow_address(struct sockets *sockets, const struct listener *listener,
+                           const struct endpoint_address *at)
 {
     char text[ENDPOINT_TEXT];
     owned_buffer key = {0};
@@ -303,8 +308,8 @@ void sockets_follow(struct sockets *sockets, const struct snapshot *snapshot)
     while (map_next(sockets->entries, &each))
         if (!((struct socket_entry *)each.value)->is_wanted)
             vector_push(&gone, each.value);
-    VECTOR_EACH (entry, &gone)
-        leave(sockets, *entry);
+    VECTOR_EACH(entry, &gone)
+    leave(sockets, *entry);
     vector_fini(&gone);
     tell_ports(sockets);
 }
@@ -315,8 +320,8 @@ void sockets_drain(struct sockets *sockets)
     struct map_iterator each = {0};
     while (map_next(sockets->entries, &each))
         vector_push(&all, each.value);
-    VECTOR_EACH (entry, &all)
-        leave(sockets, *entry);
+    VECTOR_EACH(entry, &all)
+    leave(sockets, *entry);
     vector_fini(&all);
 }
 
@@ -330,7 +335,8 @@ size_t sockets_count(const struct sockets *sockets)
     return map_count(sockets->entries);
 }
 
-struct sockets *sockets_create(struct loop *main_loop, struct worker **workers, unsigned worker_count)
+struct sockets *sockets_create(struct loop *main_loop, struct worker **workers,
+                               unsigned worker_count)
 {
     struct sockets *sockets = mem_new(struct sockets);
     sockets->loop = main_loop;

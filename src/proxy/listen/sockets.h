@@ -17,7 +17,8 @@ struct sockets;
 struct worker;
 
 /* Main thread. The workers must outlive it. */
-struct sockets *sockets_create(struct loop *main_loop, struct worker **workers, unsigned worker_count);
+struct sockets *sockets_create(struct loop *main_loop, struct worker **workers,
+                               unsigned worker_count);
 /* Workers have let go of everything (worker_close). */
 void sockets_destroy(struct sockets *sockets);
 /*

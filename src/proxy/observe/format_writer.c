@@ -45,7 +45,8 @@ static void put_escaped(struct line *line, struct slice bytes, bool json)
         } else if (byte == '\\' || byte == '"') {
             put(line, (struct slice){(char[]){'\\', (char)byte}, 2});
         } else if (json) {
-            put(line, (struct slice){(char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6});
+            put(line,
+                (struct slice){(char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6});
         } else if (byte >= 0x80) {
             put(line, slice_of(&bytes.data[i], 1));
         } else {
@@ -70,7 +71,8 @@ static void set_span(struct value_text *value, uint64_t from_us, uint64_t to_us)
         set_number(value, (to_us - from_us) / 1000);
 }
 
-static void set_address(struct value_text *value, const struct address *address, enum format_part part)
+static void set_address(struct value_text *value, const struct address *address,
+                        enum format_part part)
 {
     char text[ADDRESS_TEXT];
     if (!address_is_set(address))
@@ -98,7 +100,9 @@ static void set_time(struct value_text *value, int64_t wall_us, struct slice for
     for (size_t i = 0; i < format.size && at < pattern + sizeof(pattern) - 16; i++) {
         bool is_step = format.data[i] == '%' && i + 1 < format.size;
         char next = is_step ? format.data[i + 1] : '\0';
-        int digits = next >= '1' && next <= '9' && i + 2 < format.size && format.data[i + 2] == 'f' ? next - '0' : 0;
+        int digits = next >= '1' && next <= '9' && i + 2 < format.size && format.data[i + 2] == 'f'
+                         ? next - '0'
+                         : 0;
         if (next == 'f' || digits) {
             char nanos[16];
             snprintf(nanos, sizeof(nanos), "%09lld", (long long)(wall_us % 1000000) * 1000);
@@ -114,14 +118,16 @@ static void set_time(struct value_text *value, int64_t wall_us, struct slice for
         }
     }
     *at = '\0';
-    value->text = slice_of(value->scratch, strftime(value->scratch, sizeof(value->scratch), pattern, &calendar));
+    value->text = slice_of(value->scratch,
+                           strftime(value->scratch, sizeof(value->scratch), pattern, &calendar));
 }
 
 static struct slice header_of(const struct headers *headers, const struct header_key *key)
 {
-    const struct header *header = headers && key ? key->id ? headers_find(headers, (enum header_id)key->id)
-                                                    : headers_find_name(headers, key->name)
-                                          : NULL;
+    const struct header *header = headers && key
+                                      ? key->id ? headers_find(headers, (enum header_id)key->id)
+                                                : headers_find_name(headers, key->name)
+                                      : NULL;
     return header ? header_value(header) : SLICE_NONE;
 }
 
@@ -151,7 +157,8 @@ static void set_flags(struct value_text *value, uint64_t flags, bool is_long)
             continue;
         const char *name = is_long ? access_log_flag_long_name((enum access_log_flag)flag)
                                    : access_log_flag_name((enum access_log_flag)flag);
-        size += (size_t)snprintf(value->scratch + size, sizeof(value->scratch) - size, "%s%s", size ? "," : "", name);
+        size += (size_t)snprintf(value->scratch + size, sizeof(value->scratch) - size, "%s%s",
+                                 size ? "," : "", name);
         if (size >= sizeof(value->scratch) - 1)
             break;
     }
@@ -191,8 +198,8 @@ static struct slice server_name(const struct transport *transport)
     return session ? tls_session_server_name(session) : SLICE_NONE;
 }
 
-static void set_local(struct value_text *value, const struct record *record, const struct transport *transport,
-                      enum format_part part, bool original)
+static void set_local(struct value_text *value, const struct record *record,
+                      const struct transport *transport, enum format_part part, bool original)
 {
     if (original && address_is_set(&record->original_destination)) {
         set_address(value, &record->original_destination, part);
@@ -202,7 +209,8 @@ static void set_local(struct value_text *value, const struct record *record, con
     }
 }
 
-static void set_peer(struct value_text *value, const struct transport *transport, enum format_part part)
+static void set_peer(struct value_text *value, const struct transport *transport,
+                     enum format_part part)
 {
     if (!transport)
         return;
@@ -216,17 +224,20 @@ static struct slice text_or_none(const char *text)
 }
 
 /* RESP(x-envoy-upstream-service-time) is known without the header, which is not added for nobody. */
-static void set_response_header(struct value_text *value, const struct format_step *step, const struct record *record)
+static void set_response_header(struct value_text *value, const struct format_step *step,
+                                const struct record *record)
 {
     const struct headers *headers = record->response ? &record->response->headers : NULL;
     value->text = header_of(headers, step->header);
     if (!value->text.data && step->other)
         value->text = header_of(headers, step->other);
-    if (!value->text.data && slice_equals(step->header->name, SLICE("x-envoy-upstream-service-time")))
+    if (!value->text.data &&
+        slice_equals(step->header->name, SLICE("x-envoy-upstream-service-time")))
         set_span(value, record->upstream_start_us, record->upstream_head_us);
 }
 
-static void set_request_header(struct value_text *value, const struct format_step *step, const struct record *record)
+static void set_request_header(struct value_text *value, const struct format_step *step,
+                               const struct record *record)
 {
     value->text = request_header(record, step->header);
     if (!value->text.data && step->other)
@@ -243,7 +254,8 @@ static void set_grpc_status(struct value_text *value, const struct record *recor
         value->text = header_of(&record->response->headers, &key);
 }
 
-static void evaluate(const struct format_step *step, const struct record *record, struct value_text *value)
+static void evaluate(const struct format_step *step, const struct record *record,
+                     struct value_text *value)
 {
     const struct transport *down = record->downstream, *up = record->upstream;
     value->text = SLICE_NONE;
@@ -254,13 +266,20 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_START_TIME_LOCAL: set_time(value, record->start_wall_us, step->text); return;
     case FORMAT_EMIT_TIME:
     case FORMAT_EMIT_TIME_LOCAL:
-        set_time(value, record->start_wall_us + (int64_t)(record->end_us - record->start_us), step->text);
+        set_time(value, record->start_wall_us + (int64_t)(record->end_us - record->start_us),
+                 step->text);
         return;
     case FORMAT_DURATION: set_span(value, record->start_us, record->end_us); return;
     case FORMAT_REQUEST_DURATION:
-    case FORMAT_REQUEST_TX_DURATION: set_span(value, record->start_us, record->request_end_us); return;
-    case FORMAT_RESPONSE_DURATION: set_span(value, record->start_us, record->response_start_us); return;
-    case FORMAT_RESPONSE_TX_DURATION: set_span(value, record->response_start_us, record->end_us); return;
+    case FORMAT_REQUEST_TX_DURATION:
+        set_span(value, record->start_us, record->request_end_us);
+        return;
+    case FORMAT_RESPONSE_DURATION:
+        set_span(value, record->start_us, record->response_start_us);
+        return;
+    case FORMAT_RESPONSE_TX_DURATION:
+        set_span(value, record->response_start_us, record->end_us);
+        return;
     case FORMAT_PROTOCOL:
         if (record->request)
             value->text = http_version_text((enum http_version)record->request->version);
@@ -273,7 +292,9 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_RESPONSE_CODE_DETAILS: value->text = text_or_none(record->details); return;
     case FORMAT_RESPONSE_FLAGS: set_flags(value, record->flags, false); return;
     case FORMAT_RESPONSE_FLAGS_LONG: set_flags(value, record->flags, true); return;
-    case FORMAT_CONNECTION_TERMINATION_DETAILS: value->text = text_or_none(record->termination); return;
+    case FORMAT_CONNECTION_TERMINATION_DETAILS:
+        value->text = text_or_none(record->termination);
+        return;
     case FORMAT_GRPC_STATUS:
     case FORMAT_GRPC_STATUS_NUMBER: set_grpc_status(value, record); return;
     case FORMAT_ROUTE_NAME:
@@ -281,28 +302,37 @@ static void evaluate(const struct format_step *step, const struct record *record
             value->text = record->route->name;
         return;
     case FORMAT_REQUEST_ATTEMPT_COUNT: set_number(value, record->attempts); return;
-    case FORMAT_ACCESS_LOG_TYPE: value->text = record->request ? SLICE("DownstreamEnd") : SLICE("TcpConnectionEnd"); return;
+    case FORMAT_ACCESS_LOG_TYPE:
+        value->text = record->request ? SLICE("DownstreamEnd") : SLICE("TcpConnectionEnd");
+        return;
     case FORMAT_WHY: value->text = record->why.size ? record->why : SLICE_NONE; return;
     case FORMAT_BYTES_RECEIVED:
     case FORMAT_DOWNSTREAM_WIRE_BYTES_RECEIVED: set_number(value, record->bytes_received); return;
     case FORMAT_BYTES_SENT:
     case FORMAT_DOWNSTREAM_WIRE_BYTES_SENT: set_number(value, record->bytes_sent); return;
-    case FORMAT_UPSTREAM_WIRE_BYTES_SENT: set_number(value, record->upstream_start_us ? record->bytes_received : 0); return;
-    case FORMAT_UPSTREAM_WIRE_BYTES_RECEIVED: set_number(value, record->upstream_head_us ? record->bytes_sent : 0); return;
+    case FORMAT_UPSTREAM_WIRE_BYTES_SENT:
+        set_number(value, record->upstream_start_us ? record->bytes_received : 0);
+        return;
+    case FORMAT_UPSTREAM_WIRE_BYTES_RECEIVED:
+        set_number(value, record->upstream_head_us ? record->bytes_sent : 0);
+        return;
     case FORMAT_REQUEST_HEADER:
     case FORMAT_REQUEST_HEADER_WITHOUT_QUERY: set_request_header(value, step, record); return;
     case FORMAT_RESPONSE_HEADER: set_response_header(value, step, record); return;
     case FORMAT_RESPONSE_TRAILER: value->text = header_of(record->trailers, step->header); return;
     case FORMAT_PATH:
         if (record->request)
-            value->text = step->style == FORMAT_STYLE_ORIGINAL_PATH && record->original_path.size ? record->original_path
-                                                                                                  : record->request->path;
+            value->text = step->style == FORMAT_STYLE_ORIGINAL_PATH && record->original_path.size
+                              ? record->original_path
+                              : record->request->path;
         if (slice_equals(step->text, SLICE("NQ")) && value->text.data)
             value->text.size = slice_find_byte(value->text, '?');
         return;
     case FORMAT_UPSTREAM_HOST:
     case FORMAT_UPSTREAM_HOST_NAME:
-    case FORMAT_UPSTREAM_REMOTE_ADDRESS: set_address(value, &record->upstream_address, step->part); return;
+    case FORMAT_UPSTREAM_REMOTE_ADDRESS:
+        set_address(value, &record->upstream_address, step->part);
+        return;
     case FORMAT_UPSTREAM_CLUSTER:
         if (record->cluster)
             value->text = record->cluster->stat_name;
@@ -316,7 +346,9 @@ static void evaluate(const struct format_step *step, const struct record *record
         value->text = record->upstream_failure.size ? record->upstream_failure : SLICE_NONE;
         return;
     case FORMAT_DOWNSTREAM_LOCAL_ADDRESS: set_local(value, record, down, step->part, true); return;
-    case FORMAT_DOWNSTREAM_DIRECT_LOCAL_ADDRESS: set_local(value, record, down, step->part, false); return;
+    case FORMAT_DOWNSTREAM_DIRECT_LOCAL_ADDRESS:
+        set_local(value, record, down, step->part, false);
+        return;
     case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
     case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS: set_peer(value, down, step->part); return;
     case FORMAT_CONNECTION_ID:
@@ -373,8 +405,8 @@ static void evaluate(const struct format_step *step, const struct record *record
 
 /* --- programs ------------------------------------------------------------------------------------------------- */
 
-static void write_value(const struct format *format, const struct format_step *step, const struct value_text *value,
-                        struct line *line)
+static void write_value(const struct format *format, const struct format_step *step,
+                        const struct value_text *value, struct line *line)
 {
     switch (step->context) {
     case FORMAT_IN_TEXT:
@@ -429,9 +461,12 @@ void format_render(const struct format *format, const struct record *record, str
             continue;
         }
         evaluate(step, record, &value);
-        size_t most = MIN((size_t)(step->max_bytes == FORMAT_NO_LIMIT ? VALUE_MAX : step->max_bytes), (size_t)VALUE_MAX);
+        size_t most =
+            MIN((size_t)(step->max_bytes == FORMAT_NO_LIMIT ? VALUE_MAX : step->max_bytes),
+                (size_t)VALUE_MAX);
         value.text.size = MIN(value.text.size, most);
-        if (step->context == FORMAT_AS_VALUE && format->omit_empty && !value.text.data && before_member)
+        if (step->context == FORMAT_AS_VALUE && format->omit_empty && !value.text.data &&
+            before_member)
             line->at = before_member;
         else
             write_value(format, step, &value, line);
@@ -439,7 +474,8 @@ void format_render(const struct format *format, const struct record *record, str
     }
 }
 
-bool format_write(const struct format *format, const struct exchange *exchange, struct arena *arena, struct slice *out)
+bool format_write(const struct format *format, const struct exchange *exchange, struct arena *arena,
+                  struct slice *out)
 {
     char text[FORMATTED_MAX];
     struct line line = {text, text, text + sizeof(text), false};

@@ -19,5 +19,5 @@ struct line {
 void format_render(const struct format *format, const struct record *record, struct line *line);
 
 /* A header's value or a reply's body, into the arena. False when memory is refused. */
-MUST_USE bool format_write(const struct format *format, const struct exchange *exchange, struct arena *arena,
-                           struct slice *out);
+MUST_USE bool format_write(const struct format *format, const struct exchange *exchange,
+                           struct arena *arena, struct slice *out);

@@ -69,7 +69,8 @@ int log_sink_file(struct log_sink *sink, struct slice path)
         file->path = slice_to_str(path);
         file->fd = open_file(file->path);
         if (file->fd < 0)
-            log_warning("observe", "the access log %s cannot be opened: %s", file->path, strerror(errno));
+            log_warning("observe", "the access log %s cannot be opened: %s", file->path,
+                        strerror(errno));
         found = sink->file_count++;
     }
     pthread_mutex_unlock(&sink->lock);
@@ -148,7 +149,8 @@ static bool drain(struct log_sink *sink, struct log_ring *ring)
                 count = 0;
             }
             file = mark.file;
-            pieces[count++] = (struct iovec){ring->bytes + at % LOG_RING_BYTES + sizeof(mark), mark.size};
+            pieces[count++] =
+                (struct iovec){ring->bytes + at % LOG_RING_BYTES + sizeof(mark), mark.size};
         }
         at += (sizeof(mark) + mark.size + 7) & ~(uint64_t)7;
     }
@@ -200,7 +202,8 @@ bool log_ring_write(struct log_ring *ring, int file, struct slice line)
     size_t to_end = LOG_RING_BYTES - at % LOG_RING_BYTES;
     size_t padding = needed > to_end ? to_end : 0;
     if (at + padding + needed - read > LOG_RING_BYTES) {
-        atomic_store_explicit(&ring->dropped, atomic_load_explicit(&ring->dropped, memory_order_relaxed) + 1,
+        atomic_store_explicit(&ring->dropped,
+                              atomic_load_explicit(&ring->dropped, memory_order_relaxed) + 1,
                               memory_order_relaxed);
         return false;
     }

@@ -14,8 +14,8 @@
 #include "proxy/observe/format_writer.h"
 #include "proxy/observe/observer_internal.h"
 #include "proxy/observe/record.h"
-#include "proxy/tcp/tunnel.h"
 #include "proxy/snapshot/resource.h"
+#include "proxy/tcp/tunnel.h"
 #include "stats/counter.h"
 #include "stats/histogram.h"
 
@@ -41,7 +41,8 @@ static int file_of(struct observer *observer, const struct access_log *log)
     return log_sink_file(observer->telemetry->sink, path);
 }
 
-static void write_logs(struct observer *observer, const struct access_logs *logs, const struct record *record)
+static void write_logs(struct observer *observer, const struct access_logs *logs,
+                       const struct record *record)
 {
     char text[LINE_MAX_BYTES];
     struct access_log_facts facts = {.status = record->status,
@@ -55,7 +56,8 @@ static void write_logs(struct observer *observer, const struct access_logs *logs
         struct line line = {text, text, text + sizeof(text), false};
         format_render(&log->format, record, &line);
         if (file >= 0)
-            (void)log_ring_write(observer->ring, file, slice_of(line.start, (size_t)(line.at - line.start)));
+            (void)log_ring_write(observer->ring, file,
+                                 slice_of(line.start, (size_t)(line.at - line.start)));
     }
 }
 
@@ -63,15 +65,22 @@ static void write_logs(struct observer *observer, const struct access_logs *logs
 
 static const struct stats_metric istio_metrics[ISTIO_METRICS] = {
     [ISTIO_REQUESTS] = {"istio_requests_total", NULL, "requests", STATS_COUNTER, STATS_PLAIN},
-    [ISTIO_DURATION] = {"istio_request_duration_milliseconds", NULL, "time of requests", STATS_HISTOGRAM, STATS_MICROSECONDS},
-    [ISTIO_REQUEST_BYTES] = {"istio_request_bytes", NULL, "bytes of request bodies", STATS_HISTOGRAM, STATS_PLAIN},
-    [ISTIO_RESPONSE_BYTES] = {"istio_response_bytes", NULL, "bytes of response bodies", STATS_HISTOGRAM, STATS_PLAIN},
+    [ISTIO_DURATION] = {"istio_request_duration_milliseconds", NULL, "time of requests",
+                        STATS_HISTOGRAM, STATS_MICROSECONDS},
+    [ISTIO_REQUEST_BYTES] = {"istio_request_bytes", NULL, "bytes of request bodies",
+                             STATS_HISTOGRAM, STATS_PLAIN},
+    [ISTIO_RESPONSE_BYTES] = {"istio_response_bytes", NULL, "bytes of response bodies",
+                              STATS_HISTOGRAM, STATS_PLAIN},
 };
 static const struct stats_metric istio_tcp_metrics[ISTIO_TCP] = {
-    [ISTIO_OPENED] = {"istio_tcp_connections_opened_total", NULL, "TCP connections opened", STATS_COUNTER, STATS_PLAIN},
-    [ISTIO_CLOSED] = {"istio_tcp_connections_closed_total", NULL, "TCP connections closed", STATS_COUNTER, STATS_PLAIN},
-    [ISTIO_SENT] = {"istio_tcp_sent_bytes_total", NULL, "bytes sent downstream", STATS_COUNTER, STATS_PLAIN},
-    [ISTIO_RECEIVED] = {"istio_tcp_received_bytes_total", NULL, "bytes received from downstream", STATS_COUNTER, STATS_PLAIN},
+    [ISTIO_OPENED] = {"istio_tcp_connections_opened_total", NULL, "TCP connections opened",
+                      STATS_COUNTER, STATS_PLAIN},
+    [ISTIO_CLOSED] = {"istio_tcp_connections_closed_total", NULL, "TCP connections closed",
+                      STATS_COUNTER, STATS_PLAIN},
+    [ISTIO_SENT] = {"istio_tcp_sent_bytes_total", NULL, "bytes sent downstream", STATS_COUNTER,
+                    STATS_PLAIN},
+    [ISTIO_RECEIVED] = {"istio_tcp_received_bytes_total", NULL, "bytes received from downstream",
+                        STATS_COUNTER, STATS_PLAIN},
 };
 
 enum istio_label {
@@ -135,7 +144,8 @@ static const struct peer_identity *peer_of(const struct transport *transport)
     return transport ? transport_peer(transport) : NULL;
 }
 
-static void set_own(const struct own_workload *own, struct slice *values, enum istio_label first, enum istio_label canonical)
+static void set_own(const struct own_workload *own, struct slice *values, enum istio_label first,
+                    enum istio_label canonical)
 {
     values[first] = own->workload;
     values[first + 1] = own->name_space;
@@ -151,8 +161,8 @@ static void set_endpoint(const struct endpoint *endpoint, struct slice *values)
 {
     struct slice rest = endpoint ? endpoint->workload : SLICE_NONE, part;
     const enum istio_label order[] = {L_DESTINATION_WORKLOAD, L_DESTINATION_WORKLOAD_NAMESPACE,
-                                      L_DESTINATION_CANONICAL_SERVICE, L_DESTINATION_CANONICAL_REVISION,
-                                      L_DESTINATION_CLUSTER};
+                                      L_DESTINATION_CANONICAL_SERVICE,
+                                      L_DESTINATION_CANONICAL_REVISION, L_DESTINATION_CLUSTER};
     for (size_t i = 0; i < COUNT(order) && rest.size > 0; i++) {
         slice_cut(rest, ';', &part, &rest);
         if (part.size)
@@ -181,7 +191,8 @@ static void set_service(const struct record *record, struct slice *values)
         return;
     if (cluster->istio_host.size) {
         values[L_DESTINATION_SERVICE] = cluster->istio_host;
-        values[L_DESTINATION_SERVICE_NAME] = cluster->istio_name.size ? cluster->istio_name : cluster->istio_host;
+        values[L_DESTINATION_SERVICE_NAME] =
+            cluster->istio_name.size ? cluster->istio_name : cluster->istio_host;
         if (cluster->istio_namespace.size)
             values[L_DESTINATION_SERVICE_NAMESPACE] = cluster->istio_namespace;
     } else {
@@ -203,8 +214,9 @@ static struct slice flags_text(uint64_t flags, char text[128])
     return size ? slice_of(text, size) : SLICE("-");
 }
 
-static void fill_labels(const struct observer *observer, const struct record *record, const struct series_key *key,
-                        struct slice values[ISTIO_LABELS], struct label_texts *texts)
+static void fill_labels(const struct observer *observer, const struct record *record,
+                        const struct series_key *key, struct slice values[ISTIO_LABELS],
+                        struct label_texts *texts)
 {
     const struct own_workload *own = &observer->telemetry->own;
     bool is_source = key->reporter == REPORTER_SOURCE;
@@ -220,13 +232,17 @@ static void fill_labels(const struct observer *observer, const struct record *re
         set_peer(peer_of(record->downstream), values, L_SOURCE_WORKLOAD);
     }
     set_service(record, values);
-    values[L_REQUEST_PROTOCOL] = !record->request ? SLICE("tcp") : record->is_grpc ? SLICE("grpc") : SLICE("http");
-    values[L_RESPONSE_CODE] = slice_of(texts->code, (size_t)snprintf(texts->code, sizeof(texts->code), "%u", record->status));
+    values[L_REQUEST_PROTOCOL] = !record->request  ? SLICE("tcp")
+                                 : record->is_grpc ? SLICE("grpc")
+                                                   : SLICE("http");
+    values[L_RESPONSE_CODE] = slice_of(
+        texts->code, (size_t)snprintf(texts->code, sizeof(texts->code), "%u", record->status));
     values[L_RESPONSE_FLAGS] = flags_text(record->flags, texts->flags);
     values[L_GRPC_RESPONSE_STATUS] =
-        record->is_grpc ? slice_of(texts->grpc, (size_t)snprintf(texts->grpc, sizeof(texts->grpc), "%u", key->grpc_status & 0xffff))
+        record->is_grpc ? slice_of(texts->grpc, (size_t)snprintf(texts->grpc, sizeof(texts->grpc),
+                                                                 "%u", key->grpc_status & 0xffff))
                         : SLICE("");
-    values[L_CONNECTION_SECURITY_POLICY] = is_source                      ? SLICE("unknown")
+    values[L_CONNECTION_SECURITY_POLICY] = is_source                     ? SLICE("unknown")
                                            : peer_of(record->downstream) ? SLICE("mutual_tls")
                                                                          : SLICE("none");
 }
@@ -242,7 +258,8 @@ static uint64_t peer_number(const struct peer_identity *peer)
 
 static uint32_t grpc_status_of(const struct record *record)
 {
-    struct slice text = record->trailers ? headers_value(record->trailers, HEADER_GRPC_STATUS) : SLICE_NONE;
+    struct slice text =
+        record->trailers ? headers_value(record->trailers, HEADER_GRPC_STATUS) : SLICE_NONE;
     if (!text.data && record->response)
         text = headers_value(&record->response->headers, HEADER_GRPC_STATUS);
     uint64_t number = 2; /* UNKNOWN: it never said */
@@ -256,7 +273,8 @@ static struct series_key key_of(const struct record *record, enum reporter repor
     struct series_key key;
     memset(&key, 0, sizeof(key)); /* also the padding: it is hashed and compared */
     key.cluster = record->cluster ? record->cluster->name.hash : 0;
-    key.peer = peer_number(peer_of(reporter == REPORTER_SOURCE ? record->upstream : record->downstream));
+    key.peer =
+        peer_number(peer_of(reporter == REPORTER_SOURCE ? record->upstream : record->downstream));
     key.route_host = reporter == REPORTER_SOURCE && record->endpoint ? record->endpoint->hash : 0;
     key.flags = record->flags;
     key.status = record->status;
@@ -266,7 +284,8 @@ static struct series_key key_of(const struct record *record, enum reporter repor
     return key;
 }
 
-static struct series *find_series(struct observer *observer, const struct record *record, enum reporter reporter)
+static struct series *find_series(struct observer *observer, const struct record *record,
+                                  enum reporter reporter)
 {
     struct series_key key = key_of(record, reporter);
     if (LIKELY(observer->last && memcmp(&key, &observer->last_key, sizeof(key)) == 0))
@@ -281,7 +300,8 @@ static struct series *find_series(struct observer *observer, const struct record
         struct stats_registry *registry = observer->telemetry->registry;
         series = mem_new(struct series);
         fill_labels(observer, record, &key, values, &texts);
-        struct stats_labels *labels = stats_labels_hold(registry, istio_labels, values, ISTIO_LABELS);
+        struct stats_labels *labels =
+            stats_labels_hold(registry, istio_labels, values, ISTIO_LABELS);
         if (record->request)
             stats_resolve_all(registry, istio_metrics, ISTIO_METRICS, labels, series->slots);
         else
@@ -294,16 +314,18 @@ static struct series *find_series(struct observer *observer, const struct record
     return series;
 }
 
-static void count_istio(struct observer *observer, const struct record *record, enum listener_direction direction)
+static void count_istio(struct observer *observer, const struct record *record,
+                        enum listener_direction direction)
 {
     if (direction == LISTENER_UNSPECIFIED)
         return;
-    const struct series *series =
-        find_series(observer, record, direction == LISTENER_OUTBOUND ? REPORTER_SOURCE : REPORTER_DESTINATION);
+    const struct series *series = find_series(
+        observer, record, direction == LISTENER_OUTBOUND ? REPORTER_SOURCE : REPORTER_DESTINATION);
     if (!series)
         return;
     counter_increment(observer->set, series->slots[ISTIO_REQUESTS]);
-    histogram_record(observer->set, series->slots[ISTIO_DURATION], record->end_us - record->start_us);
+    histogram_record(observer->set, series->slots[ISTIO_DURATION],
+                     record->end_us - record->start_us);
     histogram_record(observer->set, series->slots[ISTIO_REQUEST_BYTES], record->bytes_received);
     histogram_record(observer->set, series->slots[ISTIO_RESPONSE_BYTES], record->bytes_sent);
 }
@@ -311,20 +333,26 @@ static void count_istio(struct observer *observer, const struct record *record, 
 /* --- Envoy's cluster counters --------------------------------------------------------------------------------- */
 
 static const struct stats_metric cluster_metrics[CLUSTER_COUNTERS] = {
-    [UP_TOTAL] = {"envoy_cluster_upstream_rq_total", "cluster.%.upstream_rq_total", "requests", STATS_COUNTER, STATS_PLAIN},
-    [UP_2XX] = {"envoy_cluster_upstream_rq_2xx", "cluster.%.upstream_rq_2xx", "answered 2xx", STATS_COUNTER, STATS_PLAIN},
-    [UP_3XX] = {"envoy_cluster_upstream_rq_3xx", "cluster.%.upstream_rq_3xx", "answered 3xx", STATS_COUNTER, STATS_PLAIN},
-    [UP_4XX] = {"envoy_cluster_upstream_rq_4xx", "cluster.%.upstream_rq_4xx", "answered 4xx", STATS_COUNTER, STATS_PLAIN},
-    [UP_5XX] = {"envoy_cluster_upstream_rq_5xx", "cluster.%.upstream_rq_5xx", "answered 5xx", STATS_COUNTER, STATS_PLAIN},
-    [UP_TIME] = {"envoy_cluster_upstream_rq_time", "cluster.%.upstream_rq_time", "time to the answer's head", STATS_HISTOGRAM,
-                 STATS_MICROSECONDS},
-    [UP_FAIL] = {"envoy_cluster_upstream_cx_connect_fail", "cluster.%.upstream_cx_connect_fail", "no connection", STATS_COUNTER,
-                 STATS_PLAIN},
-    [UP_TIMEOUT] = {"envoy_cluster_upstream_rq_timeout", "cluster.%.upstream_rq_timeout", "no answer in time", STATS_COUNTER,
-                    STATS_PLAIN},
+    [UP_TOTAL] = {"envoy_cluster_upstream_rq_total", "cluster.%.upstream_rq_total", "requests",
+                  STATS_COUNTER, STATS_PLAIN},
+    [UP_2XX] = {"envoy_cluster_upstream_rq_2xx", "cluster.%.upstream_rq_2xx", "answered 2xx",
+                STATS_COUNTER, STATS_PLAIN},
+    [UP_3XX] = {"envoy_cluster_upstream_rq_3xx", "cluster.%.upstream_rq_3xx", "answered 3xx",
+                STATS_COUNTER, STATS_PLAIN},
+    [UP_4XX] = {"envoy_cluster_upstream_rq_4xx", "cluster.%.upstream_rq_4xx", "answered 4xx",
+                STATS_COUNTER, STATS_PLAIN},
+    [UP_5XX] = {"envoy_cluster_upstream_rq_5xx", "cluster.%.upstream_rq_5xx", "answered 5xx",
+                STATS_COUNTER, STATS_PLAIN},
+    [UP_TIME] = {"envoy_cluster_upstream_rq_time", "cluster.%.upstream_rq_time",
+                 "time to the answer's head", STATS_HISTOGRAM, STATS_MICROSECONDS},
+    [UP_FAIL] = {"envoy_cluster_upstream_cx_connect_fail", "cluster.%.upstream_cx_connect_fail",
+                 "no connection", STATS_COUNTER, STATS_PLAIN},
+    [UP_TIMEOUT] = {"envoy_cluster_upstream_rq_timeout", "cluster.%.upstream_rq_timeout",
+                    "no answer in time", STATS_COUNTER, STATS_PLAIN},
 };
 
-static struct cluster_series *cluster_series(struct observer *observer, const struct cluster *cluster)
+static struct cluster_series *cluster_series(struct observer *observer,
+                                             const struct cluster *cluster)
 {
     static const struct stats_label name = {"envoy_cluster_name", false};
     uint64_t hash = cluster->name.hash;
@@ -355,7 +383,8 @@ static void count_cluster(struct observer *observer, const struct record *record
         unsigned class = record->status / 100;
         if (class >= 2 && class <= 5)
             counter_increment(observer->set, slots[UP_2XX + (class - 2)]);
-        histogram_record(observer->set, slots[UP_TIME], record->upstream_head_us - record->upstream_start_us);
+        histogram_record(observer->set, slots[UP_TIME],
+                         record->upstream_head_us - record->upstream_start_us);
     }
     if (record->flags & (UINT64_C(1) << FLAG_UF))
         counter_increment(observer->set, slots[UP_FAIL]);
@@ -372,22 +401,25 @@ void observe_downstream_opened(struct observer *observer, struct downstream *dow
     count(observer, CX_ACTIVE, 1);
 }
 
-void observe_downstream_closed(struct observer *observer, struct downstream *downstream, enum http_closed reason,
-                               const struct transport_failure *failure)
+void observe_downstream_closed(struct observer *observer, struct downstream *downstream,
+                               enum http_closed reason, const struct transport_failure *failure)
 {
     (void)downstream;
     count(observer, CX_ACTIVE, -1);
     count(observer, CX_DESTROY, 1);
     if (failure && failure->kind != TRANSPORT_SOCKET)
-        log_info("tls", "a downstream connection failed (%s): %s", http_closed_text(reason), failure->text);
+        log_info("tls", "a downstream connection failed (%s): %s", http_closed_text(reason),
+                 failure->text);
 }
 
-void observe_refused(struct observer *observer, struct downstream *downstream, enum http_refusal refusal)
+void observe_refused(struct observer *observer, struct downstream *downstream,
+                     enum http_refusal refusal)
 {
     char peer[ADDRESS_TEXT];
     count(observer, RQ_REFUSED, 1);
     address_format(&downstream->peer, peer);
-    log_debug("http", "a request of %s was refused: %s (%s)", peer, http_refusal_text(refusal), http_refusal_name(refusal));
+    log_debug("http", "a request of %s was refused: %s (%s)", peer, http_refusal_text(refusal),
+              http_refusal_name(refusal));
 }
 
 void observe_exchange(struct observer *observer, struct exchange *exchange)
@@ -420,7 +452,8 @@ void observe_tunnel(struct observer *observer, struct tunnel *tunnel)
         count(observer, TCP_ACTIVE, -1);
     if (direction != LISTENER_UNSPECIFIED) {
         const struct series *series =
-            find_series(observer, record, direction == LISTENER_OUTBOUND ? REPORTER_SOURCE : REPORTER_DESTINATION);
+            find_series(observer, record,
+                        direction == LISTENER_OUTBOUND ? REPORTER_SOURCE : REPORTER_DESTINATION);
         if (series) {
             counter_increment(observer->set, series->slots[ISTIO_OPENED]);
             counter_increment(observer->set, series->slots[ISTIO_CLOSED]);
@@ -437,5 +470,6 @@ void observe_tunnel(struct observer *observer, struct tunnel *tunnel)
 void observe_arrival_refused(struct observer *observer, const struct record *record)
 {
     count(observer, TCP_TOTAL, 1);
-    log_debug("listen", "a connection was refused: %.*s (%s)", SLICE_ARG(record->why), record->details);
+    log_debug("listen", "a connection was refused: %.*s (%s)", SLICE_ARG(record->why),
+              record->details);
 }

@@ -19,10 +19,11 @@ struct tunnel;
 struct worker;
 
 void observe_downstream_opened(struct observer *observer, struct downstream *downstream);
-void observe_downstream_closed(struct observer *observer, struct downstream *downstream, enum http_closed reason,
-                               const struct transport_failure *failure);
+void observe_downstream_closed(struct observer *observer, struct downstream *downstream,
+                               enum http_closed reason, const struct transport_failure *failure);
 /* A request that the codec answered by itself. */
-void observe_refused(struct observer *observer, struct downstream *downstream, enum http_refusal refusal);
+void observe_refused(struct observer *observer, struct downstream *downstream,
+                     enum http_refusal refusal);
 /* An exchange is over; everything that its record names is still there. */
 void observe_exchange(struct observer *observer, struct exchange *exchange);
 void observe_tunnel_opened(struct observer *observer, struct tunnel *tunnel);

@@ -32,7 +32,13 @@ struct series_key {
     uint32_t grpc_status;
 };
 
-enum istio_metric { ISTIO_REQUESTS, ISTIO_DURATION, ISTIO_REQUEST_BYTES, ISTIO_RESPONSE_BYTES, ISTIO_METRICS };
+enum istio_metric {
+    ISTIO_REQUESTS,
+    ISTIO_DURATION,
+    ISTIO_REQUEST_BYTES,
+    ISTIO_RESPONSE_BYTES,
+    ISTIO_METRICS
+};
 enum istio_tcp { ISTIO_OPENED, ISTIO_CLOSED, ISTIO_SENT, ISTIO_RECEIVED, ISTIO_TCP };
 
 struct series {
@@ -40,7 +46,17 @@ struct series {
 };
 
 /* Counters of one cluster, as Envoy has them. */
-enum cluster_counter { UP_TOTAL, UP_2XX, UP_3XX, UP_4XX, UP_5XX, UP_TIME, UP_FAIL, UP_TIMEOUT, CLUSTER_COUNTERS };
+enum cluster_counter {
+    UP_TOTAL,
+    UP_2XX,
+    UP_3XX,
+    UP_4XX,
+    UP_5XX,
+    UP_TIME,
+    UP_FAIL,
+    UP_TIMEOUT,
+    CLUSTER_COUNTERS
+};
 struct cluster_series {
     uint32_t slots[CLUSTER_COUNTERS];
 };
@@ -60,7 +76,8 @@ struct observer {
 
 /* Who this proxy is, from the bootstrap's node. Slices live as long as the bootstrap. */
 struct own_workload {
-    struct slice workload, name_space, canonical_service, canonical_revision, app, version, cluster, principal;
+    struct slice workload, name_space, canonical_service, canonical_revision, app, version, cluster,
+        principal;
 };
 struct telemetry {
     struct stats_registry *registry;

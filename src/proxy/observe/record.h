@@ -28,15 +28,15 @@ struct record {
     const struct route *route;
     const struct route_target *target;
 
-    uint64_t flags;        /* 1 << FLAG_... */
-    uint16_t status;       /* 0: no response was sent */
+    uint64_t flags;  /* 1 << FLAG_... */
+    uint16_t status; /* 0: no response was sent */
     uint16_t attempts;
     uint8_t upstream_version; /* enum http_version */
     bool is_grpc;
     bool is_tunnel;
-    const char *details;   /* RESPONSE_CODE_DETAILS: "via_upstream", "route_not_found"... */
-    const char *termination; /* CONNECTION_TERMINATION_DETAILS */
-    struct slice why;      /* one sentence; empty: nothing went wrong */
+    const char *details;           /* RESPONSE_CODE_DETAILS: "via_upstream", "route_not_found"... */
+    const char *termination;       /* CONNECTION_TERMINATION_DETAILS */
+    struct slice why;              /* one sentence; empty: nothing went wrong */
     struct slice upstream_failure; /* UPSTREAM_TRANSPORT_FAILURE_REASON */
 
     int64_t start_wall_us;
@@ -44,11 +44,12 @@ struct record {
     uint64_t upstream_start_us, upstream_head_us; /* the last try: sent, answered */
     uint64_t bytes_received, bytes_sent;          /* bodies; for tunnels all bytes */
 
-    const struct cluster *cluster;   /* pinned until the record is done */
-    const struct endpoint *endpoint; /* of the host used last; its set may be gone: only labels that were copied are read */
+    const struct cluster *cluster; /* pinned until the record is done */
+    const struct endpoint *
+        endpoint; /* of the host used last; its set may be gone: only labels that were copied are read */
     struct address upstream_address, upstream_local;
     const struct transport *downstream;
-    const struct transport *upstream; /* of the last try, while it lives */
+    const struct transport *upstream;    /* of the last try, while it lives */
     struct address original_destination; /* of the connection; none when it was not redirected */
 };
 

@@ -7,29 +7,45 @@
 #include "proxy/process_internal.h"
 
 static const struct stats_metric observer_metrics[OBSERVER_COUNTERS] = {
-    [CX_TOTAL] = {"envoy_http_downstream_cx_total", "http.downstream_cx_total", "HTTP connections accepted", STATS_COUNTER, 0},
-    [CX_ACTIVE] = {"envoy_http_downstream_cx_active", "http.downstream_cx_active", "HTTP connections open", STATS_GAUGE, 0},
-    [CX_DESTROY] = {"envoy_http_downstream_cx_destroy", "http.downstream_cx_destroy", "HTTP connections closed", STATS_COUNTER, 0},
-    [CX_SSL] = {"envoy_http_downstream_cx_ssl_total", "http.downstream_cx_ssl_total", "HTTP connections over TLS", STATS_COUNTER, 0},
-    [RQ_TOTAL] = {"envoy_http_downstream_rq_total", "http.downstream_rq_total", "requests", STATS_COUNTER, 0},
-    [RQ_1XX] = {"envoy_http_downstream_rq_1xx", "http.downstream_rq_1xx", "requests answered 1xx", STATS_COUNTER, 0},
-    [RQ_2XX] = {"envoy_http_downstream_rq_2xx", "http.downstream_rq_2xx", "requests answered 2xx", STATS_COUNTER, 0},
-    [RQ_3XX] = {"envoy_http_downstream_rq_3xx", "http.downstream_rq_3xx", "requests answered 3xx", STATS_COUNTER, 0},
-    [RQ_4XX] = {"envoy_http_downstream_rq_4xx", "http.downstream_rq_4xx", "requests answered 4xx", STATS_COUNTER, 0},
-    [RQ_5XX] = {"envoy_http_downstream_rq_5xx", "http.downstream_rq_5xx", "requests answered 5xx", STATS_COUNTER, 0},
-    [RQ_TIME] = {"envoy_http_downstream_rq_time", "http.downstream_rq_time", "time of requests", STATS_HISTOGRAM, STATS_MICROSECONDS},
-    [RQ_REFUSED] = {"envoy_http_downstream_cx_protocol_error", "http.downstream_cx_protocol_error", "requests that broke a rule", STATS_COUNTER, 0},
-    [TCP_TOTAL] = {"envoy_tcp_downstream_cx_total", "tcp.downstream_cx_total", "TCP connections accepted", STATS_COUNTER, 0},
-    [TCP_ACTIVE] = {"envoy_tcp_downstream_cx_active", "tcp.downstream_cx_active", "TCP connections open", STATS_GAUGE, 0},
+    [CX_TOTAL] = {"envoy_http_downstream_cx_total", "http.downstream_cx_total",
+                  "HTTP connections accepted", STATS_COUNTER, 0},
+    [CX_ACTIVE] = {"envoy_http_downstream_cx_active", "http.downstream_cx_active",
+                   "HTTP connections open", STATS_GAUGE, 0},
+    [CX_DESTROY] = {"envoy_http_downstream_cx_destroy", "http.downstream_cx_destroy",
+                    "HTTP connections closed", STATS_COUNTER, 0},
+    [CX_SSL] = {"envoy_http_downstream_cx_ssl_total", "http.downstream_cx_ssl_total",
+                "HTTP connections over TLS", STATS_COUNTER, 0},
+    [RQ_TOTAL] = {"envoy_http_downstream_rq_total", "http.downstream_rq_total", "requests",
+                  STATS_COUNTER, 0},
+    [RQ_1XX] = {"envoy_http_downstream_rq_1xx", "http.downstream_rq_1xx", "requests answered 1xx",
+                STATS_COUNTER, 0},
+    [RQ_2XX] = {"envoy_http_downstream_rq_2xx", "http.downstream_rq_2xx", "requests answered 2xx",
+                STATS_COUNTER, 0},
+    [RQ_3XX] = {"envoy_http_downstream_rq_3xx", "http.downstream_rq_3xx", "requests answered 3xx",
+                STATS_COUNTER, 0},
+    [RQ_4XX] = {"envoy_http_downstream_rq_4xx", "http.downstream_rq_4xx", "requests answered 4xx",
+                STATS_COUNTER, 0},
+    [RQ_5XX] = {"envoy_http_downstream_rq_5xx", "http.downstream_rq_5xx", "requests answered 5xx",
+                STATS_COUNTER, 0},
+    [RQ_TIME] = {"envoy_http_downstream_rq_time", "http.downstream_rq_time", "time of requests",
+                 STATS_HISTOGRAM, STATS_MICROSECONDS},
+    [RQ_REFUSED] = {"envoy_http_downstream_cx_protocol_error", "http.downstream_cx_protocol_error",
+                    "requests that broke a rule", STATS_COUNTER, 0},
+    [TCP_TOTAL] = {"envoy_tcp_downstream_cx_total", "tcp.downstream_cx_total",
+                   "TCP connections accepted", STATS_COUNTER, 0},
+    [TCP_ACTIVE] = {"envoy_tcp_downstream_cx_active", "tcp.downstream_cx_active",
+                    "TCP connections open", STATS_GAUGE, 0},
 };
 
-static struct slice metadata(const struct bootstrap *bootstrap, const char *key, struct slice otherwise)
+static struct slice metadata(const struct bootstrap *bootstrap, const char *key,
+                             struct slice otherwise)
 {
     const char *text = pb_struct_get_str(bootstrap->node->metadata, key);
     return text ? slice_str(text) : otherwise;
 }
 
-static struct slice label(const struct bootstrap *bootstrap, const char *key, struct slice otherwise)
+static struct slice label(const struct bootstrap *bootstrap, const char *key,
+                          struct slice otherwise)
 {
     const Google__Protobuf__Value *labels = pb_struct_get(bootstrap->node->metadata, "LABELS");
     bool is_struct = labels && labels->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
@@ -44,15 +60,18 @@ static void know_ourselves(struct own_workload *own, const struct bootstrap *boo
     own->name_space = metadata(bootstrap, "NAMESPACE", unknown);
     own->app = label(bootstrap, "app", unknown);
     own->version = label(bootstrap, "version", unknown);
-    own->canonical_service = label(bootstrap, "service.istio.io/canonical-name", label(bootstrap, "app", own->workload));
-    own->canonical_revision = label(bootstrap, "service.istio.io/canonical-revision", label(bootstrap, "version", SLICE("latest")));
+    own->canonical_service =
+        label(bootstrap, "service.istio.io/canonical-name", label(bootstrap, "app", own->workload));
+    own->canonical_revision = label(bootstrap, "service.istio.io/canonical-revision",
+                                    label(bootstrap, "version", SLICE("latest")));
     own->cluster = metadata(bootstrap, "CLUSTER_ID", SLICE("Kubernetes"));
 }
 
 struct telemetry *telemetry_create(const struct process *process)
 {
     struct telemetry *telemetry = mem_new(struct telemetry);
-    static const struct stats_metric build = {"istio_build", "istio_build.%.%", "what runs", STATS_GAUGE, STATS_PLAIN};
+    static const struct stats_metric build = {"istio_build", "istio_build.%.%", "what runs",
+                                              STATS_GAUGE, STATS_PLAIN};
     static const struct stats_label names[] = {{"component", false}, {"tag", false}};
     const struct slice values[] = {SLICE("proxy"), SLICE(TULLE_VERSION)};
     telemetry->registry = stats_registry_create(0);
@@ -74,7 +93,8 @@ struct observer *telemetry_observer(struct telemetry *telemetry, unsigned worker
     observer->ring = log_sink_add_ring(telemetry->sink);
     observer->series = map_create();
     observer->clusters = map_create();
-    stats_resolve_all(telemetry->registry, observer_metrics, OBSERVER_COUNTERS, NULL, observer->counters);
+    stats_resolve_all(telemetry->registry, observer_metrics, OBSERVER_COUNTERS, NULL,
+                      observer->counters);
     return observer;
 }
 

@@ -4,8 +4,8 @@
 #include "net/transport.h"
 #include "proxy/downstream/downstream.h"
 
-static enum header_lookup find_header(const struct match_request *request, const struct header_key *key,
-                                      struct slice *value)
+static enum header_lookup find_header(const struct match_request *request,
+                                      const struct header_key *key, struct slice *value)
 {
     const struct view *view = request->head;
     const struct header *first = key->id ? headers_find(view->headers, (enum header_id)key->id)
@@ -24,11 +24,12 @@ static bool is_grpc(const struct headers *headers)
 {
     struct slice type = headers_value(headers, HEADER_CONTENT_TYPE);
     static const struct slice grpc = {"application/grpc", 16};
-    return slice_starts_with(type, grpc) && (type.size == grpc.size || type.data[grpc.size] == '+' ||
-                                             type.data[grpc.size] == ';');
+    return slice_starts_with(type, grpc) &&
+           (type.size == grpc.size || type.data[grpc.size] == '+' || type.data[grpc.size] == ';');
 }
 
-void view_init(struct view *view, const struct http_request *head, struct arena *arena, bool is_tls, uint64_t random)
+void view_init(struct view *view, const struct http_request *head, struct arena *arena, bool is_tls,
+               uint64_t random)
 {
     static const struct slice http = {"http", 4}, https = {"https", 5};
     view->headers = &head->headers;
@@ -36,7 +37,9 @@ void view_init(struct view *view, const struct http_request *head, struct arena 
     view->lost = false;
     view->request = (struct match_request){
         .method = head->method_text,
-        .scheme = head->scheme.size ? head->scheme : is_tls ? https : http,
+        .scheme = head->scheme.size ? head->scheme
+                  : is_tls          ? https
+                                    : http,
         .authority = head->authority,
         .target = head->path,
         .path = path_only(head->path),
@@ -61,8 +64,9 @@ void view_connection(struct view *view, const struct downstream *downstream)
 {
     struct match_connection *connection = &view->connection;
     const struct transport *transport = http_connection_transport(downstream->http);
-    const struct address *to = address_is_set(&downstream->original_destination) ? &downstream->original_destination
-                                                                                : &downstream->local;
+    const struct address *to = address_is_set(&downstream->original_destination)
+                                   ? &downstream->original_destination
+                                   : &downstream->local;
     *connection = (struct match_connection){.destination_port = address_port(to)};
     set_ip(&connection->source, &downstream->peer);
     connection->remote = connection->source;

@@ -16,6 +16,7 @@ struct view {
     bool lost;
 };
 /* The head must stay as it is while the view is used. connection is not filled: most rules do not ask. */
-void view_init(struct view *view, const struct http_request *head, struct arena *arena, bool is_tls, uint64_t random);
+void view_init(struct view *view, const struct http_request *head, struct arena *arena, bool is_tls,
+               uint64_t random);
 /* For rules about peers: addresses and verified names of the downstream connection. */
 void view_connection(struct view *view, const struct downstream *downstream);

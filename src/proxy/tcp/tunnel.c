@@ -59,7 +59,8 @@ void tunnel_drain(struct tunnel *tunnel)
     tunnel_end(tunnel, CONN_CLOSE);
 }
 
-static void fail(struct tunnel *tunnel, enum access_log_flag flag, const char *details, struct slice why)
+static void fail(struct tunnel *tunnel, enum access_log_flag flag, const char *details,
+                 struct slice why)
 {
     record_flag(&tunnel->record, flag);
     tunnel->record.details = details;
@@ -132,8 +133,9 @@ static void on_written(void *owner, size_t size)
 
 static void end_if_done(struct tunnel *tunnel)
 {
-    if (tunnel->downstream.has_ended && tunnel->upstream.has_ended && backlog(&tunnel->downstream) == 0 &&
-        backlog(&tunnel->upstream) == 0 && tunnel->downstream.was_ended && tunnel->upstream.was_ended)
+    if (tunnel->downstream.has_ended && tunnel->upstream.has_ended &&
+        backlog(&tunnel->downstream) == 0 && backlog(&tunnel->upstream) == 0 &&
+        tunnel->downstream.was_ended && tunnel->upstream.was_ended)
         tunnel_end(tunnel, CONN_CLOSE);
 }
 
@@ -226,21 +228,26 @@ static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, c
         dial(tunnel);
         return;
     }
-    fail(tunnel, FLAG_UF, "upstream_connect_failed", SLICE("no connection to the upstream could be made"));
+    fail(tunnel, FLAG_UF, "upstream_connect_failed",
+         SLICE("no connection to the upstream could be made"));
 }
 
 static const struct address *original_of(const struct tunnel *tunnel)
 {
-    return address_is_set(&tunnel->record.original_destination) ? &tunnel->record.original_destination : NULL;
+    return address_is_set(&tunnel->record.original_destination)
+               ? &tunnel->record.original_destination
+               : NULL;
 }
 
 static void dial(struct tunnel *tunnel)
 {
     struct worker *worker = tunnel->worker;
-    const struct tcp_target *target = tcp_target_pick(tunnel->chain->tcp, random_u64(loop_random(worker->loop)));
+    const struct tcp_target *target =
+        tcp_target_pick(tunnel->chain->tcp, random_u64(loop_random(worker->loop)));
     struct upstream *upstream = upstream_find(worker, &target->cluster);
     if (!upstream) {
-        fail(tunnel, FLAG_NC, "cluster_not_found", SLICE("the cluster of this connection does not exist"));
+        fail(tunnel, FLAG_NC, "cluster_not_found",
+             SLICE("the cluster of this connection does not exist"));
         return;
     }
     if (tunnel->cluster != upstream->resource) {
@@ -256,7 +263,8 @@ static void dial(struct tunnel *tunnel)
         fail(tunnel, FLAG_UH, "no_healthy_upstream", SLICE("the cluster has no healthy endpoint"));
         return;
     case UPSTREAM_NO_DESTINATION:
-        fail(tunnel, FLAG_UH, "no_healthy_upstream", SLICE("the connection's destination is unknown"));
+        fail(tunnel, FLAG_UH, "no_healthy_upstream",
+             SLICE("the connection's destination is unknown"));
         return;
     case UPSTREAM_SELF:
         fail(tunnel, FLAG_UH, "proxy_loop", SLICE("the destination is this proxy itself"));
@@ -314,11 +322,13 @@ static void ignore_error(void *owner, const struct transport_failure *failure)
     (void)owner;
     (void)failure;
 }
-const struct transport_events tunnel_events_before = {
-    .on_open = ignore_open, .on_bytes = ignore_bytes, .on_read_end = ignore_end, .on_error = ignore_error};
+const struct transport_events tunnel_events_before = {.on_open = ignore_open,
+                                                      .on_bytes = ignore_bytes,
+                                                      .on_read_end = ignore_end,
+                                                      .on_error = ignore_error};
 
-void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input, const struct transport_options *options,
-                   const struct tunnel_origin *origin)
+void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input,
+                   const struct transport_options *options, const struct tunnel_origin *origin)
 {
     struct tunnel *tunnel = mem_new(struct tunnel);
     tunnel->worker = worker;
@@ -334,7 +344,8 @@ void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input
     reader_pin(worker->reader, origin->listener);
     list_push_back(&worker->tunnels, &tunnel->node);
     worker_count_open(worker, true);
-    tunnel->downstream.transport = transport_create(conn, input, options, &downstream_events, &tunnel->downstream);
+    tunnel->downstream.transport =
+        transport_create(conn, input, options, &downstream_events, &tunnel->downstream);
     tunnel->record.downstream = tunnel->downstream.transport;
     if (!tunnel->downstream.transport) {
         tunnel_end(tunnel, CONN_ABORT);

@@ -53,8 +53,8 @@ struct tunnel_origin {
     bool has_ended; /* the client's FIN came already */
 };
 /* Takes the conn and what was read of it over. */
-void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input, const struct transport_options *options,
-                   const struct tunnel_origin *origin);
+void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input,
+                   const struct transport_options *options, const struct tunnel_origin *origin);
 /* At once: the worker ends. */
 void tunnel_close(struct tunnel *tunnel);
 /* After an adoption: closes when its chain is gone by now and demanded other TLS; a change of routes lets it be. */

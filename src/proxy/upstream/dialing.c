@@ -33,10 +33,13 @@ static void ignore_error(void *owner, const struct transport_failure *failure)
     (void)owner;
     (void)failure;
 }
-static const struct transport_events nobody = {
-    .on_open = ignore_open, .on_bytes = ignore_bytes, .on_read_end = ignore_end, .on_error = ignore_error};
+static const struct transport_events nobody = {.on_open = ignore_open,
+                                               .on_bytes = ignore_bytes,
+                                               .on_read_end = ignore_end,
+                                               .on_error = ignore_error};
 
-static void fail(struct dialing *dialing, enum pool_failure failure, const char *format, const char *detail)
+static void fail(struct dialing *dialing, enum pool_failure failure, const char *format,
+                 const char *detail)
 {
     char text[256], address[ADDRESS_TEXT];
     address_format(&dialing->host->address, address);
@@ -48,15 +51,22 @@ static void fail_dial(struct dialing *dialing, const struct dial_result *result)
 {
     switch (result->status) {
     case DIAL_OK: break;
-    case DIAL_FAILED: fail(dialing, POOL_CONNECT_FAILED, "connecting to %s failed: %s", strerror(result->error)); break;
-    case DIAL_TIMED_OUT: fail(dialing, POOL_TIMED_OUT, "%s did not answer within the connect timeout%s", ""); break;
+    case DIAL_FAILED:
+        fail(dialing, POOL_CONNECT_FAILED, "connecting to %s failed: %s", strerror(result->error));
+        break;
+    case DIAL_TIMED_OUT:
+        fail(dialing, POOL_TIMED_OUT, "%s did not answer within the connect timeout%s", "");
+        break;
     case DIAL_SELF: fail(dialing, POOL_SELF, "%s is this proxy itself%s", ""); break;
-    case DIAL_NO_MEMORY: fail(dialing, POOL_NO_MEMORY, "no memory or descriptor is left to connect to %s%s", ""); break;
+    case DIAL_NO_MEMORY:
+        fail(dialing, POOL_NO_MEMORY, "no memory or descriptor is left to connect to %s%s", "");
+        break;
     }
 }
 
 /* The handshake's own part; empty without TLS. */
-static bool tls_of(struct dialing *dialing, const struct tls_spec *tls, struct tls_session_spec *session)
+static bool tls_of(struct dialing *dialing, const struct tls_spec *tls,
+                   struct tls_session_spec *session)
 {
     static const struct slice h2 = {"h2", 2}, h1 = {"http/1.1", 8};
     struct worker *worker = dialing->worker;
@@ -72,7 +82,8 @@ static bool tls_of(struct dialing *dialing, const struct tls_spec *tls, struct t
         session->alpn = dialing->which == HTTP_POOL_2 ? &h2 : &h1;
         session->alpn_count = 1;
     }
-    session->peer_key = dialing->host->hash ? dialing->host->hash : address_hash(&dialing->host->address);
+    session->peer_key =
+        dialing->host->hash ? dialing->host->hash : address_hash(&dialing->host->address);
     return true;
 }
 
@@ -92,16 +103,19 @@ static void on_dialed(void *owner, const struct dial_result *result)
     }
     static const struct endpoint no_endpoint;
     const struct endpoint *endpoint = dialing->host->balance.endpoint;
-    const struct upstream_socket *socket = cluster_socket(upstream->cluster, endpoint ? endpoint : &no_endpoint);
+    const struct upstream_socket *socket =
+        cluster_socket(upstream->cluster, endpoint ? endpoint : &no_endpoint);
     struct tls_session_spec session = {0};
     if (socket->tls && !tls_of(dialing, socket->tls, &session)) {
         conn_close(result->conn, CONN_CLOSE);
-        fail(dialing, POOL_CONNECT_FAILED, "TLS to %s: its certificate or trust bundle has not arrived yet%s", "");
+        fail(dialing, POOL_CONNECT_FAILED,
+             "TLS to %s: its certificate or trust bundle has not arrived yet%s", "");
         return;
     }
     struct transport_options options = {.engine = upstream->worker->engine,
                                         .tls = socket->tls ? &session : NULL,
-                                        .handshake_timeout_ms = upstream->cluster->connect_timeout_ms};
+                                        .handshake_timeout_ms =
+                                            upstream->cluster->connect_timeout_ms};
     struct transport *transport = transport_create(result->conn, NULL, &options, &nobody, NULL);
     if (transport)
         dialing->on_dialed(dialing, transport);
@@ -114,7 +128,11 @@ void dialing_start(struct dialing *dialing, struct host *host, enum http_pool wh
                    void (*when_failed)(struct dialing *, enum pool_failure, const char *text))
 {
     struct upstream *upstream = host->upstream;
-    *dialing = (struct dialing){.host = host, .worker = upstream->worker, .which = which, .on_dialed = when_dialed, .on_failed = when_failed};
+    *dialing = (struct dialing){.host = host,
+                                .worker = upstream->worker,
+                                .which = which,
+                                .on_dialed = when_dialed,
+                                .on_failed = when_failed};
     struct dial_options options = {.addresses = &host->address,
                                    .address_count = 1,
                                    .mark = upstream->worker->shared->upstream_mark,

@@ -26,6 +26,7 @@ void cluster_limits_table_destroy(struct cluster_limits_table *table);
 struct limits *cluster_limits_of(struct cluster_limits_table *table, struct slice name);
 
 /* False when `most` are in use. */
-MUST_USE bool limits_take(struct limits *limits, unsigned priority, enum limit_kind kind, uint32_t most);
+MUST_USE bool limits_take(struct limits *limits, unsigned priority, enum limit_kind kind,
+                          uint32_t most);
 /* With the same `most` as it was taken with: what was not counted is not given back. */
 void limits_give(struct limits *limits, unsigned priority, enum limit_kind kind, uint32_t most);

@@ -11,7 +11,7 @@
 
 /* One connection of a pool, from its dial to its close. */
 struct pooled {
-    struct list node; /* in ready or full */
+    struct list node;  /* in ready or full */
     struct host *host; /* a reference */
     enum http_pool which;
     bool is_connecting;
@@ -91,8 +91,8 @@ static void place(struct pooled *pooled)
 {
     struct pool *pool = pool_of(pooled);
     list_remove(&pooled->node);
-    bool has_room = pooled->http && !http_connection_is_draining(pooled->http) && !pooled->host->is_removed &&
-                    http_connection_room(pooled->http) > 0;
+    bool has_room = pooled->http && !http_connection_is_draining(pooled->http) &&
+                    !pooled->host->is_removed && http_connection_room(pooled->http) > 0;
     if (has_room)
         list_push_front(&pool->ready, &pooled->node);
     else
@@ -148,7 +148,8 @@ static void on_http_closed(void *owner, struct http_connection *http, enum http_
     pooled_free(pooled);
     if (never_opened)
         fail_waiter(&host->pools[which], POOL_CONNECT_FAILED,
-                    failure && failure->text ? failure->text : "the connection ended before it was open");
+                    failure && failure->text ? failure->text
+                                             : "the connection ended before it was open");
     replace_if_wanted(host, which);
     host_unref(host);
 }
@@ -163,14 +164,15 @@ static const struct http_connection_events http_events = {
 static void on_dialed(struct dialing *dialing, struct transport *transport)
 {
     struct pooled *pooled = CONTAINER_OF(dialing, struct pooled, dialing);
-    pooled->http =
-        http_connection_create(transport, HTTP_CLIENT, &pooled->profile->options, &http_events, pooled);
+    pooled->http = http_connection_create(transport, HTTP_CLIENT, &pooled->profile->options,
+                                          &http_events, pooled);
     if (pooled->http)
         return;
     struct host *host = host_ref(pooled->host);
     enum http_pool which = pooled->which;
     pooled_free(pooled);
-    fail_waiter(&host->pools[which], POOL_NO_MEMORY, "there is no memory left for another connection");
+    fail_waiter(&host->pools[which], POOL_NO_MEMORY,
+                "there is no memory left for another connection");
     replace_if_wanted(host, which);
     host_unref(host);
 }
@@ -236,8 +238,8 @@ bool pool_wait(struct host *host, enum http_pool which, struct pool_waiter *wait
 {
     struct pool *pool = &host->pools[which];
     size_t waiting = 0;
-    LIST_EACH (node, &pool->waiting)
-        waiting++;
+    LIST_EACH(node, &pool->waiting)
+    waiting++;
     bool needs_dial = which == HTTP_POOL_2 ? pool->connecting == 0 : pool->connecting <= waiting;
     if (needs_dial && !dial_another(host, which) && pool->connections == 0)
         return false;
@@ -257,7 +259,8 @@ void pool_retire(struct host *host, struct pool *pool)
     struct list *lists[] = {&pool->ready, &pool->full};
     fail_all(pool, POOL_GONE, "the endpoint was removed");
     for (size_t i = 0; i < COUNT(lists); i++) {
-        LIST_EACH_SAFE (node, after, lists[i]) {
+        LIST_EACH_SAFE(node, after, lists[i])
+        {
             struct pooled *pooled = LIST_ENTRY(node, struct pooled, node);
             if (pooled->http)
                 http_connection_drain(pooled->http);
@@ -272,7 +275,8 @@ void pool_close(struct host *host, struct pool *pool)
     while (next_waiter(pool))
         continue;
     for (size_t i = 0; i < COUNT(lists); i++) {
-        LIST_EACH_SAFE (node, after, lists[i]) {
+        LIST_EACH_SAFE(node, after, lists[i])
+        {
             struct pooled *pooled = LIST_ENTRY(node, struct pooled, node);
             if (pooled->http)
                 http_connection_close(pooled->http);

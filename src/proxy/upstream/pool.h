@@ -29,9 +29,9 @@ enum pool_failure {
     POOL_OVERFLOW,       /* a limit of the cluster */
     POOL_CONNECT_FAILED, /* refused, unreachable, TLS */
     POOL_TIMED_OUT,
-    POOL_SELF,           /* it would have been ourselves */
+    POOL_SELF, /* it would have been ourselves */
     POOL_NO_MEMORY,
-    POOL_GONE,           /* the cluster or host was removed */
+    POOL_GONE, /* the cluster or host was removed */
 };
 
 /* Who waits for a connection; embedded. Exactly one of the two calls comes, from the loop, unless it is cancelled. */

@@ -27,7 +27,9 @@ static bool address_of(const struct endpoint_address *from, struct address *to)
             *to = address_v6(ip.data, from->port);
         } else {
             const uint8_t *b = (const uint8_t *)ip.data;
-            *to = address_v4((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3], from->port);
+            *to =
+                address_v4((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3],
+                           from->port);
         }
         return true;
     case ENDPOINT_PIPE: {
@@ -55,11 +57,13 @@ static struct host *host_create(struct upstream *upstream, const struct address 
 static struct host *host_of_endpoint(struct upstream *upstream, const struct endpoint *endpoint)
 {
     struct address address = {0};
-    (void)address_of(&endpoint->address, &address); /* an unset address fails when it is dialled, with its reason */
+    (void)address_of(&endpoint->address,
+                     &address); /* an unset address fails when it is dialled, with its reason */
     struct host *host = host_create(upstream, &address);
     host->hash = endpoint->hash;
     if (endpoint->address.network_namespace.size > 0)
-        host->network_namespace = open(endpoint->address.network_namespace.data, O_RDONLY | O_CLOEXEC);
+        host->network_namespace =
+            open(endpoint->address.network_namespace.data, O_RDONLY | O_CLOEXEC);
     return host;
 }
 
@@ -109,7 +113,8 @@ static struct map *hosts_by_hash(const struct upstream *upstream)
 static void replace_hosts(struct upstream *upstream, const struct endpoints *next)
 {
     struct map *known = hosts_by_hash(upstream);
-    struct balance_host **hosts = next && next->count ? mem_calloc(next->count, sizeof(*hosts)) : NULL;
+    struct balance_host **hosts =
+        next && next->count ? mem_calloc(next->count, sizeof(*hosts)) : NULL;
     for (uint32_t i = 0; next && i < next->count; i++) {
         const struct endpoint *endpoint = &next->items[i];
         struct host *host = map_remove(known, hash_key(&endpoint->hash));
@@ -129,7 +134,8 @@ static void replace_hosts(struct upstream *upstream, const struct endpoints *nex
     upstream->hosts = hosts;
     upstream->endpoints = next;
     if (next && next->count)
-        upstream->balancer = balancer_create(upstream->cluster, next, hosts, loop_random(upstream->worker->loop));
+        upstream->balancer =
+            balancer_create(upstream->cluster, next, hosts, loop_random(upstream->worker->loop));
 }
 
 static void follow_endpoints(struct upstream *upstream, bool is_new_cluster)
@@ -157,7 +163,8 @@ static void set_slot(struct worker *worker, uint32_t slot, struct upstream *upst
     if (slot >= worker->slots) {
         size_t slots = MAX((size_t)slot + 1, worker->slots * 2);
         worker->by_slot = mem_realloc(worker->by_slot, slots * sizeof(*worker->by_slot));
-        memset(worker->by_slot + worker->slots, 0, (slots - worker->slots) * sizeof(*worker->by_slot));
+        memset(worker->by_slot + worker->slots, 0,
+               (slots - worker->slots) * sizeof(*worker->by_slot));
         worker->slots = slots;
     }
     worker->by_slot[slot] = upstream;
@@ -227,14 +234,16 @@ static void remove_originals(struct upstream *upstream)
 static void upstream_destroy(struct upstream *upstream, bool at_once)
 {
     struct worker *worker = upstream->worker;
-    LIST_EACH_SAFE (node, after, &upstream->all) {
+    LIST_EACH_SAFE(node, after, &upstream->all)
+    {
         struct host *host = LIST_ENTRY(node, struct host, node);
         for (int i = 0; at_once && i < HTTP_POOLS; i++)
             pool_close(host, &host->pools[i]);
     }
     remove_originals(upstream);
     replace_hosts(upstream, NULL);
-    LIST_EACH_SAFE (node, after, &upstream->all) {
+    LIST_EACH_SAFE(node, after, &upstream->all)
+    {
         LIST_ENTRY(node, struct host, node)->upstream = NULL;
         list_remove(node);
     }
@@ -250,9 +259,11 @@ static void upstream_destroy(struct upstream *upstream, bool at_once)
 
 void upstreams_follow(struct worker *worker)
 {
-    LIST_EACH_SAFE (node, after, &worker->upstreams) {
+    LIST_EACH_SAFE(node, after, &worker->upstreams)
+    {
         struct upstream *upstream = LIST_ENTRY(node, struct upstream, node);
-        const struct resource *resource = snapshot_cluster(worker_snapshot(worker), &upstream->cluster->name);
+        const struct resource *resource =
+            snapshot_cluster(worker_snapshot(worker), &upstream->cluster->name);
         if (!resource)
             upstream_destroy(upstream, false);
         else if (resource != upstream->resource)
@@ -264,8 +275,8 @@ void upstreams_follow(struct worker *worker)
 
 void upstreams_close(struct worker *worker)
 {
-    LIST_EACH_SAFE (node, after, &worker->upstreams)
-        upstream_destroy(LIST_ENTRY(node, struct upstream, node), true);
+    LIST_EACH_SAFE(node, after, &worker->upstreams)
+    upstream_destroy(LIST_ENTRY(node, struct upstream, node), true);
     mem_free(worker->by_slot);
     worker->by_slot = NULL;
     worker->slots = 0;
@@ -273,7 +284,8 @@ void upstreams_close(struct worker *worker)
 
 /* --- choosing ------------------------------------------------------------------------------------------------- */
 
-static struct address destination_of(const struct upstream *upstream, const struct address *original)
+static struct address destination_of(const struct upstream *upstream,
+                                     const struct address *original)
 {
     struct address to = address_unmap(original);
     if (upstream->cluster->port_override)
@@ -281,7 +293,8 @@ static struct address destination_of(const struct upstream *upstream, const stru
     return to;
 }
 
-static enum upstream_pick pick_original(struct upstream *upstream, const struct address *original, struct host **out)
+static enum upstream_pick pick_original(struct upstream *upstream, const struct address *original,
+                                        struct host **out)
 {
     if (!original || !address_is_ip(original))
         return UPSTREAM_NO_DESTINATION;
@@ -309,7 +322,8 @@ enum upstream_pick upstream_pick(struct upstream *upstream, const struct balance
 {
     if (upstream->cluster->kind == CLUSTER_ORIGINAL_DST)
         return pick_original(upstream, original, out);
-    struct balance_host *picked = upstream->balancer ? balancer_pick(upstream->balancer, avoid) : NULL;
+    struct balance_host *picked =
+        upstream->balancer ? balancer_pick(upstream->balancer, avoid) : NULL;
     if (UNLIKELY(!picked))
         return UPSTREAM_NO_HOST;
     *out = host_ref(CONTAINER_OF(picked, struct host, balance));
@@ -327,7 +341,8 @@ static bool is_unused(const struct host *host, uint64_t now_ms)
 void upstreams_tidy(struct worker *worker)
 {
     uint64_t now_ms = loop_now_ms(worker->loop);
-    LIST_EACH (node, &worker->upstreams) {
+    LIST_EACH(node, &worker->upstreams)
+    {
         struct upstream *upstream = LIST_ENTRY(node, struct upstream, node);
         struct map_iterator each = {0};
         while (upstream->originals && map_next(upstream->originals, &each)) {

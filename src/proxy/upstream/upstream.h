@@ -25,12 +25,12 @@ struct host {
     struct balance_host balance;
     struct upstream *upstream; /* NULL once the cluster is gone */
     uint32_t references;
-    bool is_removed;           /* no longer in the set: its connections end with their streams */
-    uint64_t hash;             /* of its address */
-    uint64_t unused_since_ms;  /* ORIGINAL_DST */
-    struct list node;          /* among the upstream's hosts */
-    struct address address;    /* resolved; what is dialled */
-    int network_namespace;     /* descriptor to dial in; -1 = our own */
+    bool is_removed;          /* no longer in the set: its connections end with their streams */
+    uint64_t hash;            /* of its address */
+    uint64_t unused_since_ms; /* ORIGINAL_DST */
+    struct list node;         /* among the upstream's hosts */
+    struct address address;   /* resolved; what is dialled */
+    int network_namespace;    /* descriptor to dial in; -1 = our own */
     struct pool pools[HTTP_POOLS];
 };
 
@@ -39,11 +39,12 @@ struct upstream {
     struct worker *worker;
     const struct resource *resource; /* pinned: KIND_CLUSTER */
     const struct cluster *cluster;   /* of it */
-    const struct resource *endpoints_resource; /* pinned, or NULL for sets that the cluster itself holds */
-    const struct endpoints *endpoints;         /* NULL: none known */
-    struct balance_host **hosts; /* parallel to endpoints->items; a reference each */
-    struct list all;     /* every host, removed ones too */
-    struct map *originals; /* ORIGINAL_DST: hosts by address text */
+    const struct resource
+        *endpoints_resource;           /* pinned, or NULL for sets that the cluster itself holds */
+    const struct endpoints *endpoints; /* NULL: none known */
+    struct balance_host **hosts;       /* parallel to endpoints->items; a reference each */
+    struct list all;                   /* every host, removed ones too */
+    struct map *originals;             /* ORIGINAL_DST: hosts by address text */
     struct balancer *balancer;
     struct limits *limits;
     struct http_profile *profiles[HTTP_POOLS];
@@ -63,7 +64,8 @@ enum upstream_pick { UPSTREAM_PICKED, UPSTREAM_NO_HOST, UPSTREAM_NO_DESTINATION,
  * Chooses a host; `original` is where the downstream connection was going (ORIGINAL_DST; may be NULL). One reference to
  * *out is the caller's.
  */
-MUST_USE enum upstream_pick upstream_pick(struct upstream *upstream, const struct balance_avoid *avoid,
+MUST_USE enum upstream_pick upstream_pick(struct upstream *upstream,
+                                          const struct balance_avoid *avoid,
                                           const struct address *original, struct host **out);
 struct host *host_ref(struct host *host);
 void host_unref(struct host *host);

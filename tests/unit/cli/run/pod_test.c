@@ -36,7 +36,8 @@ static void on_exit_of(void *owner, struct child *child, int status)
 }
 
 /* The exit code of a shell script in the pod, or a negative errno; what it printed is in output. */
-static int run_program(struct pod *pod, int (*enter)(void *), const char *const *argv, char *output, size_t size)
+static int run_program(struct pod *pod, int (*enter)(void *), const char *const *argv, char *output,
+                       size_t size)
 {
     enum { NETWORK_FD = 3 };
     int out[2];
@@ -47,8 +48,12 @@ static int run_program(struct pod *pod, int (*enter)(void *), const char *const 
     CHECK(pipe2(out, O_CLOEXEC) == 0);
     struct child_fd fds[] = {{out[1], 1}, {out[1], 2}, {pod_network(pod), NETWORK_FD}};
     static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-    struct child_options options = {
-        .argv = argv, .env = environment, .fds = fds, .fd_count = 3, .prepare = enter, .argument = pod};
+    struct child_options options = {.argv = argv,
+                                    .env = environment,
+                                    .fds = fds,
+                                    .fd_count = 3,
+                                    .prepare = enter,
+                                    .argument = pod};
     int result = child_create(loop, &options, on_exit_of, &ended, &child);
     close(out[1]);
     if (result == 0) {
@@ -69,7 +74,8 @@ static int run_program(struct pod *pod, int (*enter)(void *), const char *const 
     return result;
 }
 
-static int run_shell(struct pod *pod, int (*enter)(void *), const char *script, char *output, size_t size)
+static int run_shell(struct pod *pod, int (*enter)(void *), const char *script, char *output,
+                     size_t size)
 {
     const char *const argv[] = {"sh", "-c", script, NULL};
     return run_program(pod, enter, argv, output, size);
@@ -79,7 +85,8 @@ TEST(pod_service_has_no_capability_and_its_own_user)
 {
     struct pod *pod = pod_or_skip();
     char output[2000], wanted[64];
-    CHECK(run_shell(pod, pod_enter_service, "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status", output,
+    CHECK(run_shell(pod, pod_enter_service,
+                    "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status", output,
                     sizeof(output)) == 0);
     snprintf(wanted, sizeof(wanted), "%u\n", getuid());
     CHECK(strncmp(output, wanted, strlen(wanted)) == 0, "%s", output);
@@ -93,7 +100,8 @@ TEST(pod_service_cannot_change_the_capture_rules)
 {
     struct pod *pod = pod_or_skip();
     char output[2000];
-    CHECK(run_shell(pod, pod_enter_service, "nft delete table inet tulle", output, sizeof(output)) != 0);
+    CHECK(run_shell(pod, pod_enter_service, "nft delete table inet tulle", output,
+                    sizeof(output)) != 0);
     pod_destroy(pod);
 }
 
@@ -101,7 +109,8 @@ TEST(pod_sidecar_stays_in_the_hosts_network_and_may_enter_the_pods)
 {
     struct pod *pod = pod_or_skip();
     char output[2000];
-    const char *script = "readlink /proc/self/ns/net; nsenter --net=/proc/self/fd/3 readlink /proc/self/ns/net";
+    const char *script =
+        "readlink /proc/self/ns/net; nsenter --net=/proc/self/fd/3 readlink /proc/self/ns/net";
     CHECK(run_shell(pod, pod_enter_sidecar, script, output, sizeof(output)) == 0, "%s", output);
     char here[64] = {0};
     CHECK(readlink("/proc/self/ns/net", here, sizeof(here) - 1) > 0);

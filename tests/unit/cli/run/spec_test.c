@@ -21,20 +21,23 @@ TEST(spec_spreads_versions_and_replicas)
 {
     struct spec spec;
     struct error error = {0};
-    CHECK(read_text("mesh: { name: shop }\n"
-                    "services:\n"
-                    "  web: { run: ./web, port: 8080, publish: 80, env: { A: x, B: yes, C: 010 } }\n"
-                    "  cart: { run: ./cart, port: 9000, replicas: 2, versions: { v1: {}, v2: { env: { A: two } } } }\n"
-                    "config: [ mesh/, one.yaml ]\n",
-                    &spec, &error),
-          "%s", error.what);
+    CHECK(
+        read_text("mesh: { name: shop }\n"
+                  "services:\n"
+                  "  web: { run: ./web, port: 8080, publish: 80, env: { A: x, B: yes, C: 010 } }\n"
+                  "  cart: { run: ./cart, port: 9000, replicas: 2, versions: { v1: {}, v2: { env: "
+                  "{ A: two } } } }\n"
+                  "config: [ mesh/, one.yaml ]\n",
+                  &spec, &error),
+        "%s", error.what);
     CHECK(spec.instance_count == 5);
     static const char *const names[] = {"web", "cart-v1-1", "cart-v1-2", "cart-v2-1", "cart-v2-2"};
     for (size_t i = 0; i < 5; i++)
         CHECK(strcmp(spec.instances[i].name, names[i]) == 0, "%s", spec.instances[i].name);
     CHECK(spec.instances[0].publish == 80);
     CHECK(spec.instances[0].env_count == 3);
-    CHECK(strcmp(spec.instances[0].env[1].value, "yes") == 0, "a plain scalar is passed as it was written");
+    CHECK(strcmp(spec.instances[0].env[1].value, "yes") == 0,
+          "a plain scalar is passed as it was written");
     CHECK(strcmp(spec.instances[0].env[2].value, "010") == 0);
     CHECK(strcmp(spec.instances[3].version, "v2") == 0);
     CHECK(spec.config_count == 2);

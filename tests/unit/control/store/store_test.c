@@ -95,7 +95,8 @@ static void on_page(void *owner, const struct store_page *page)
     f->has_more = page->has_more;
     buffer_reset(&f->seen);
     for (size_t i = 0; i < page->count; i++) {
-        buffer_format(&f->seen, "%.*s=%.*s ", SLICE_ARG(page->entries[i].key), SLICE_ARG(page->entries[i].value));
+        buffer_format(&f->seen, "%.*s=%.*s ", SLICE_ARG(page->entries[i].key),
+                      SLICE_ARG(page->entries[i].value));
         snprintf(f->last_key, sizeof(f->last_key), "%.*s", SLICE_ARG(page->entries[i].key));
     }
 }
@@ -108,7 +109,8 @@ static void on_leased(void *owner, const struct store_leased *leased)
     f->lease = leased->lease;
 }
 
-static enum store_status put_with(struct fixture *f, const char *key, const char *value, uint64_t lease)
+static enum store_status put_with(struct fixture *f, const char *key, const char *value,
+                                  uint64_t lease)
 {
     struct store_put put = {slice_str(key), slice_str(value), lease};
     store_txn(f->store, &(struct store_txn){.puts = &put, .put_count = 1}, on_written, f);
@@ -121,8 +123,7 @@ static enum store_status put(struct fixture *f, const char *key, const char *val
     return put_with(f, key, value, 0);
 }
 
-static enum store_status delete(struct fixture *f, const char *key)
-{
+static enum store_status delete (struct fixture *f, const char *key) {
     struct slice name = slice_str(key);
     store_txn(f->store, &(struct store_txn){.deletes = &name, .delete_count = 1}, on_written, f);
     wait_answer(f);
@@ -131,7 +132,8 @@ static enum store_status delete(struct fixture *f, const char *key)
 
 static const char *list_at(struct fixture *f, const char *prefix, uint64_t revision)
 {
-    store_list(f->store, &(struct store_list){.prefix = slice_str(prefix), .revision = revision}, on_page, f);
+    store_list(f->store, &(struct store_list){.prefix = slice_str(prefix), .revision = revision},
+               on_page, f);
     wait_answer(f);
     return f->seen.data ? f->seen.data : "";
 }
@@ -145,8 +147,8 @@ TEST(store_writes_and_lists_by_prefix)
     CHECK(put(&f, "b/1", "z") == STORE_OK);
     CHECK(f.revision == 3);
     CHECK(strcmp(list_at(&f, "a/", 0), "a/1=x a/2=y ") == 0, "%s", f.seen.data);
-    CHECK(delete(&f, "a/1") == STORE_OK);
-    CHECK(delete(&f, "a/1") == STORE_OK, "an absent key is deleted already");
+    CHECK(delete (&f, "a/1") == STORE_OK);
+    CHECK(delete (&f, "a/1") == STORE_OK, "an absent key is deleted already");
     CHECK(f.revision == 4, "and that is no change");
     CHECK(strcmp(list_at(&f, "", 0), "a/2=y b/1=z ") == 0, "%s", f.seen.data);
     end(&f);
@@ -160,7 +162,7 @@ TEST(store_lists_as_of_an_old_revision_also_after_a_restart)
     put(&f, "k/b", "1");
     uint64_t then = f.revision;
     put(&f, "k/a", "2");
-    delete(&f, "k/b");
+    delete (&f, "k/b");
     put(&f, "k/c", "1");
     put(&f, "k/a", "3");
     for (int round = 0; round < 2; round++) {
@@ -189,7 +191,10 @@ TEST(store_pages_are_consistent_while_writes_go_on)
     f.has_more = true;
     while (f.has_more) {
         store_list(f.store,
-                   &(struct store_list){.prefix = SLICE("k/"), .after = slice_str(f.last_key), .revision = revision, .limit = 10},
+                   &(struct store_list){.prefix = SLICE("k/"),
+                                        .after = slice_str(f.last_key),
+                                        .revision = revision,
+                                        .limit = 10},
                    on_page, &f);
         wait_answer(&f);
         CHECK(f.status == STORE_OK);
@@ -216,7 +221,8 @@ TEST(store_compares_before_it_writes)
     begin(&f, 0);
     struct store_compare absent = {SLICE("k"), 0};
     struct store_put value = {SLICE("k"), SLICE("1"), 0};
-    struct store_txn create = {.compares = &absent, .compare_count = 1, .puts = &value, .put_count = 1};
+    struct store_txn create = {
+        .compares = &absent, .compare_count = 1, .puts = &value, .put_count = 1};
     store_txn(f.store, &create, on_written, &f);
     wait_answer(&f);
     CHECK(f.status == STORE_OK);
@@ -225,8 +231,10 @@ TEST(store_compares_before_it_writes)
     wait_answer(&f);
     CHECK(f.status == STORE_CONFLICT && f.conflict == 0 && f.revision == first);
     struct store_compare right = {SLICE("k"), first};
-    store_txn(f.store, &(struct store_txn){.compares = &right, .compare_count = 1, .puts = &value, .put_count = 1},
-              on_written, &f);
+    store_txn(
+        f.store,
+        &(struct store_txn){.compares = &right, .compare_count = 1, .puts = &value, .put_count = 1},
+        on_written, &f);
     wait_answer(&f);
     CHECK(f.status == STORE_OK && f.revision == first + 1);
     end(&f);
@@ -307,7 +315,7 @@ TEST(store_watch_from_a_list_misses_nothing_and_repeats_nothing)
     put(&f, "j/a", "1");
     watch_from(&w, &f, "k/", listed);
     put(&f, "k/b", "1");
-    delete(&f, "k/a");
+    delete (&f, "k/a");
     catch_up(&w);
     CHECK(buffer_equals(&w.events, "+2:k/a=2 +4:k/b=1 -5:k/a=2 "), "%s", w.events.data);
     CHECK(w.revision == 5);
@@ -357,9 +365,10 @@ TEST(store_tells_every_change_once_across_restarts)
         size_t which = (size_t)random_below(&random, 8);
         snprintf(key, sizeof(key), "k/%zu", which);
         if (random_below(&random, 3) == 0) {
-            delete(&f, key);
+            delete (&f, key);
             if (exists[which])
-                buffer_format(&expected, "-%llu:%s=%s ", (unsigned long long)f.revision, key, values[which]);
+                buffer_format(&expected, "-%llu:%s=%s ", (unsigned long long)f.revision, key,
+                              values[which]);
             exists[which] = false;
         } else {
             snprintf(value, sizeof(value), "%d", i);
