@@ -17,7 +17,7 @@
 #include "proxy/identity/identity.h"
 #include "proxy/listen/sockets.h"
 #include "proxy/observe/telemetry.h"
-#include "proxy/process_internal.h"
+#include "proxy/process_state.h"
 #include "proxy/snapshot/publisher.h"
 #include "proxy/upstream/limits.h"
 #include "proxy/worker.h"

@@ -11,7 +11,7 @@
 #include "proxy/configure.h"
 #include "proxy/listen/sockets.h"
 #include "proxy/observe/telemetry.h"
-#include "proxy/process_internal.h"
+#include "proxy/process_state.h"
 #include "rpc/server.h"
 #include "stats/export.h"
 #include "stats/process.h"

@@ -10,7 +10,7 @@
 #include "pb/document.h"
 #include "pb/text_out.h"
 #include "proxy/configure.h"
-#include "proxy/process_internal.h"
+#include "proxy/process_state.h"
 #include "proxy/snapshot/intake.h"
 #include "proxy/snapshot/publisher.h"
 #include "tls/certificate.h"

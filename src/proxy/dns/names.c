@@ -14,7 +14,7 @@
 #include "pb/message.h"
 #include "proxy/configure.h"
 #include "proxy/dns/message.h"
-#include "proxy/process_internal.h"
+#include "proxy/process_state.h"
 #include "xds/delta_client.h"
 
 #include "istio/nds.pb-c.h"

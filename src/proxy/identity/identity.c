@@ -7,7 +7,7 @@
 #include "pb/codec.h"
 #include "pb/message.h"
 #include "proxy/configure.h"
-#include "proxy/process_internal.h"
+#include "proxy/process_state.h"
 #include "proxy/snapshot/intake.h"
 #include "rpc/client.h"
 #include "tls/certificate.h"

@@ -4,7 +4,7 @@
 #include "build/bootstrap.h"
 #include "pb/message.h"
 #include "proxy/observe/observer_internal.h"
-#include "proxy/process_internal.h"
+#include "proxy/process_state.h"
 
 static const struct stats_metric observer_metrics[OBSERVER_COUNTERS] = {
     [CX_TOTAL] = {"envoy_http_downstream_cx_total", "http.downstream_cx_total",
