@@ -42,7 +42,6 @@ def test_floors_hold_for_a_good_tree(tmp_path):
     ("src/net/conn.c", '#include "io/loop.h"\n#include "net/conn.h"\n', "src/net/conn.c:1: own"),
     ("src/net/conn.c", '#include "net/conn.h"\n#include "../io/loop.h"\n', "src/net/conn.c:2: path"),
     ("src/attic/x.h", "#pragma once\n", "src/attic/x.h:1: floor"),
-    ("src/proxy/tcp/relay.h", '#pragma once\n#include "proxy/listen/accept.h"\n', "circle"),
     ("src/FLOORS", "base: io\nio: base\nnet: base io\nproxy: base io net\n", "src/FLOORS:1: order"),
 ])
 def test_floors_find(tmp_path, path, text, told):
