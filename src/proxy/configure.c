@@ -155,26 +155,26 @@ static bool connect_ads(struct configure *configure, struct error *error)
     owned_str server_name = cluster->socket.tls && cluster->socket.tls->server_name.size
                                 ? slice_to_str(cluster->socket.tls->server_name)
                                 : NULL;
-    struct ads_client_config config = {
-        .channel = {.target = {.host = at->kind == ENDPOINT_PIPE   ? NULL
-                                       : at->kind == ENDPOINT_HOST ? text
-                                                                   : host,
-                               .unix_path = at->kind == ENDPOINT_PIPE ? text : NULL,
-                               .port = at->port,
-                               .authority = authority,
-                               .server_name = server_name,
-                               .expected =
-                                   cluster->socket.tls ? cluster->socket.tls->expected : NULL,
-                               .expected_count =
-                                   cluster->socket.tls ? cluster->socket.tls->expected_count : 0,
-                               .tls = configure->tls ? configure->tls
-                                      : cluster->socket.tls
-                                          ? snapshot_tls(publisher_newest(configure->publisher),
-                                                         cluster->socket.tls)
-                                          : NULL},
-                    .protocol = RPC_HTTP2,
-                    .connect_timeout_ms = cluster->connect_timeout_ms},
-        .node = buffer_slice(&node)};
+    /* With an identity of our own, the control plane is known by the name of its certificate. */
+    static const struct san_match istiod = {
+        .how = SAN_MATCH_EXACT, .kind = SAN_DNS, .value = {"istiod.istio-system.svc", 23}};
+    const struct tls_spec *tls = cluster->socket.tls;
+    struct tls_context *context = configure->tls;
+    if (!context && tls)
+        context = snapshot_tls(publisher_newest(configure->publisher), tls);
+    bool is_pipe = at->kind == ENDPOINT_PIPE;
+    struct rpc_target target = {.host = is_pipe ? NULL : at->kind == ENDPOINT_HOST ? text : host,
+                                .unix_path = is_pipe ? text : NULL,
+                                .port = at->port,
+                                .authority = authority,
+                                .server_name = tls || !context ? server_name : istiod.value.data,
+                                .expected = tls ? tls->expected : &istiod,
+                                .expected_count = tls ? tls->expected_count : context ? 1 : 0,
+                                .tls = context};
+    struct ads_client_config config = {.channel = {.target = target,
+                                                   .protocol = RPC_HTTP2,
+                                                   .connect_timeout_ms = cluster->connect_timeout_ms},
+                                       .node = buffer_slice(&node)};
     configure->ads = ads_client_create(configure->means, &config, &consumer, configure);
     return true;
 }

@@ -76,7 +76,7 @@ static void post_all(struct process *process, void (*deliver)(struct mail *))
 static bool make_worker(struct process *process, unsigned index, struct error *error)
 {
     struct runner *runner = &process->runners[index];
-    char name[16];
+    char name[24];
     snprintf(name, sizeof(name), "worker-%u", index);
     struct loop_options options = {.name = name, .backend = LOOP_EPOLL, .budget = &process->budget};
     int failure = loop_create(&options, &runner->loop);
@@ -92,7 +92,7 @@ static bool make_worker(struct process *process, unsigned index, struct error *e
 static bool start_workers(struct process *process, struct error *error)
 {
     for (unsigned i = 0; i < process->worker_count; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof(name), "worker-%u", i);
         int failure =
             thread_create(name, run_loop, &process->runners[i], &process->runners[i].thread);
