@@ -15,30 +15,31 @@
 #include "xds/resource_type.h"
 
 struct ads_client;
-struct loop;
 
 struct ads_consumer {
     /* Takes what it can build at once; refuses the rest with delta_update_refuse. Bytes are borrowed for the call. */
     void (*on_update)(void *owner, struct delta_update *update);
-    /* The stream is up (also after each reconnect), or down with the reason. */
+    /* The server has answered on a new stream; the stream is lost, or could not be had, with the reason. May be NULL. */
     void (*on_connected)(void *owner);
     void (*on_disconnected)(void *owner, const char *reason);
 };
 
 struct ads_client_config {
-    struct rpc_client_config channel; /* keepalive_ms 0 = 30,000 */
-    struct slice node;                /* a packed envoy.config.core.v3.Node; copied */
-    /* Called before each stream for the authorization header's value ("Bearer ..."), reread from its file; may be NULL, and
-     * may return NULL. The string is freed with mem_free. */
+    struct rpc_client_config
+        channel; /* keepalive_ms 0 = 30,000; max_message 0 = 16 MiB; its back-off is the stream's */
+    struct slice node; /* a packed envoy.config.core.v3.Node; copied */
+    /* Called before each stream for the authorization header's value ("Bearer ..."), reread from its file; may be NULL,
+     * and may return NULL. The string is freed here. */
     char *(*token)(void *owner);
     struct delta_client_limits limits; /* zeroed = the defaults */
     uint32_t settle_ms; /* a stream that lived so long resets the back-off; 0 = 10,000 */
 };
 
-/* Connects at ads_client_start. */
-struct ads_client *ads_client_create(struct loop *loop, const struct ads_client_config *config,
+/* Connects from ads_client_start on. What `means` holds must outlive the client. */
+struct ads_client *ads_client_create(const struct rpc_means *means,
+                                     const struct ads_client_config *config,
                                      const struct ads_consumer *consumer, void *owner);
-/* No report follows. */
+/* No report follows. Accepts NULL. */
 void ads_client_close(struct ads_client *client);
 void ads_client_start(struct ads_client *client);
 

@@ -13,7 +13,6 @@
 #include "rpc/grpc_status.h"
 #include "xds/ads_session.h"
 
-struct ads_debug;
 struct ads_server;
 struct loop;
 struct refusals;
@@ -53,19 +52,17 @@ struct ads_source {
     void (*on_answer)(void *owner, uint64_t stream, enum resource_type type, const char *reason);
     /* Everything that its view asks for has been sent and answered. */
     void (*on_settled)(void *owner, uint64_t stream, uint64_t generation);
-    /* istio.io/debug/syncz and its like: the resources of the answer, each a packed message with its type URL, appended with
-     * ads_server_debug_add; false = no such page, or not for this peer. May be NULL. */
-    bool (*on_debug)(void *owner, const struct ads_peer *peer, struct slice page,
-                     struct ads_debug *answer);
+    /* istio.io/debug/PAGE was asked for (syncz). The source answers with ads_server_debug, now or later. NULL: there are no
+     * such pages. */
+    void (*on_debug)(void *owner, uint64_t stream, const struct ads_peer *peer, struct slice page);
 };
-void ads_server_debug_add(struct ads_debug *answer, struct slice type_url, struct slice body);
 
 /* Adds its services to the server. identifier is control_plane.identifier; it is copied. */
 struct ads_server *ads_server_create(struct loop *loop, struct rpc_server *server,
                                      const struct ads_server_limits *limits,
                                      struct slice identifier, const struct ads_source *source,
                                      void *owner);
-/* Ends every stream with UNAVAILABLE. Before rpc_server_close. */
+/* Ends every stream with UNAVAILABLE; no report follows. Before rpc_server_close. */
 void ads_server_destroy(struct ads_server *server);
 
 /* From the source: what the stream is to be served from now on. A stale handle is ignored. `refusals` is its class's, outlives
@@ -74,6 +71,11 @@ void ads_server_serve(struct ads_server *server, uint64_t stream, const struct v
                       struct refusals *refusals);
 void ads_server_refuse(struct ads_server *server, uint64_t stream, enum grpc_code code,
                        struct slice reason);
+
+/* Answers on_debug. Each resource is a packed message with its type URL. */
+struct discovery_any;
+void ads_server_debug(struct ads_server *server, uint64_t stream, struct slice page,
+                      const struct discovery_any *resources, size_t count);
 
 /* What is known of one stream. Borrowed until the next turn; NULL for a stale handle. */
 struct ads_stream_status {
@@ -95,6 +97,6 @@ size_t ads_server_count(const struct ads_server *server);
 struct ads_server_totals {
     uint64_t streams, requests, responses[RESOURCE_TYPES], resources[RESOURCE_TYPES],
         rejects[RESOURCE_TYPES];
-    uint64_t bytes, refused_streams, stale_streams, dead_streams;
+    uint64_t bytes, refused_streams, refused_requests, stale_streams, dead_streams;
 };
 const struct ads_server_totals *ads_server_totals(const struct ads_server *server);

@@ -192,7 +192,8 @@ static bool is_quiet(const struct subscription *sub)
 /* A client that resumes holds listeners and routes from before, which it may not have spoken of yet. */
 static bool may_hold_users(const struct ads_session *session)
 {
-    return session->resumed && !(session->subs[RESOURCE_LISTENER].open && session->subs[RESOURCE_ROUTE].open);
+    return session->resumed &&
+           !(session->subs[RESOURCE_LISTENER].open && session->subs[RESOURCE_ROUTE].open);
 }
 
 /* What still may refer to what is to be removed: a route's listeners, a cluster's listeners and routes, endpoints' clusters. A
@@ -230,8 +231,7 @@ static bool may_remove(struct ads_session *session, enum resource_type type, uin
 {
     if (session->subs[type].gone == 0)
         return false;
-    return !is_referred_to(session, type) ||
-           has_waited(session, &session->to_remove[type], now_ms);
+    return !is_referred_to(session, type) || has_waited(session, &session->to_remove[type], now_ms);
 }
 
 /* Composing. */
@@ -401,7 +401,8 @@ static bool next_of_type(struct ads_session *session, struct subscription *sub, 
     return may_send(session, sub->type, now_ms) && compose(session, sub, removals, out);
 }
 
-bool ads_session_next(struct ads_session *session, uint64_t now_ms, int64_t wall_us, struct ads_response *out)
+bool ads_session_next(struct ads_session *session, uint64_t now_ms, int64_t wall_us,
+                      struct ads_response *out)
 {
     review_if_lifted(session);
     for (unsigned i = 0; i < RESOURCE_TYPES; i++)
@@ -494,8 +495,8 @@ void ads_session_reopen(struct ads_session *session, enum resource_type type)
 
 static bool is_name_byte(char byte)
 {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-           (byte != '\0' && strchr("._|-/~*", byte));
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("._|-/~*", byte));
 }
 
 /* The name stands in the text as a whole: "80" is not in "outbound|80||cart". */
@@ -506,7 +507,8 @@ static bool is_quoted(struct slice text, struct slice name)
         if (found == SIZE_MAX)
             return false;
         size_t start = from + found, end = start + name.size;
-        if ((start == 0 || !is_name_byte(text.data[start - 1])) && (end == text.size || !is_name_byte(text.data[end])))
+        if ((start == 0 || !is_name_byte(text.data[start - 1])) &&
+            (end == text.size || !is_name_byte(text.data[end])))
             return true;
         from = start + 1;
     }
@@ -517,7 +519,8 @@ static bool is_quoted(struct slice text, struct slice name)
 static bool blames_the_only_one(const struct subscription *sub, struct slice reason)
 {
     size_t in_flight = 0;
-    VECTOR_EACH (entry, &sub->entries) {
+    VECTOR_EACH(entry, &sub->entries)
+    {
         in_flight += (entry->flags & ENTRY_IN_FLIGHT) != 0;
         if (in_flight > 1 || is_quoted(reason, blob_name(entry->blob)))
             return false;

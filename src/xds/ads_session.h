@@ -86,6 +86,14 @@ const struct ads_status *ads_session_status(const struct ads_session *session,
 const struct subscription *ads_session_subscription(const struct ads_session *session,
                                                     enum resource_type type);
 
+/* What became of a request (delta_server, sotw_server). */
+enum ads_verdict {
+    ADS_TAKEN,
+    ADS_STRANGE_TYPE, /* none of ours: nothing is answered */
+    ADS_TOO_MANY,     /* the stream ends with RESOURCE_EXHAUSTED */
+    ADS_BAD_NAME,     /* the stream ends with INVALID_ARGUMENT */
+};
+
 /* For delta_server and sotw_server. The subscription, to be changed by a request. */
 struct subscription *ads_session_request(struct ads_session *session, enum resource_type type);
 /* The first request of this type has been read: it is served from now on. */

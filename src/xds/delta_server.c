@@ -36,27 +36,27 @@ struct plain_names {
     bool star, unstar;
 };
 
-static enum delta_verdict check(const struct ads_session *session, enum resource_type type,
-                                const struct delta_request *request, struct plain_names *plain)
+static enum ads_verdict check(const struct ads_session *session, enum resource_type type,
+                              const struct delta_request *request, struct plain_names *plain)
 {
     size_t most = ads_session_limits(session)->max_names;
     size_t known = ads_session_subscription(session, type)->entries.count;
     if (request->subscribe_count > most || request->unsubscribe_count > most ||
         request->held_count > most)
-        return DELTA_TOO_MANY;
+        return ADS_TOO_MANY;
     plain->subscribe = check_names(request->subscribe, request->subscribe_count, &plain->star);
     plain->unsubscribe =
         check_names(request->unsubscribe, request->unsubscribe_count, &plain->unstar);
     if (plain->subscribe == SIZE_MAX || plain->unsubscribe == SIZE_MAX)
-        return DELTA_BAD_NAME;
+        return ADS_BAD_NAME;
     for (size_t i = 0; i < request->held_count; i++) {
         if (request->held[i].name.size == 0 || request->held[i].name.size > BLOB_NAME_MAX)
-            return DELTA_BAD_NAME;
+            return ADS_BAD_NAME;
     }
     /* Repetitions of known names count too: who comes near this limit is refused a little early. */
     if (plain->subscribe > 0 && known + plain->subscribe > most)
-        return DELTA_TOO_MANY;
-    return DELTA_TAKEN;
+        return ADS_TOO_MANY;
+    return ADS_TAKEN;
 }
 
 static void apply_names(struct subscription *sub, const struct delta_request *request,
@@ -76,15 +76,15 @@ static void apply_names(struct subscription *sub, const struct delta_request *re
     mem_free(names);
 }
 
-enum delta_verdict delta_server_read(struct ads_session *session,
-                                     const struct delta_request *request, uint64_t now_ms)
+enum ads_verdict delta_server_read(struct ads_session *session, const struct delta_request *request,
+                                   uint64_t now_ms)
 {
     enum resource_type type;
     struct plain_names plain;
     if (!resource_type_of_url(request->type_url, &type))
-        return DELTA_STRANGE_TYPE;
-    enum delta_verdict verdict = check(session, type, request, &plain);
-    if (verdict != DELTA_TAKEN)
+        return ADS_STRANGE_TYPE;
+    enum ads_verdict verdict = check(session, type, request, &plain);
+    if (verdict != ADS_TAKEN)
         return verdict;
 
     struct subscription *sub = ads_session_request(session, type);
@@ -101,5 +101,5 @@ enum delta_verdict delta_server_read(struct ads_session *session,
         subscription_hold(sub, request->held, request->held_count);
         ads_session_open(session, type);
     }
-    return DELTA_TAKEN;
+    return ADS_TAKEN;
 }

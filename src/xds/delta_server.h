@@ -5,8 +5,8 @@
 
 #include "base/attributes.h"
 #include "base/slice.h"
+#include "xds/ads_session.h"
 
-struct ads_session;
 struct name_version;
 
 /* A request in our own words, so that nothing here depends on how it was decoded. Borrowed for the call. */
@@ -22,11 +22,5 @@ struct delta_request {
     const struct slice *error; /* NULL = no error_detail */
 };
 
-enum delta_verdict {
-    DELTA_TAKEN,
-    DELTA_STRANGE_TYPE, /* answered with nothing: we serve no such type */
-    DELTA_TOO_MANY,     /* the stream ends with RESOURCE_EXHAUSTED */
-    DELTA_BAD_NAME,     /* the stream ends with INVALID_ARGUMENT */
-};
-MUST_USE enum delta_verdict delta_server_read(struct ads_session *session,
-                                              const struct delta_request *request, uint64_t now_ms);
+MUST_USE enum ads_verdict delta_server_read(struct ads_session *session,
+                                            const struct delta_request *request, uint64_t now_ms);

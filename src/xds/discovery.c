@@ -186,6 +186,35 @@ static void put_field(struct buffer *out, enum wire_tag tag, struct slice bytes)
     buffer_append_slice(out, bytes);
 }
 
+static void put_any(struct buffer *out, enum ads_variant variant, const struct discovery_any *any)
+{
+    char head[16];
+    size_t size = wire_field_size(any->type_url.size) + wire_field_size(any->body.size);
+    if (variant == ADS_DELTA) /* Resource {resource} around it */
+        buffer_append(out, head,
+                      (size_t)(wire_put_head(head, WIRE_FIELD_2, wire_field_size(size)) - head));
+    buffer_append(out, head, (size_t)(wire_put_head(head, WIRE_FIELD_2, size) - head));
+    put_field(out, WIRE_FIELD_1, any->type_url);
+    put_field(out, WIRE_FIELD_2, any->body);
+}
+
+void discovery_write_any(enum ads_variant variant, struct slice type_url,
+                         const struct discovery_any *resources, size_t count,
+                         struct slice identifier, struct buffer *out)
+{
+    char head[16];
+    for (size_t i = 0; i < count; i++)
+        put_any(out, variant, &resources[i]);
+    put_field(out, WIRE_FIELD_4, type_url);
+    put_field(out, WIRE_FIELD_5, SLICE("0"));
+    if (identifier.size == 0)
+        return;
+    enum wire_tag control_plane = variant == ADS_DELTA ? WIRE_FIELD_7 : WIRE_FIELD_6;
+    size_t size = wire_field_size(identifier.size);
+    buffer_append(out, head, (size_t)(wire_put_head(head, control_plane, size) - head));
+    put_field(out, WIRE_FIELD_1, identifier);
+}
+
 static void put_held(struct buffer *out, const struct name_version *held)
 {
     char head[16];

@@ -43,6 +43,14 @@ size_t discovery_response_size(const struct ads_response *response, struct slice
 MUST_USE bool discovery_write_response(const struct ads_response *response, struct slice identifier,
                                        struct chain *out, struct block_pool *pool);
 
+/* A response of resources that are no blobs: debug pages. */
+struct discovery_any {
+    struct slice type_url, body;
+};
+void discovery_write_any(enum ads_variant variant, struct slice type_url,
+                         const struct discovery_any *resources, size_t count,
+                         struct slice identifier, struct buffer *out);
+
 /* The client's side. node is a packed Node or empty. */
 void discovery_write_delta_request(const struct delta_client_request *request, struct slice node,
                                    struct buffer *out);

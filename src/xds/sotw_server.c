@@ -4,16 +4,15 @@
 #include "xds/ads_session.h"
 #include "xds/blob.h"
 
-static enum sotw_verdict check(const struct ads_session *session,
-                               const struct sotw_request *request)
+static enum ads_verdict check(const struct ads_session *session, const struct sotw_request *request)
 {
     if (request->name_count > ads_session_limits(session)->max_names)
-        return SOTW_TOO_MANY;
+        return ADS_TOO_MANY;
     for (size_t i = 0; i < request->name_count; i++) {
         if (request->names[i].size == 0 || request->names[i].size > BLOB_NAME_MAX)
-            return SOTW_BAD_NAME;
+            return ADS_BAD_NAME;
     }
-    return SOTW_TAKEN;
+    return ADS_TAKEN;
 }
 
 /* The names without stars; the caller frees them. */
@@ -62,14 +61,14 @@ static void apply_names(struct subscription *sub, const struct sotw_request *req
     mem_free(names);
 }
 
-enum sotw_verdict sotw_server_read(struct ads_session *session, const struct sotw_request *request,
-                                   uint64_t now_ms)
+enum ads_verdict sotw_server_read(struct ads_session *session, const struct sotw_request *request,
+                                  uint64_t now_ms)
 {
     enum resource_type type;
     if (!resource_type_of_url(request->type_url, &type))
-        return SOTW_STRANGE_TYPE;
-    enum sotw_verdict verdict = check(session, request);
-    if (verdict != SOTW_TAKEN)
+        return ADS_STRANGE_TYPE;
+    enum ads_verdict verdict = check(session, request);
+    if (verdict != ADS_TAKEN)
         return verdict;
 
     struct subscription *sub = ads_session_request(session, type);
@@ -77,17 +76,17 @@ enum sotw_verdict sotw_server_read(struct ads_session *session, const struct sot
     if (!first && request->nonce.size == 0) {
         /* Said before our first response was seen: more names, or what its answer will say once more. */
         if (sub->in_flight)
-            return SOTW_TAKEN;
+            return ADS_TAKEN;
         first = ads_session_status(session, type)->nonce_sent > 0;
         if (first)
             ads_session_reopen(session, type);
     } else if (!first) {
         /* Who answers an older response will answer the newer one too, with its names of then. */
         if (ads_session_answer(session, type, request->nonce, request->error, now_ms) == ADS_STALE)
-            return SOTW_TAKEN;
+            return ADS_TAKEN;
     }
     apply_names(sub, request, first);
     if (first)
         ads_session_open(session, type);
-    return SOTW_TAKEN;
+    return ADS_TAKEN;
 }

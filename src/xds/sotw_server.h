@@ -5,8 +5,7 @@
 
 #include "base/attributes.h"
 #include "base/slice.h"
-
-struct ads_session;
+#include "xds/ads_session.h"
 
 /* Borrowed for the call. */
 struct sotw_request {
@@ -18,11 +17,5 @@ struct sotw_request {
     const struct slice *error; /* NULL = no error_detail */
 };
 
-enum sotw_verdict {
-    SOTW_TAKEN,
-    SOTW_STRANGE_TYPE,
-    SOTW_TOO_MANY,
-    SOTW_BAD_NAME,
-};
-MUST_USE enum sotw_verdict sotw_server_read(struct ads_session *session,
-                                            const struct sotw_request *request, uint64_t now_ms);
+MUST_USE enum ads_verdict sotw_server_read(struct ads_session *session,
+                                           const struct sotw_request *request, uint64_t now_ms);

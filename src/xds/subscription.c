@@ -424,7 +424,8 @@ struct blob *subscription_wanted(const struct subscription *sub,
 
 bool subscription_holds_any(const struct subscription *sub)
 {
-    VECTOR_EACH (entry, &sub->entries) {
+    VECTOR_EACH(entry, &sub->entries)
+    {
         if (entry->flags & ENTRY_HELD)
             return true;
     }

@@ -44,12 +44,12 @@ static void say(struct ads_session *session, enum ads_variant variant, struct sl
     if (variant == ADS_DELTA) {
         struct delta_request request;
         if (discovery_read_delta_request(bytes, &arena, &request, &node, NULL) &&
-            delta_server_read(session, &request, 1) != DELTA_TAKEN)
+            delta_server_read(session, &request, 1) != ADS_TAKEN)
             arena_reset(&arena);
     } else {
         struct sotw_request request;
         if (discovery_read_sotw_request(bytes, &arena, &request, &node, NULL) &&
-            sotw_server_read(session, &request, 1) != SOTW_TAKEN)
+            sotw_server_read(session, &request, 1) != ADS_TAKEN)
             arena_reset(&arena);
     }
     arena_fini(&arena);

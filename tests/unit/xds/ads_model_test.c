@@ -486,7 +486,7 @@ static void server_read(struct model *m)
                                         helds,
                                         slice_str(message.nonce),
                                         message.nack ? &error : NULL};
-        CHECK(delta_server_read(m->session, &request, m->now_ms) == DELTA_TAKEN, "seed %llu", SEED);
+        CHECK(delta_server_read(m->session, &request, m->now_ms) == ADS_TAKEN, "seed %llu", SEED);
     } else {
         struct sotw_request request = {url,
                                        subscribe,
@@ -494,7 +494,7 @@ static void server_read(struct model *m)
                                        SLICE_NONE,
                                        slice_str(message.nonce),
                                        message.nack ? &error : NULL};
-        CHECK(sotw_server_read(m->session, &request, m->now_ms) == SOTW_TAKEN, "seed %llu", SEED);
+        CHECK(sotw_server_read(m->session, &request, m->now_ms) == ADS_TAKEN, "seed %llu", SEED);
     }
     if (m->variant == ADS_DELTA)
         m->unsure[message.type] |= message.unsubscribe; /* it may have come in between */

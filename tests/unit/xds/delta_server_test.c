@@ -305,23 +305,23 @@ TEST(delta_request_beyond_its_limits_is_refused)
     limits.max_names = 3;
     ads_session_destroy(p.session);
     p.session = ads_session_create(ADS_DELTA, &limits, SLICE("c"), NULL);
-    CHECK(delta_say(&p, RESOURCE_ENDPOINTS, "a b c", NULL, NULL) == DELTA_TAKEN);
-    CHECK(delta_say(&p, RESOURCE_ENDPOINTS, "d", NULL, NULL) == DELTA_TOO_MANY);
-    CHECK(delta_say(&p, RESOURCE_ROUTE, "a b c d", NULL, NULL) == DELTA_TOO_MANY);
-    CHECK(delta_say(&p, RESOURCE_CLUSTER, "a@1 b@1 c@1 d@1", NULL, NULL) == DELTA_TOO_MANY);
+    CHECK(delta_say(&p, RESOURCE_ENDPOINTS, "a b c", NULL, NULL) == ADS_TAKEN);
+    CHECK(delta_say(&p, RESOURCE_ENDPOINTS, "d", NULL, NULL) == ADS_TOO_MANY);
+    CHECK(delta_say(&p, RESOURCE_ROUTE, "a b c d", NULL, NULL) == ADS_TOO_MANY);
+    CHECK(delta_say(&p, RESOURCE_CLUSTER, "a@1 b@1 c@1 d@1", NULL, NULL) == ADS_TOO_MANY);
 
     static char name[BLOB_NAME_MAX + 2];
     memset(name, 'n', BLOB_NAME_MAX + 1);
-    CHECK(delta_say(&p, RESOURCE_ROUTE, name, NULL, NULL) == DELTA_BAD_NAME);
+    CHECK(delta_say(&p, RESOURCE_ROUTE, name, NULL, NULL) == ADS_BAD_NAME);
     name[BLOB_NAME_MAX] = '\0';
-    CHECK(delta_say(&p, RESOURCE_ROUTE, name, NULL, NULL) == DELTA_TAKEN);
+    CHECK(delta_say(&p, RESOURCE_ROUTE, name, NULL, NULL) == ADS_TAKEN);
 
     struct delta_request strange = {.type_url = SLICE("type.googleapis.com/what.is.This")};
-    CHECK(delta_server_read(p.session, &strange, 0) == DELTA_STRANGE_TYPE);
+    CHECK(delta_server_read(p.session, &strange, 0) == ADS_STRANGE_TYPE);
     struct slice empty = SLICE_NONE;
     struct delta_request unnamed = {.type_url = slice_str(resource_type_url(RESOURCE_ROUTE)),
                                     .subscribe = &empty,
                                     .subscribe_count = 1};
-    CHECK(delta_server_read(p.session, &unnamed, 0) == DELTA_BAD_NAME);
+    CHECK(delta_server_read(p.session, &unnamed, 0) == ADS_BAD_NAME);
     peer_close(&p);
 }

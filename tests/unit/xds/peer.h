@@ -61,7 +61,7 @@ static inline size_t split(const char *words, struct slice *names, size_t max)
 }
 
 /* words: "a b -c": subscribes a and b, unsubscribes c; "a@VERSION" says that a is held. nonce and error may be NULL. */
-UNUSED static enum delta_verdict delta_say(struct peer *peer, enum resource_type type,
+UNUSED static enum ads_verdict delta_say(struct peer *peer, enum resource_type type,
                                            const char *words, const char *nonce, const char *error)
 {
     struct slice all[64], add[64], drop[64];
@@ -89,7 +89,7 @@ UNUSED static enum delta_verdict delta_say(struct peer *peer, enum resource_type
     return delta_server_read(peer->session, &request, peer->now_ms);
 }
 
-UNUSED static enum sotw_verdict sotw_say(struct peer *peer, enum resource_type type,
+UNUSED static enum ads_verdict sotw_say(struct peer *peer, enum resource_type type,
                                          const char *words, const char *nonce, const char *error)
 {
     struct slice names[64];
@@ -130,7 +130,7 @@ UNUSED static void ack(struct peer *peer)
 {
     struct ads_response *r = &peer->response;
     if (r->variant == ADS_DELTA) {
-        CHECK(delta_say(peer, r->type, "", r->nonce, NULL) == DELTA_TAKEN);
+        CHECK(delta_say(peer, r->type, "", r->nonce, NULL) == ADS_TAKEN);
         return;
     }
     /* The whole set of names again, as state of the world has it. */
@@ -142,7 +142,7 @@ UNUSED static void ack(struct peer *peer)
             buffer_append_byte(&names, ' ');
         }
     }
-    CHECK(sotw_say(peer, r->type, names.size ? names.data : "", r->nonce, NULL) == SOTW_TAKEN);
+    CHECK(sotw_say(peer, r->type, names.size ? names.data : "", r->nonce, NULL) == ADS_TAKEN);
     buffer_fini(&names);
 }
 

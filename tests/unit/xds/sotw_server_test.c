@@ -212,9 +212,9 @@ TEST(sotw_request_beyond_its_limits_is_refused)
     struct peer p = peer_open(ADS_SOTW, NULL);
     ads_session_destroy(p.session);
     p.session = ads_session_create(ADS_SOTW, &limits, SLICE("c"), NULL);
-    CHECK(sotw_say(&p, RESOURCE_ENDPOINTS, "a b c", NULL, NULL) == SOTW_TOO_MANY);
-    CHECK(sotw_say(&p, RESOURCE_ENDPOINTS, "a b", NULL, NULL) == SOTW_TAKEN);
+    CHECK(sotw_say(&p, RESOURCE_ENDPOINTS, "a b c", NULL, NULL) == ADS_TOO_MANY);
+    CHECK(sotw_say(&p, RESOURCE_ENDPOINTS, "a b", NULL, NULL) == ADS_TAKEN);
     struct sotw_request strange = {.type_url = SLICE("istio.io/debug/syncz")};
-    CHECK(sotw_server_read(p.session, &strange, 0) == SOTW_STRANGE_TYPE);
+    CHECK(sotw_server_read(p.session, &strange, 0) == ADS_STRANGE_TYPE);
     peer_close(&p);
 }
