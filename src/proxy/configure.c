@@ -69,6 +69,7 @@ static bool type_of(enum resource_kind kind, enum resource_type *type)
     case KIND_SECRET: *type = RESOURCE_SECRET; return true;
     case KIND_CLUSTER:
     case KIND_LISTENER:
+    case KIND_ADDRESS:
     case KIND_TLS:
     case RESOURCE_KINDS: break;
     }

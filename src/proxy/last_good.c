@@ -124,7 +124,7 @@ static void tell(void *to, const struct resource *resource)
 void last_good_tell(const struct last_good *last_good, struct ads_client *ads)
 {
     const struct snapshot *snapshot = last_good ? publisher_newest(last_good->publisher) : NULL;
-    for (int kind = 0; snapshot && last_good->was_loaded && kind < KIND_TLS; kind++)
+    for (int kind = 0; snapshot && last_good->was_loaded && kind <= KIND_SECRET; kind++)
         name_tree_each(snapshot->trees[kind], tell, ads);
 }
 
