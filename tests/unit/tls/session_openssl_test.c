@@ -188,7 +188,55 @@ TEST(openssl_resumes_with_our_ticket)
     check_open(&town, "cut");
     CHECK(tls_session_is_resumed(town.side.session));
 
-    /* A changed ticket is no ticket, and no failure. */
+    /* A changed ticket is no ticket, and no failure, whichever byte it is. */
+    const unsigned char *ticket;
+    size_t size;
+    SSL_SESSION_get0_ticket(kept, &ticket, &size);
+    for (size_t at = 0; at < size; at += 11) {
+        unsigned char *byte = (unsigned char *)(uintptr_t)ticket + at;
+        *byte ^= 0x10;
+        side_begin(&town.side, NULL);
+        foreign_begin(&town.foreign, false);
+        CHECK(SSL_set_session(town.foreign.ssl, kept));
+        foreign_talk(&town.foreign, &town.side, 0);
+        check_open(&town, "forged");
+        CHECK(!tls_session_is_resumed(town.side.session), "byte %zu", at);
+        *byte ^= 0x10;
+    }
+    SSL_SESSION_free(kept);
+    kept = NULL;
+    tls_ticket_keys_unref(keys);
+    town_stop(&town);
+}
+
+TEST(early_data_is_never_taken)
+{
+    struct town town;
+    struct tls_ticket_keys *keys = tls_ticket_keys_create();
+    struct tls_context_spec spec = {.ticket_keys = keys, .peer_certificate = TLS_PEER_REQUIRED};
+    town_start(&town);
+    town_use(&town, true, &spec);
+    SSL_CTX_set_session_cache_mode(town.foreign.context,
+                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(town.foreign.context, keep);
+    town_open(&town, true, 0);
+    check_talk(&town, SLICE("hello"), 0, "first");
+    CHECK(kept && SSL_SESSION_get_max_early_data(kept) == 0, "our tickets allow none");
+    CHECK(SSL_SESSION_set_max_early_data(kept, 16384)); /* a client that does not care */
+    side_begin(&town.side, NULL);
+    foreign_begin(&town.foreign, false);
+    CHECK(SSL_set_session(town.foreign.ssl, kept));
+    size_t size;
+    CHECK(SSL_write_early_data(town.foreign.ssl, "DELETE /", 8, &size) == 1);
+    do {
+        SSL_do_handshake(town.foreign.ssl); /* reading alone would wait for more early data */
+    } while (foreign_to_side(&town.foreign, &town.side, 0) |
+             side_to_foreign(&town.side, &town.foreign, 0));
+    foreign_talk(&town.foreign, &town.side, 0);
+    check_open(&town, "early");
+    CHECK(SSL_get_early_data_status(town.foreign.ssl) == SSL_EARLY_DATA_REJECTED);
+    CHECK(town.side.plain.size == 0, "not a byte of it");
+    check_talk(&town, SLICE("hello again"), 0, "after it");
     SSL_SESSION_free(kept);
     kept = NULL;
     tls_ticket_keys_unref(keys);
@@ -337,6 +385,16 @@ TEST(nothing_in_common_is_told_as_what_it_is)
     town_open(&town, true, 0);
     CHECK(tls_session_failure(town.side.session) == TLS_FAILURE_VERSION, "%s",
           tls_session_failure_text(town.side.session));
+
+    static const int old[] = {TLS1_VERSION, TLS1_1_VERSION};
+    EACH (version, old) {
+        town_use(&town, true, NULL);
+        SSL_CTX_set_security_level(town.foreign.context, 0);
+        foreign_versions(town.foreign.context, *version, *version);
+        town_open(&town, true, 0);
+        CHECK(tls_session_failure(town.side.session) == TLS_FAILURE_VERSION, "%s",
+              tls_session_failure_text(town.side.session));
+    }
 
     town_use(&town, false, &(struct tls_context_spec){0});
     foreign_versions(town.foreign.context, TLS1_2_VERSION, TLS1_2_VERSION);

@@ -104,3 +104,15 @@ TEST(a_root_too_many_is_refused)
     buffer_fini(&many);
     pki_fini(&a);
 }
+
+TEST(the_systems_roots_are_read_or_missed_with_a_remedy)
+{
+    struct tls_trust *trust = NULL;
+    struct error error = {0};
+    if (tls_trust_create_system(&trust, &error))
+        CHECK(trust->count == 1 && trust->domains[0].root_count > 10 && !trust->domains[0].domain);
+    else
+        CHECK(error.where && strstr(error.fix, "ca-certificates"), "%s", error.what);
+    tls_trust_unref(trust);
+    error_fini(&error);
+}
