@@ -3,23 +3,9 @@
 #include "http/header_internal.h"
 #include "http/scan_internal.h"
 
-static bool is_in(const uint64_t set[2], unsigned id)
-{
-    return set[id / 64] >> (id % 64) & 1;
-}
-#define BIT0(id) ((id) < 64 ? (uint64_t)1 << ((id) % 64) : 0)
-#define BIT1(id) ((id) >= 64 ? (uint64_t)1 << ((id) % 64) : 0)
-#define SET9(a, b, c, d, e, f, g, h, i)                                                            \
-    {                                                                                              \
-        BIT0(a) | BIT0(b) | BIT0(c) | BIT0(d) | BIT0(e) | BIT0(f) | BIT0(g) | BIT0(h) | BIT0(i),   \
-            BIT1(a) | BIT1(b) | BIT1(c) | BIT1(d) | BIT1(e) | BIT1(f) | BIT1(g) | BIT1(h) |        \
-                BIT1(i)                                                                            \
-    }
-
-/* Fields about the message's framing or the connection, which the codec takes for itself. */
-static const uint64_t own_fields[2] = SET9(
-    HEADER_CONNECTION, HEADER_CONTENT_LENGTH, HEADER_HOST, HEADER_HTTP2_SETTINGS, HEADER_KEEP_ALIVE,
-    HEADER_PROXY_CONNECTION, HEADER_TE, HEADER_TRANSFER_ENCODING, HEADER_UPGRADE);
+enum {
+    FIELDS_USUAL = 20
+}; /* room made at first: what nearly all heads have, and what a proxy adds */
 
 /* Content-Length in digits, each of which counts: canonical without leading zeros. */
 static enum http_refusal read_length(struct fields *fields, struct header *header)
@@ -99,25 +85,16 @@ static bool read_connection(struct fields *fields, struct slice list)
     return names;
 }
 
-static bool put(struct fields *fields, const struct header *header)
+/* The field in the list's next slot belongs to the message. */
+static inline void keep(struct headers *list, unsigned id)
 {
-    struct headers *list = fields->list;
-    if (UNLIKELY(list->count == list->capacity)) {
-        if (!headers_reserve(list, fields->input->arena, (size_t)list->capacity * 2 + 8))
-            return false;
-    }
-    list->items[list->count++] = *header;
-    headers_mark(list, header->id);
-    return true;
-}
-
-static enum http_refusal keep(struct fields *fields, const struct header *header)
-{
-    return put(fields, header) ? HTTP_REFUSAL_NONE : HTTP_REFUSAL_OVERLOAD;
+    list->count++;
+    headers_mark(list, id);
 }
 
 /* A field that is ours: read here, and kept in the list only where the next hop may read it too. */
-static enum http_refusal take_own(struct fields *fields, struct header *header)
+__attribute__((noinline)) static enum http_refusal take_own(struct fields *fields,
+                                                            struct header *header)
 {
     struct slice value = header_value(header);
     switch ((int)header->id) {
@@ -126,67 +103,114 @@ static enum http_refusal take_own(struct fields *fields, struct header *header)
     case HEADER_UPGRADE: fields->framing->upgrade_to = value; return HTTP_REFUSAL_NONE;
     case HEADER_CONTENT_LENGTH: {
         enum http_refusal refusal = read_length(fields, header);
-        return refusal ? refusal : keep(fields, header);
+        if (!refusal)
+            keep(fields->list, header->id);
+        return refusal;
     }
     case HEADER_CONNECTION:
         /* Stays until all fields are known, when it takes away those that it names. */
-        return read_connection(fields, value) ? keep(fields, header) : HTTP_REFUSAL_NONE;
+        if (read_connection(fields, value))
+            keep(fields->list, HEADER_CONNECTION);
+        return HTTP_REFUSAL_NONE;
     case HEADER_TE:
         if (headers_has(fields->list, HEADER_TE) || !list_has(value, SLICE("trailers")))
             return HTTP_REFUSAL_NONE;
         header->value = "trailers";
         header->value_size = sizeof("trailers") - 1;
         header->flags = 0;
-        return keep(fields, header);
+        keep(fields->list, HEADER_TE);
+        return HTTP_REFUSAL_NONE;
     }
     return HTTP_REFUSAL_NONE; /* Keep-Alive, Proxy-Connection, HTTP2-Settings end here */
 }
 
-COLD static enum http_refusal bad_name(const char *line, size_t size)
+COLD enum http_refusal line_fault(const char *at, const char *end)
 {
-    if (is_blank(line[0]))
-        return HTTP_REFUSAL_FOLD;
-    return memchr(line, ':', size) ? HTTP_REFUSAL_NAME : HTTP_REFUSAL_NO_COLON;
+    if (at >= end || (*at == '\r' && at + 1 == end))
+        return HTTP_REFUSAL_NONE;
+    if (*at == '\r')
+        return HTTP_REFUSAL_BARE_CR;
+    return *at == '\n' ? HTTP_REFUSAL_BARE_LF : HTTP_REFUSAL_CONTROL;
 }
 
-/* A name without id: whether it is one at all, and not an imitation. */
-static enum http_refusal check_name(const struct fields *fields, const char *line, size_t line_size,
-                                    size_t size, bool *drop)
+/* What is wrong with a line that does not begin with a name and a colon. */
+COLD static enum head_status bad_line(const struct fields *fields, const char *line)
+{
+    enum http_refusal refusal = HTTP_REFUSAL_NONE;
+    const char *cr = find_line_end(line, fields->end, &refusal);
+    if (!cr)
+        return refusal ? head_refuse(fields->input, refusal) : HEAD_MORE;
+    if (is_blank(line[0]))
+        return head_refuse(fields->input, HTTP_REFUSAL_FOLD);
+    bool has_colon = memchr(line, ':', (size_t)(cr - line)) != NULL;
+    return head_refuse(fields->input, has_colon ? HTTP_REFUSAL_NAME : HTTP_REFUSAL_NO_COLON);
+}
+
+/* A name without id: whether it is one at all, and not an imitation, which is dropped. */
+static enum http_refusal check_name(const struct fields *fields, const char *name, size_t size,
+                                    bool *drop)
 {
     const struct http_limits *limits = fields->input->limits;
-    if (size == line_size || !is_token(line, size))
-        return bad_name(line, line_size);
-    if (size > limits->max_name_bytes || size > UINT16_MAX)
+    if (UNLIKELY(size > limits->max_name_bytes || size > UINT16_MAX))
         return HTTP_REFUSAL_NAME_SIZE;
-    *drop = header_is_twin(line, size);
+    *drop = header_is_twin(name, size);
     return *drop && limits->refuse_underscore_twins ? HTTP_REFUSAL_UNDERSCORE : HTTP_REFUSAL_NONE;
 }
 
-static enum http_refusal read_field(struct fields *fields, const char *line, size_t size)
+/* The value's slice in the line; true when the line is "name: value" without any other blank. */
+static inline bool trim(const char **value, const char **value_end)
 {
-    size_t name_size = scan_byte_padded(line, size, ':');
-    enum header_id id = name_size < size ? header_id_find(line, name_size) : HEADER_OTHER;
-    if (id == HEADER_OTHER) {
-        bool drop = false;
-        enum http_refusal refusal = check_name(fields, line, size, name_size, &drop);
-        if (refusal || drop)
-            return refusal;
+    const char *start = *value, *end = *value_end;
+    if (LIKELY(start[0] == ' ' && (uint8_t)start[1] > ' ' && (uint8_t)end[-1] > ' ')) {
+        *value = start + 1;
+        return true;
     }
-    const char *value = line + name_size + 1, *end = line + size;
-    while (value < end && is_blank(*value))
-        value++;
-    while (end > value && is_blank(end[-1]))
+    while (start < end && is_blank(*start))
+        start++;
+    while (end > start && is_blank(end[-1]))
         end--;
-    bool whole = value == line + name_size + 2 && line[name_size + 1] == ' ' && end == line + size;
-    struct header header = {.name = line,
-                            .value = value,
-                            .value_size = (uint32_t)(end - value),
-                            .name_size = (uint16_t)name_size,
-                            .id = (uint8_t)id,
-                            .flags = whole ? HEADER_WHOLE_LINE : 0};
-    if (UNLIKELY(is_in(own_fields, id)))
-        return take_own(fields, &header);
-    return keep(fields, &header);
+    *value = start;
+    *value_end = end;
+    return false;
+}
+
+/* One line at *at, which then is the next. */
+static inline enum head_status read_field(struct fields *fields, const char **at)
+{
+    struct headers *list = fields->list;
+    const char *line = *at, *end = fields->end;
+    size_t name_size = scan_byte_padded(line, (size_t)(end - line), ':');
+    const struct header_entry *entry = header_entry_padded(line, name_size);
+    enum http_refusal refusal = HTTP_REFUSAL_NONE;
+    bool drop = false;
+    if (entry->id == HEADER_OTHER) {
+        if (line + name_size >= end || !is_token(line, name_size))
+            return bad_line(fields, line);
+        refusal = check_name(fields, line, name_size, &drop);
+        if (UNLIKELY(refusal))
+            return head_refuse(fields->input, refusal);
+    }
+    const char *value = line + name_size + 1, *cr = find_line_end(value, end, &refusal);
+    if (UNLIKELY(!cr))
+        return refusal ? head_refuse(fields->input, refusal) : HEAD_MORE;
+    *at = cr + 2;
+    if (UNLIKELY(list->count == list->capacity) &&
+        !headers_reserve(list, fields->input->arena, (size_t)list->capacity * 2))
+        return head_refuse(fields->input, HTTP_REFUSAL_OVERLOAD);
+    struct header *header = &list->items[list->count];
+    header->flags = trim(&value, &cr) ? HEADER_WHOLE_LINE : 0;
+    header->name = line;
+    header->value = value;
+    header->value_size = (uint32_t)(cr - value);
+    header->name_size = (uint16_t)name_size;
+    header->id = entry->id;
+    if (LIKELY(!entry->is_own)) {
+        if (LIKELY(!drop))
+            keep(list, entry->id);
+        return HEAD_WHOLE;
+    }
+    refusal = take_own(fields, header);
+    return UNLIKELY(refusal) ? head_refuse(fields->input, refusal) : HEAD_WHOLE;
 }
 
 /* Everything that Connection names goes, but what is protected; then Connection goes (RFC 9110 7.6.1). */
@@ -206,25 +230,34 @@ static void remove_named(struct headers *list)
     }
 }
 
-enum http_refusal fields_read(struct fields *fields, unsigned first_line)
+static enum head_status end_fields(struct fields *fields, const char *at)
 {
-    const struct head_input *input = fields->input;
-    const char *bytes = input->bytes.data;
-    size_t spare = 6; /* what a proxy usually adds */
-    if (!headers_reserve(fields->list, input->arena, input->lines - first_line + spare))
-        return HTTP_REFUSAL_OVERLOAD;
-    size_t start = first_line ? input->ends[first_line - 1] + 2 : 0;
-    for (unsigned line = first_line; line < input->lines; line++) {
-        enum http_refusal refusal = read_field(fields, bytes + start, input->ends[line] - start);
-        if (UNLIKELY(refusal != HTTP_REFUSAL_NONE))
-            return refusal;
-        start = input->ends[line] + 2;
-    }
-    if (headers_has(fields->list, HEADER_CONNECTION))
+    struct head_input *input = fields->input;
+    input->used = (size_t)(at - input->bytes.data) + 2;
+    if (UNLIKELY(input->used > input->max_bytes))
+        return head_refuse(input, HTTP_REFUSAL_HEAD_SIZE);
+    if (UNLIKELY(headers_has(fields->list, HEADER_CONNECTION)))
         remove_named(fields->list);
-    if (fields->framing->chunked && fields->content_length >= 0)
-        return HTTP_REFUSAL_LENGTH_AND_CHUNKED;
-    return HTTP_REFUSAL_NONE;
+    if (UNLIKELY(fields->framing->chunked && fields->content_length >= 0))
+        return head_refuse(input, HTTP_REFUSAL_LENGTH_AND_CHUNKED);
+    return HEAD_WHOLE;
+}
+
+enum head_status fields_read(struct fields *fields, const char *at)
+{
+    struct head_input *input = fields->input;
+    uint32_t left = MIN(input->limits->max_headers, (uint32_t)HEAD_FIELDS_MAX);
+    if (!headers_reserve(fields->list, input->arena, FIELDS_USUAL))
+        return head_refuse(input, HTTP_REFUSAL_OVERLOAD);
+    for (;; left--) {
+        if (UNLIKELY(is_crlf(at))) /* at the end, this reads padding */
+            return at + 2 > fields->end ? HEAD_MORE : end_fields(fields, at);
+        if (UNLIKELY(left == 0))
+            return head_refuse(input, HTTP_REFUSAL_HEAD_COUNT);
+        enum head_status status = read_field(fields, &at);
+        if (UNLIKELY(status != HEAD_WHOLE))
+            return status;
+    }
 }
 
 static bool is_framing(enum header_id id)
@@ -232,27 +265,46 @@ static bool is_framing(enum header_id id)
     return id == HEADER_CONTENT_LENGTH || id == HEADER_TRANSFER_ENCODING;
 }
 
-enum http_refusal head_parse_trailers(const struct head_input *input, struct headers *trailers)
+enum head_status head_parse_trailers(struct head_input *input, struct headers *trailers)
 {
     struct head_framing framing = {0};
     struct headers all = {0};
-    struct fields fields = {
-        .input = input, .framing = &framing, .list = &all, .content_length = HTTP_LENGTH_UNKNOWN};
-    enum http_refusal refusal = fields_read(&fields, 0);
+    struct fields fields = {.end = input->bytes.data + input->bytes.size,
+                            .input = input,
+                            .framing = &framing,
+                            .list = &all,
+                            .content_length = HTTP_LENGTH_UNKNOWN};
+    enum head_status status = fields_read(&fields, input->bytes.data);
+    if (status == HEAD_BAD && input->refusal == HTTP_REFUSAL_LENGTH)
+        return head_refuse(input, HTTP_REFUSAL_TRAILER);
     if (fields.content_length >= 0 || fields.codings > 0)
-        return HTTP_REFUSAL_TRAILER;
-    if (refusal)
-        return refusal == HTTP_REFUSAL_LENGTH ? HTTP_REFUSAL_TRAILER : refusal;
+        return head_refuse(input, HTTP_REFUSAL_TRAILER);
+    if (status != HEAD_WHOLE)
+        return status;
     *trailers = all;
     trailers->count = 0;
     trailers->known[0] = trailers->known[1] = 0;
     for (unsigned i = 0; i < all.count; i++) {
         if (is_framing((enum header_id)all.items[i].id))
-            return HTTP_REFUSAL_TRAILER;
+            return head_refuse(input, HTTP_REFUSAL_TRAILER);
         if (!trailer_is_allowed(&all.items[i]))
             continue;
         trailers->items[trailers->count++] = all.items[i];
         headers_mark(trailers, all.items[i].id);
     }
-    return HTTP_REFUSAL_NONE;
+    return HEAD_WHOLE;
+}
+
+/* --- moving ------------------------------------------------------------------------------------------------- */
+
+void head_move_fields(struct headers *headers, struct slice bytes, const char *to)
+{
+    uintptr_t from = (uintptr_t)bytes.data;
+    HEADERS_EACH (header, headers) {
+        /* A value may be a literal of ours. */
+        uintptr_t value = (uintptr_t)header->value - from;
+        header->name = to + ((uintptr_t)header->name - from);
+        if (LIKELY(value <= bytes.size))
+            header->value = to + value;
+    }
 }

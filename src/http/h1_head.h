@@ -1,9 +1,9 @@
 /*
  * h1_head: HTTP/1 heads, from where they begin in the input to a list of fields.
  *
- * Two steps. The scan finds the end of a head in pieces as they arrive, refusing control characters, bare CR and bare
- * LF at once and limits as soon as they are passed. Then the whole head, copied into one piece, is parsed in place:
- * names and values point into it.
+ * A head that lies in one piece, as nearly all do, is parsed where it was read, in one pass. Of one that comes in
+ * pieces the scan finds the end, refusing control characters, bare CR, bare LF and what passes a limit as early as
+ * can be; then it is gathered and parsed by the same parser.
  */
 #pragma once
 
@@ -11,27 +11,12 @@
 #include "http/refusal.h"
 
 enum {
-    HEAD_LINES_MAX = 1024, /* bounds limits->max_headers */
-    HEAD_PADDING = 16,     /* readable bytes that must follow a head to be parsed */
+    HEAD_FIELDS_MAX = 1000, /* bounds limits->max_headers */
+    HEAD_PADDING = 16,      /* readable bytes that must follow what is parsed */
 };
+enum head_status { HEAD_MORE, HEAD_WHOLE, HEAD_BAD };
 
-struct head_scan {
-    uint32_t size; /* bytes scanned */
-    uint32_t line; /* where the current line began */
-    uint16_t lines;
-    bool after_cr; /* the last byte was CR */
-};
-enum head_scan_status { HEAD_MORE, HEAD_WHOLE, HEAD_BAD };
-
-/*
- * Scans the next piece of a head. WHOLE: scan->size is the head's size, its empty line included. ends may be NULL;
- * else it holds HEAD_LINES_MAX offsets of the CRs that end lines (one piece only). BAD: *refusal.
- */
-enum head_scan_status head_scan(struct head_scan *scan, const char *data, size_t size,
-                                uint32_t max_bytes, uint32_t max_headers, uint32_t *ends,
-                                enum http_refusal *refusal);
-
-/* What a head says about its message and its connection; a part of the list no longer. */
+/* What a head says about its message's framing and its connection. */
 struct head_framing {
     bool chunked;
     bool close;
@@ -43,19 +28,35 @@ struct head_framing {
 };
 
 struct head_input {
-    struct slice bytes; /* the whole head, with HEAD_PADDING bytes behind it */
-    const uint32_t *ends;
-    unsigned lines;
+    struct slice bytes; /* the head begins here; HEAD_PADDING bytes behind may be read */
     const struct http_limits *limits;
+    uint32_t max_bytes;
     struct arena *arena; /* for the list */
+    size_t used;         /* WHOLE: the head's size, its empty line included */
+    uint8_t refusal;     /* BAD: enum http_refusal */
 };
-/* Each gives HTTP_REFUSAL_NONE when all is well. What they fill in points into the input's bytes. */
-MUST_USE enum http_refusal head_parse_request(const struct head_input *input,
-                                              struct http_request *request,
+/* What they fill in points into the input's bytes, and means something with WHOLE only. */
+MUST_USE enum head_status head_parse_request(struct head_input *input, struct http_request *request,
+                                             struct head_framing *framing);
+MUST_USE enum head_status head_parse_response(struct head_input *input,
+                                              struct http_response *response,
                                               struct head_framing *framing);
-MUST_USE enum http_refusal head_parse_response(const struct head_input *input,
-                                               struct http_response *response,
-                                               struct head_framing *framing);
 /* Trailers have no start line. Framing fields are refused; those that mean something in a head are left out. */
-MUST_USE enum http_refusal head_parse_trailers(const struct head_input *input,
-                                               struct headers *trailers);
+MUST_USE enum head_status head_parse_trailers(struct head_input *input, struct headers *trailers);
+
+/* The bytes were copied from `bytes` to `to`: what points there follows. */
+void head_move_request(struct http_request *request, struct slice bytes, const char *to);
+void head_move_response(struct http_response *response, struct slice bytes, const char *to);
+void head_move_fields(struct headers *headers, struct slice bytes, const char *to);
+
+/* --- heads in pieces ---------------------------------------------------------------------------------------- */
+
+struct head_scan {
+    uint32_t size; /* bytes scanned */
+    uint32_t line; /* where the current line began */
+    uint16_t lines;
+    bool after_cr; /* the last byte was CR */
+};
+/* Scans the next piece. WHOLE: scan->size is the head's size. BAD: *refusal. */
+enum head_status head_scan(struct head_scan *scan, struct slice piece, uint32_t max_bytes,
+                           uint32_t max_headers, enum http_refusal *refusal);

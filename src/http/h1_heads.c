@@ -20,14 +20,41 @@ void h1_keep(struct h1 *h1, struct piece *piece)
 
 /* --- heads -------------------------------------------------------------------------------------------------- */
 
-/* The whole head in one piece of the arena, off the input. NULL when memory is refused. */
-static char *gather_head(struct h1 *h1, struct piece *piece, struct arena *arena)
+/* Whether a head can be parsed where it lies: nothing of it came before, and the block goes on behind the piece. */
+static bool lies_in_one_piece(const struct h1 *h1, const struct piece *piece)
+{
+    if (h1->pending || h1->scan.size > 0 || !piece->block)
+        return false;
+    const char *end = piece->bytes.data + piece->bytes.size;
+    return piece->block->bytes + piece->block->capacity - end >= HEAD_PADDING;
+}
+
+static void begin_input(const struct h1 *h1, struct head_input *input, struct slice bytes,
+                        struct arena *arena)
+{
+    *input = (struct head_input){.bytes = bytes,
+                                 .limits = h1->codec.limits,
+                                 .max_bytes = h1->codec.limits->max_head_bytes,
+                                 .arena = arena};
+}
+
+/* The parsed head in the arena, off the input. NULL when memory is refused. */
+static const char *copy_head(const struct head_input *input, struct piece *piece)
+{
+    char *copy = arena_try_alloc(input->arena, input->used);
+    if (copy)
+        memcpy(copy, slice_take(&piece->bytes, input->used).data, input->used);
+    return copy;
+}
+
+/* The scanned head in one piece of the arena, off the input. */
+bool h1_gather(struct h1 *h1, struct piece *piece, struct arena *arena, struct head_input *input)
 {
     size_t size = h1->scan.size;
     size_t kept = h1->pending ? h1->pending->size : 0;
     char *copy = arena_try_alloc(arena, size + HEAD_PADDING);
     if (!copy)
-        return NULL;
+        return false;
     if (kept > 0) {
         chain_copy_out(h1->pending, 0, copy, kept);
         h1_drop_pending(h1);
@@ -35,37 +62,19 @@ static char *gather_head(struct h1 *h1, struct piece *piece, struct arena *arena
     memcpy(copy + kept, piece->bytes.data, size - kept);
     memset(copy + size, 0, HEAD_PADDING);
     slice_take(&piece->bytes, size - kept);
-    return copy;
-}
-
-/* Fills *input; a head that came in pieces is scanned once more, for the ends of its lines. */
-bool h1_head_input(struct h1 *h1, struct piece *piece, struct arena *arena, uint32_t *ends,
-                   struct head_input *input)
-{
-    bool in_pieces = h1->pending != NULL;
-    size_t size = h1->scan.size;
-    const char *copy = gather_head(h1, piece, arena);
-    if (!copy)
-        return false;
-    if (in_pieces) {
-        enum http_refusal none;
-        h1->scan = (struct head_scan){0};
-        head_scan(&h1->scan, copy, size, UINT32_MAX - 1, HEAD_LINES_MAX - 1, ends, &none);
-    }
-    *input = (struct head_input){.bytes = slice_of(copy, size),
-                                 .ends = ends,
-                                 .lines = h1->scan.lines,
-                                 .limits = h1->codec.limits,
-                                 .arena = arena};
     h1->scan = (struct head_scan){0};
+    begin_input(h1, input, slice_of(copy, size), arena);
     return true;
 }
 
-enum head_scan_status h1_scan(struct h1 *h1, const struct piece *piece, uint32_t max_bytes,
-                              uint32_t *ends, enum http_refusal *refusal)
+enum head_status h1_scan(struct h1 *h1, struct piece *piece, uint32_t max_bytes,
+                         enum http_refusal *refusal)
 {
-    return head_scan(&h1->scan, piece->bytes.data, piece->bytes.size, max_bytes,
-                     h1->codec.limits->max_headers, h1->pending ? NULL : ends, refusal);
+    enum head_status status =
+        head_scan(&h1->scan, piece->bytes, max_bytes, h1->codec.limits->max_headers, refusal);
+    if (status == HEAD_MORE)
+        h1_keep(h1, piece);
+    return status;
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------- */
@@ -116,29 +125,105 @@ static void free_new_stream(struct h1_server_stream *own)
     arena_fini(&arena);
 }
 
-static void take_request(struct h1 *h1, struct piece *piece, uint32_t *ends)
+static void take_request(struct h1 *h1, struct h1_server_stream *own,
+                         const struct head_framing *framing)
 {
     struct http_codec *codec = &h1->codec;
-    struct h1_server_stream *own = new_server_stream(h1);
-    struct head_input input;
-    if (!own || !h1_head_input(h1, piece, &own->arena, ends, &input)) {
-        if (own)
-            free_new_stream(own);
-        h1_refuse_request(h1, HTTP_REFUSAL_OVERLOAD);
-        return;
-    }
-    struct head_framing framing;
-    enum http_refusal refusal = head_parse_request(&input, &own->request, &framing);
-    if (UNLIKELY(refusal)) {
-        free_new_stream(own);
-        h1_refuse_request(h1, refusal);
-        return;
-    }
     codec->requests++;
     list_push_back(&codec->streams, &own->stream.node);
     h1->stream = &own->stream;
-    settle_request(h1, &own->stream, &framing);
+    h1->skipped_line = false;
+    settle_request(h1, &own->stream, framing);
     codec->consumer->on_request(codec, &own->stream);
+}
+
+/* In place, and copied when it is whole. MORE: it is not. BAD: *refusal. */
+static enum head_status parse_piece(struct h1 *h1, struct piece *piece,
+                                    struct h1_server_stream *own, struct head_framing *framing,
+                                    enum http_refusal *refusal)
+{
+    struct head_input input;
+    begin_input(h1, &input, piece->bytes, &own->arena);
+    enum head_status status = head_parse_request(&input, &own->request, framing);
+    if (LIKELY(status == HEAD_WHOLE)) {
+        struct slice bytes = slice_first(piece->bytes, input.used);
+        const char *copy = copy_head(&input, piece);
+        if (LIKELY(copy != NULL)) {
+            head_move_request(&own->request, bytes, copy);
+            return HEAD_WHOLE;
+        }
+        status = HEAD_BAD;
+        input.refusal = HTTP_REFUSAL_OVERLOAD;
+    }
+    *refusal = (enum http_refusal)input.refusal;
+    return status;
+}
+
+static enum head_status parse_gathered(struct h1 *h1, struct piece *piece,
+                                       struct h1_server_stream *own, struct head_framing *framing,
+                                       enum http_refusal *refusal)
+{
+    struct head_input input;
+    enum head_status status = HEAD_BAD;
+    *refusal = HTTP_REFUSAL_OVERLOAD;
+    if (h1_gather(h1, piece, &own->arena, &input)) {
+        status = head_parse_request(&input, &own->request, framing);
+        *refusal = (enum http_refusal)input.refusal;
+    }
+    return status;
+}
+
+/* RFC 9112 2.2: one empty line before a request line is forgiven. */
+static void skip_line(struct h1 *h1, struct piece *piece)
+{
+    if (h1->skipped_line) {
+        h1_refuse_request(h1, HTTP_REFUSAL_LEADING_LINES);
+        return;
+    }
+    slice_take(&piece->bytes, 2 - (h1->pending ? h1->pending->size : 0));
+    h1_drop_pending(h1);
+    h1->scan = (struct head_scan){0};
+    h1->skipped_line = true;
+}
+
+static void read_request(struct h1 *h1, struct piece *piece)
+{
+    enum http_refusal refusal = HTTP_REFUSAL_NONE;
+    enum head_status status = HEAD_MORE;
+    struct head_framing framing;
+    bool in_place = lies_in_one_piece(h1, piece);
+    if (UNLIKELY(in_place && slice_starts_with(piece->bytes, SLICE("\r\n")))) {
+        skip_line(h1, piece);
+        return;
+    }
+    if (UNLIKELY(!in_place)) {
+        status = h1_scan(h1, piece, h1->codec.limits->max_head_bytes, &refusal);
+        if (status == HEAD_WHOLE && h1->scan.lines == 0) {
+            skip_line(h1, piece);
+            return;
+        }
+        if (status == HEAD_MORE)
+            return;
+    }
+    struct h1_server_stream *own = NULL;
+    if (status != HEAD_BAD && !(own = new_server_stream(h1))) {
+        h1_refuse_request(h1, HTTP_REFUSAL_OVERLOAD);
+        return;
+    }
+    if (LIKELY(in_place))
+        status = parse_piece(h1, piece, own, &framing, &refusal);
+    else if (own)
+        status = parse_gathered(h1, piece, own, &framing, &refusal);
+    if (LIKELY(status == HEAD_WHOLE)) {
+        take_request(h1, own, &framing);
+        return;
+    }
+    if (own)
+        free_new_stream(own);
+    if (status == HEAD_MORE)
+        status = h1_scan(h1, piece, h1->codec.limits->max_head_bytes, &refusal);
+    if (status == HEAD_BAD)
+        h1_refuse_request(h1, refusal);
 }
 
 /* --- responses ---------------------------------------------------------------------------------------------- */
@@ -212,27 +297,21 @@ static void take_final(struct h1 *h1, struct piece *piece, struct http_response 
     stream->events->on_response(stream, head, end);
 }
 
-static void take_response(struct h1 *h1, struct piece *piece, uint32_t *ends)
+static void take_response(struct h1 *h1, struct piece *piece, struct http_response *head,
+                          const struct head_framing *framing, size_t size)
 {
     struct http_stream *stream = h1->stream;
-    struct head_input input;
-    struct http_response *head = arena_try_alloc(stream->arena, sizeof(*head));
-    if (!head || !h1_head_input(h1, piece, stream->arena, ends, &input)) {
-        h1_fail_stream(h1, HTTP_RESET_LIMIT, HTTP_REFUSAL_OVERLOAD);
-        return;
-    }
-    struct head_framing framing;
-    enum http_refusal refusal = head_parse_response(&input, head, &framing);
-    if (!refusal && head->status < 200)
-        refusal = check_informational(h1, head, input.bytes.size);
-    if (!refusal && framing.chunked && (head->status < 200 || head->status == 204))
+    enum http_refusal refusal = HTTP_REFUSAL_NONE;
+    if (UNLIKELY(head->status < 200))
+        refusal = check_informational(h1, head, size);
+    if (framing->chunked && (head->status < 200 || head->status == 204))
         refusal = HTTP_REFUSAL_CODING_LIST;
     if (UNLIKELY(refusal))
         h1_fail_stream(h1, HTTP_RESET_PROTOCOL, refusal);
     else if (head->status < 200 && head->status != 101)
         stream->events->on_response(stream, head, false);
     else
-        take_final(h1, piece, head, &framing);
+        take_final(h1, piece, head, framing);
 }
 
 /* Bytes where no response can be: nobody asked, or nobody can have heard the question yet. */
@@ -241,38 +320,56 @@ static bool is_unasked(const struct h1 *h1)
     return !h1->stream || h1_is_unsent(h1);
 }
 
-void h1_read_head(struct h1 *h1, struct piece *piece)
+static void read_response(struct h1 *h1, struct piece *piece)
 {
-    uint32_t ends[HEAD_LINES_MAX];
     enum http_refusal refusal = HTTP_REFUSAL_NONE;
-    bool server = h1_is_server(h1);
-    if (!server && is_unasked(h1)) {
+    enum head_status status = HEAD_MORE;
+    struct head_framing framing;
+    struct head_input input;
+    if (UNLIKELY(is_unasked(h1))) {
         h1_fail_stream(h1, HTTP_RESET_DISCONNECTED, HTTP_REFUSAL_SURPLUS);
         return;
     }
-    switch (h1_scan(h1, piece, h1->codec.limits->max_head_bytes, ends, &refusal)) {
-    case HEAD_MORE: h1_keep(h1, piece); return;
-    case HEAD_BAD: break;
-    case HEAD_WHOLE:
-        if (h1->scan.lines > 0) {
-            if (server)
-                take_request(h1, piece, ends);
-            else
-                take_response(h1, piece, ends);
+    struct arena *arena = h1->stream->arena;
+    bool in_place = lies_in_one_piece(h1, piece);
+    if (UNLIKELY(!in_place)) {
+        status = h1_scan(h1, piece, h1->codec.limits->max_head_bytes, &refusal);
+        if (status == HEAD_MORE)
             return;
-        }
-        refusal = server ? HTTP_REFUSAL_LEADING_LINES : HTTP_REFUSAL_STATUS_LINE;
-        if (server && !h1->skipped_line) {
-            /* RFC 9112 2.2: one empty line before a request line is forgiven. */
-            slice_take(&piece->bytes, 2 - (h1->pending ? h1->pending->size : 0));
-            h1_drop_pending(h1);
-            h1->scan = (struct head_scan){0};
-            h1->skipped_line = true;
-            return;
-        }
     }
-    if (server)
-        h1_refuse_request(h1, refusal);
+    struct http_response *head = arena_try_alloc(arena, sizeof(*head));
+    if (UNLIKELY(!head || (status == HEAD_WHOLE && !h1_gather(h1, piece, arena, &input)))) {
+        h1_fail_stream(h1, HTTP_RESET_LIMIT, HTTP_REFUSAL_OVERLOAD);
+        return;
+    }
+    if (in_place)
+        begin_input(h1, &input, piece->bytes, arena);
+    if (status != HEAD_BAD) {
+        status = head_parse_response(&input, head, &framing);
+        refusal = (enum http_refusal)input.refusal;
+    }
+    if (status == HEAD_MORE &&
+        (status = h1_scan(h1, piece, h1->codec.limits->max_head_bytes, &refusal)) == HEAD_MORE)
+        return;
+    if (status == HEAD_WHOLE && in_place) {
+        struct slice bytes = slice_first(piece->bytes, input.used);
+        const char *copy = copy_head(&input, piece);
+        if (!copy) {
+            h1_fail_stream(h1, HTTP_RESET_LIMIT, HTTP_REFUSAL_OVERLOAD);
+            return;
+        }
+        head_move_response(head, bytes, copy);
+    }
+    if (status == HEAD_WHOLE)
+        take_response(h1, piece, head, &framing, input.used);
     else
         h1_fail_stream(h1, HTTP_RESET_PROTOCOL, refusal);
+}
+
+void h1_read_head(struct h1 *h1, struct piece *piece)
+{
+    if (h1_is_server(h1))
+        read_request(h1, piece);
+    else
+        read_response(h1, piece);
 }

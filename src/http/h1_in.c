@@ -92,19 +92,18 @@ static void read_chunked(struct h1 *h1, struct piece *piece)
         refuse_body(h1, (enum http_refusal)refusal);
 }
 
-static void take_trailers(struct h1 *h1, struct piece *piece, uint32_t *ends)
+static void take_trailers(struct h1 *h1, struct piece *piece)
 {
     struct http_stream *stream = h1->stream;
     struct head_input input;
     struct headers *trailers = arena_try_alloc(stream->arena, sizeof(*trailers));
-    if (!trailers || !h1_head_input(h1, piece, stream->arena, ends, &input)) {
+    if (!trailers || !h1_gather(h1, piece, stream->arena, &input)) {
         refuse_body(h1, HTTP_REFUSAL_OVERLOAD);
         return;
     }
-    *trailers = (struct headers){0};
-    enum http_refusal refusal = head_parse_trailers(&input, trailers);
-    if (refusal) {
-        refuse_body(h1, refusal);
+    input.max_bytes = h1->codec.limits->max_trailer_bytes;
+    if (head_parse_trailers(&input, trailers) != HEAD_WHOLE) {
+        refuse_body(h1, (enum http_refusal)input.refusal);
         return;
     }
     if (trailers->count == 0) {
@@ -125,11 +124,10 @@ static void take_trailers(struct h1 *h1, struct piece *piece, uint32_t *ends)
 
 static void read_trailers(struct h1 *h1, struct piece *piece)
 {
-    uint32_t ends[HEAD_LINES_MAX];
     enum http_refusal refusal = HTTP_REFUSAL_NONE;
-    switch (h1_scan(h1, piece, h1->codec.limits->max_trailer_bytes, ends, &refusal)) {
-    case HEAD_MORE: h1_keep(h1, piece); return;
-    case HEAD_WHOLE: take_trailers(h1, piece, ends); return;
+    switch (h1_scan(h1, piece, h1->codec.limits->max_trailer_bytes, &refusal)) {
+    case HEAD_MORE: return;
+    case HEAD_WHOLE: take_trailers(h1, piece); return;
     case HEAD_BAD: break;
     }
     bool is_size = refusal == HTTP_REFUSAL_HEAD_SIZE || refusal == HTTP_REFUSAL_TARGET_SIZE ||

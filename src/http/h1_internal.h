@@ -100,11 +100,12 @@ struct piece {
 void h1_keep(struct h1 *h1, struct piece *piece);
 /* In H1_AT_HEAD: finds the head's end, parses it and begins the exchange or its answer. */
 void h1_read_head(struct h1 *h1, struct piece *piece);
-enum head_scan_status h1_scan(struct h1 *h1, const struct piece *piece, uint32_t max_bytes,
-                              uint32_t *ends, enum http_refusal *refusal);
+/* Looks for the end of a head that comes in pieces; what is not whole is kept. */
+enum head_status h1_scan(struct h1 *h1, struct piece *piece, uint32_t max_bytes,
+                         enum http_refusal *refusal);
 /* Takes the scanned head off the input, into one piece of the arena. False when memory is refused. */
-MUST_USE bool h1_head_input(struct h1 *h1, struct piece *piece, struct arena *arena, uint32_t *ends,
-                            struct head_input *input);
+MUST_USE bool h1_gather(struct h1 *h1, struct piece *piece, struct arena *arena,
+                        struct head_input *input);
 /* Client: the response is complete; what is left of the piece belongs to nobody. */
 void h1_end_response(struct h1 *h1, const struct piece *piece);
 void h1_note_surplus(struct h1 *h1);

@@ -165,32 +165,60 @@ static enum http_refusal settle_expect(struct http_request *request)
     return HTTP_REFUSAL_NONE;
 }
 
-enum http_refusal head_parse_request(const struct head_input *input, struct http_request *request,
-                                     struct head_framing *framing)
+/* What the head says as a whole. */
+static enum http_refusal settle(struct http_request *request, const struct fields *fields)
 {
-    http_request_init(request);
-    *framing = (struct head_framing){0};
-    enum http_refusal refusal =
-        read_request_line(request, input->bytes.data, input->ends[0], input->limits);
-    if (refusal)
-        return refusal;
-    struct fields fields = {.input = input,
-                            .framing = framing,
-                            .list = &request->headers,
-                            .content_length = HTTP_LENGTH_UNKNOWN};
-    refusal = fields_read(&fields, 1);
-    if (refusal)
-        return refusal;
-    request->content_length = fields.content_length;
+    const struct head_framing *framing = fields->framing;
+    request->content_length = fields->content_length;
     if (framing->chunked && request->version == HTTP_1_0)
         return HTTP_REFUSAL_CODING_VERSION;
     if ((framing->chunked || request->content_length > 0) && request->method == HTTP_CONNECT)
         return HTTP_REFUSAL_LENGTH;
-    refusal = settle_host(request, framing, input->arena);
+    enum http_refusal refusal = settle_host(request, framing, fields->input->arena);
     if (refusal)
         return refusal;
-    settle_upgrade(request, framing);
+    if (UNLIKELY(framing->upgrade))
+        settle_upgrade(request, framing);
     return settle_expect(request);
+}
+
+/* The start line's end. NULL: *status. */
+static const char *start_line(struct fields *fields, enum head_status *status)
+{
+    struct head_input *input = fields->input;
+    enum http_refusal refusal = HTTP_REFUSAL_NONE;
+    const char *start = input->bytes.data, *end = start + input->bytes.size;
+    const char *cr = find_line_end(start, end, &refusal);
+    if (UNLIKELY(!cr)) {
+        *status = refusal ? head_refuse(input, refusal) : HEAD_MORE;
+        return NULL;
+    }
+    fields->end = end;
+    return cr;
+}
+
+enum head_status head_parse_request(struct head_input *input, struct http_request *request,
+                                    struct head_framing *framing)
+{
+    struct fields fields = {.input = input,
+                            .framing = framing,
+                            .list = &request->headers,
+                            .content_length = HTTP_LENGTH_UNKNOWN};
+    enum head_status status;
+    http_request_init(request);
+    *framing = (struct head_framing){0};
+    const char *cr = start_line(&fields, &status);
+    if (!cr)
+        return status;
+    enum http_refusal refusal = read_request_line(request, input->bytes.data,
+                                                  (size_t)(cr - input->bytes.data), input->limits);
+    if (UNLIKELY(refusal))
+        return head_refuse(input, refusal);
+    status = fields_read(&fields, cr + 2);
+    if (UNLIKELY(status != HEAD_WHOLE))
+        return status;
+    refusal = settle(request, &fields);
+    return UNLIKELY(refusal) ? head_refuse(input, refusal) : HEAD_WHOLE;
 }
 
 static enum http_refusal read_status_line(struct http_response *response, const char *line,
@@ -214,25 +242,55 @@ static enum http_refusal read_status_line(struct http_response *response, const 
     return HTTP_REFUSAL_NONE;
 }
 
-enum http_refusal head_parse_response(const struct head_input *input,
-                                      struct http_response *response, struct head_framing *framing)
+enum head_status head_parse_response(struct head_input *input, struct http_response *response,
+                                     struct head_framing *framing)
 {
-    http_response_init(response, 0);
-    *framing = (struct head_framing){0};
-    enum http_refusal refusal = read_status_line(response, input->bytes.data, input->ends[0]);
-    if (refusal)
-        return refusal;
     struct fields fields = {.input = input,
                             .framing = framing,
                             .list = &response->headers,
                             .content_length = HTTP_LENGTH_UNKNOWN};
-    refusal = fields_read(&fields, 1);
-    if (refusal)
-        return refusal;
+    enum head_status status;
+    http_response_init(response, 0);
+    *framing = (struct head_framing){0};
+    const char *cr = start_line(&fields, &status);
+    if (!cr)
+        return status;
+    enum http_refusal refusal =
+        read_status_line(response, input->bytes.data, (size_t)(cr - input->bytes.data));
+    if (UNLIKELY(refusal))
+        return head_refuse(input, refusal);
+    status = fields_read(&fields, cr + 2);
+    if (UNLIKELY(status != HEAD_WHOLE))
+        return status;
     response->content_length = fields.content_length;
     if (framing->chunked && response->version == HTTP_1_0)
-        return HTTP_REFUSAL_CODING_VERSION;
+        return head_refuse(input, HTTP_REFUSAL_CODING_VERSION);
     if (response->status == 101)
         response->upgrade = framing->upgrade_to;
-    return HTTP_REFUSAL_NONE;
+    return HEAD_WHOLE;
+}
+
+/* --- moving ------------------------------------------------------------------------------------------------- */
+
+static void move_slice(struct slice *slice, struct slice bytes, const char *to)
+{
+    uintptr_t at = (uintptr_t)slice->data - (uintptr_t)bytes.data;
+    if (slice->data && at <= bytes.size)
+        slice->data = to + at;
+}
+
+void head_move_request(struct http_request *request, struct slice bytes, const char *to)
+{
+    move_slice(&request->method_text, bytes, to);
+    move_slice(&request->scheme, bytes, to);
+    move_slice(&request->authority, bytes, to);
+    move_slice(&request->path, bytes, to);
+    move_slice(&request->upgrade, bytes, to);
+    head_move_fields(&request->headers, bytes, to);
+}
+
+void head_move_response(struct http_response *response, struct slice bytes, const char *to)
+{
+    move_slice(&response->upgrade, bytes, to);
+    head_move_fields(&response->headers, bytes, to);
 }

@@ -45,12 +45,18 @@ static void put_slice(struct writer *writer, struct slice bytes)
 
 static void put_number(struct writer *writer, uint64_t number)
 {
-    char digits[20], *at = digits + sizeof(digits);
+    char digits[24];
+    unsigned at = 20; /* with 4 bytes behind, so that copies may be of fixed size */
     do {
-        *--at = (char)('0' + number % 10);
+        digits[--at] = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    put(writer, at, (size_t)(digits + sizeof(digits) - at));
+    if (LIKELY(20 - at <= 4 && writer->end - writer->at >= 4)) {
+        memcpy(writer->at, digits + at, 4);
+        writer->at += 20 - at;
+        return;
+    }
+    put(writer, digits + at, 20 - at);
 }
 
 /* --- fields ------------------------------------------------------------------------------------------------- */
@@ -154,21 +160,14 @@ static bool finish(struct writer *writer)
     return !writer->refused;
 }
 
-/* Nothing that came in through configuration or a filter may break the line. */
-static bool is_one_word(struct slice text)
-{
-    for (size_t i = 0; i < text.size; i++)
-        if ((uint8_t)text.data[i] <= 0x20 || text.data[i] == 0x7f)
-            return false;
-    return true;
-}
-
 bool h1_write_request(struct chain *out, struct block_pool *pool, const struct http_request *head,
                       const struct h1_head_style *style)
 {
     bool is_connect = head->method == HTTP_CONNECT;
     struct slice target = is_connect ? head->authority : head->path;
-    if (!is_one_word(target) || !is_one_word(head->authority) || target.size == 0 ||
+    /* Nothing that came in through configuration or a filter may break the line. */
+    if (!is_one_word(target.data, target.size) || target.size == 0 ||
+        !is_one_word(head->authority.data, head->authority.size) ||
         !is_token(head->method_text.data, head->method_text.size))
         return false;
     struct writer writer = {.out = out, .pool = pool};

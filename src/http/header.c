@@ -3,7 +3,16 @@
 #include "http/header_internal.h"
 
 /* clang-format off */
-#define ENTRY(id, name) [HEADER_##id] = {name, sizeof(name) - 1},
+#define IS_OWN(id)                                                                                 \
+    ((id) == HEADER_CONNECTION || (id) == HEADER_CONTENT_LENGTH || (id) == HEADER_HOST ||          \
+     (id) == HEADER_HTTP2_SETTINGS || (id) == HEADER_KEEP_ALIVE ||                                 \
+     (id) == HEADER_PROXY_CONNECTION || (id) == HEADER_TE || (id) == HEADER_TRANSFER_ENCODING ||   \
+     (id) == HEADER_UPGRADE)
+#define ENTRY(ID, name)                                                                            \
+    [HEADER_##ID] = {.text = name,                                                                 \
+                     .size = sizeof(name) - 1,                                                     \
+                     .is_own = IS_OWN(HEADER_##ID),                                                \
+                     .id = HEADER_##ID},
 const struct header_entry header_entries[HEADER_IDS] = {HEADER_NAMES(ENTRY)};
 const uint8_t header_slots[1u << (32 - HEADER_HASH_SHIFT)] = {HEADER_SLOTS};
 /* clang-format on */

@@ -5,12 +5,16 @@
 
 #include "http/header.h"
 #include "http/header_slots.h"
+#include "http/scan_internal.h"
 
 enum { HEADER_NAME_ROOM = 40 };
 
 struct header_entry {
     char text[HEADER_NAME_ROOM]; /* lower case, zero-padded */
     uint8_t size;
+    bool is_own; /* about the framing or the connection: a codec takes it for itself */
+    uint8_t id;
+    char padding[5];
 };
 extern const struct header_entry header_entries[HEADER_IDS];
 extern const uint8_t header_slots[1u << (32 - HEADER_HASH_SHIFT)];
@@ -54,14 +58,25 @@ static inline bool name_equals_lower(const char *name, const char *lower, size_t
     return words_equal_nocase(load_word(name + size - 8), load_word(lower + size - 8));
 }
 
-/* Bytes of a name with 0x20 set, which lower-cases letters and leaves digits and "-" alone. */
+/* Four bytes with 0x20 set, which lower-cases letters and leaves digits and "-" alone. */
+static inline uint32_t load_lower(const char *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof(word));
+    return word | 0x20202020u;
+}
+
 static inline uint32_t header_slot_of(const char *name, size_t size)
 {
-    uint32_t last = (uint8_t)name[size - 1] | 0x20u;
-    uint32_t middle = (uint8_t)name[size / 2] | 0x20u;
-    uint32_t later = (uint8_t)name[size * 3 / 4] | 0x20u;
-    uint32_t key = (uint32_t)size | last << 8 | middle << 16 | later << 24;
-    return key * HEADER_HASH_MULTIPLIER >> HEADER_HASH_SHIFT;
+    uint32_t middle, last;
+    if (LIKELY(size >= 4)) {
+        middle = load_lower(name + size / 2 - 2);
+        last = load_lower(name + size - 4);
+    } else {
+        middle = last = (uint32_t)load_short(name, size) | 0x20202020u;
+    }
+    uint32_t key = middle * HEADER_HASH_MIDDLE + last * HEADER_HASH_LAST + (uint32_t)size;
+    return key * HEADER_HASH_LAST >> HEADER_HASH_SHIFT;
 }
 
 static inline enum header_id header_id_find(const char *name, size_t size)
@@ -73,6 +88,23 @@ static inline enum header_id header_id_find(const char *name, size_t size)
     if (entry->size != size || !name_equals_lower(name, entry->text, size))
         return HEADER_OTHER;
     return (enum header_id)id;
+}
+
+/* The entry of a name where 16 bytes can be read from it on; that of HEADER_OTHER when it has none. */
+static inline const struct header_entry *header_entry_padded(const char *name, size_t size)
+{
+#ifdef __SSE2__
+    if (UNLIKELY(size - 1 >= SCAN_BYTES))
+        return &header_entries[header_id_find(name, size)];
+    const struct header_entry *entry = &header_entries[header_slots[header_slot_of(name, size)]];
+    __m128i lower = scan_load(entry->text), differs = _mm_xor_si128(scan_load(name), lower);
+    __m128i case_bits = _mm_srli_epi16(_mm_and_si128(lower, _mm_set1_epi8(0x40)), 1);
+    unsigned same = scan_bits(scan_equal(_mm_andnot_si128(case_bits, differs), 0));
+    bool is_it = entry->size == size && (~same & ((1u << size) - 1)) == 0;
+    return LIKELY(is_it) ? entry : &header_entries[HEADER_OTHER];
+#else
+    return &header_entries[header_id_find(name, size)];
+#endif
 }
 
 static inline void headers_mark(struct headers *headers, unsigned id)
