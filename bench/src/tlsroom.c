@@ -1,7 +1,9 @@
-// What our own TLS sessions cost with no socket in the way; beside tlsbench, which asks OpenSSL alone.
-//   tlsroom handshakes [N]   server's and client's half of N handshakes of each kind, CPU us each
-//   tlsroom records [N]      sealing and opening messages of several sizes, CPU us each (the clock's own cost is taken off)
-//   tlsroom memory [N]       heap bytes of an idle session, with its cipher objects and after they were given back
+/*
+ * What our own TLS sessions cost with no socket in the way; beside tlsbench, which asks OpenSSL alone.
+ *   tlsroom handshakes [N]   server's and client's half of N handshakes of each kind, CPU us each
+ *   tlsroom records [N]      sealing and opening messages of several sizes, CPU us each (the clock's own cost is taken off)
+ *   tlsroom memory [N]       heap bytes of an idle session, with its cipher objects and after they were given back
+ */
 #include "../../tests/unit/tls/pki.h"
 
 #include "base/block.h"

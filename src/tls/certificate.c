@@ -121,7 +121,7 @@ static bool accept_request(X509_REQ *parsed, struct certificate_request *request
                          "the certificate request is not signed by the key that it holds");
     }
     unsigned char *der = NULL;
-    int size = i2d_PUBKEY(key, &der);
+    int size = i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(parsed), &der);
     if (size <= 0)
         return error_set(error, NULL, "the certificate request's key is malformed: %s",
                          x509_library_error());

@@ -548,7 +548,7 @@ bool handshake_finish(struct handshake *handshake, struct handshake_result *resu
     result->version = (enum tls_version)SSL_version(handshake->ssl);
     result->suite = SSL_CIPHER_get_protocol_id(cipher);
     result->cipher = SSL_CIPHER_standard_name(cipher);
-    result->secret_size = EVP_MD_is_a(SSL_CIPHER_get_handshake_digest(cipher), "SHA384") ? 48 : 32;
+    result->secret_size = (size_t)EVP_MD_get_size(SSL_CIPHER_get_handshake_digest(cipher));
     result->plain_max = plain_max(handshake->ssl);
     take_names(handshake, result);
     bool good = take_secrets(handshake, result);

@@ -132,22 +132,12 @@ static bool set_serial(X509 *certificate, const uint8_t bytes[16])
     return good;
 }
 
-static bool set_public_key(X509 *certificate, struct slice der)
-{
-    const unsigned char *at = (const unsigned char *)der.data;
-    EVP_PKEY *key = d2i_PUBKEY_ex(NULL, &at, (long)der.size, tls_library_shared(), NULL);
-    bool good = key && at == (const unsigned char *)der.data + der.size &&
-                X509_set_pubkey(certificate, key);
-    EVP_PKEY_free(key);
-    return good;
-}
-
 static bool fill(X509 *certificate, const struct certificate_spec *spec, X509 *issuer)
 {
     return X509_set_version(certificate, X509_VERSION_3) && set_serial(certificate, spec->serial) &&
            ASN1_TIME_set(X509_getm_notBefore(certificate), spec->not_before_s) &&
            ASN1_TIME_set(X509_getm_notAfter(certificate), spec->not_after_s) &&
-           set_public_key(certificate, spec->public_key) &&
+           x509_set_public_key(X509_get_X509_PUBKEY(certificate), spec->public_key) &&
            set_subject(certificate, spec, issuer) &&
            add_basic_constraints(certificate, spec->kind) &&
            add_key_usage(certificate, spec->kind) &&

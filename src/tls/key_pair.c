@@ -35,11 +35,11 @@ void key_pair_destroy(struct key_pair *key)
     mem_free(key);
 }
 
-static EVP_PKEY *decode_der(struct slice der)
+static EVP_PKEY *decode_der(OSSL_LIB_CTX *library, struct slice der)
 {
     EVP_PKEY *key = NULL;
-    OSSL_DECODER_CTX *decoder = OSSL_DECODER_CTX_new_for_pkey(
-        &key, "DER", NULL, NULL, EVP_PKEY_KEYPAIR, tls_library_shared(), NULL);
+    OSSL_DECODER_CTX *decoder =
+        OSSL_DECODER_CTX_new_for_pkey(&key, "DER", NULL, NULL, EVP_PKEY_KEYPAIR, library, NULL);
     const unsigned char *at = (const unsigned char *)der.data;
     size_t left = der.size;
     if (!decoder || !OSSL_DECODER_from_data(decoder, &at, &left)) {
@@ -48,6 +48,35 @@ static EVP_PKEY *decode_der(struct slice der)
     }
     OSSL_DECODER_CTX_free(decoder);
     return key;
+}
+
+static void encode(EVP_PKEY *key, int selection, const char *structure, struct buffer *der)
+{
+    OSSL_ENCODER_CTX *encoder =
+        OSSL_ENCODER_CTX_new_for_pkey(key, selection, "DER", structure, NULL);
+    unsigned char *bytes = NULL;
+    size_t size = 0;
+    if (!encoder || !OSSL_ENCODER_to_data(encoder, &bytes, &size))
+        abort(); /* a key that was accepted can be written */
+    buffer_append(der, bytes, size);
+    OPENSSL_clear_free(bytes, size);
+    OSSL_ENCODER_CTX_free(encoder);
+}
+
+/* PKCS#8 at once; the traditional forms by way of it, so that every key lives in the shared library. */
+static EVP_PKEY *decode_any(struct slice der)
+{
+    EVP_PKEY *key = decode_der(tls_library_shared(), der);
+    if (key)
+        return key;
+    EVP_PKEY *traditional = decode_der(tls_library_key_files(), der);
+    if (!traditional)
+        return NULL;
+    owned_key_buffer modern = {0};
+    buffer_reserve(&modern, KEY_BYTES_MAX);
+    encode(traditional, EVP_PKEY_KEYPAIR, "PrivateKeyInfo", &modern);
+    EVP_PKEY_free(traditional);
+    return decode_der(tls_library_shared(), buffer_slice(&modern));
 }
 
 static bool not_a_key(struct error *error)
@@ -97,36 +126,22 @@ bool key_pair_parse(struct slice text, struct key_pair **out, struct error *erro
     if (text.size > KEY_BYTES_MAX)
         return error_set(error, NULL, "the private key is larger than %d bytes", KEY_BYTES_MAX);
     if (pem_looks_like_der(text))
-        return accept_key(decode_der(text), out, error);
+        return accept_key(decode_any(text), out, error);
     struct pem_block block = {0};
     bool good = find_key_block(text, &block, error) &&
-                accept_key(decode_der(buffer_slice(&block.der)), out, error);
+                accept_key(decode_any(buffer_slice(&block.der)), out, error);
     pem_block_fini(&block);
     return good;
 }
 
-static void encode(const struct key_pair *key, int selection, const char *structure,
-                   struct buffer *der)
-{
-    OSSL_ENCODER_CTX *encoder =
-        OSSL_ENCODER_CTX_new_for_pkey(key->key, selection, "DER", structure, NULL);
-    unsigned char *bytes = NULL;
-    size_t size = 0;
-    if (!encoder || !OSSL_ENCODER_to_data(encoder, &bytes, &size))
-        abort(); /* a key that was accepted can be written */
-    buffer_append(der, bytes, size);
-    OPENSSL_clear_free(bytes, size);
-    OSSL_ENCODER_CTX_free(encoder);
-}
-
 void key_pair_write_der(const struct key_pair *key, struct buffer *der)
 {
-    encode(key, EVP_PKEY_KEYPAIR, "PrivateKeyInfo", der);
+    encode(key->key, EVP_PKEY_KEYPAIR, "PrivateKeyInfo", der);
 }
 
 void key_pair_write_public_der(const struct key_pair *key, struct buffer *der)
 {
-    encode(key, EVP_PKEY_PUBLIC_KEY, "SubjectPublicKeyInfo", der);
+    encode(key->key, EVP_PKEY_PUBLIC_KEY, "SubjectPublicKeyInfo", der);
 }
 
 void key_pair_write_pem(const struct key_pair *key, struct buffer *pem)
@@ -169,11 +184,14 @@ bool key_pair_request(const struct key_pair *key, struct slice spiffe_id, struct
     const char *why;
     if (!spiffe_id_parse(spiffe_id, &id, &why))
         return error_set(error, NULL, "\"%.*s\" is no SPIFFE ID: %s", SLICE_ARG(spiffe_id), why);
+    owned_buffer public_key = {0};
+    key_pair_write_public_der(key, &public_key);
     X509_REQ *request = X509_REQ_new_ex(tls_library_shared(), NULL);
     unsigned char *der = NULL;
     int size = 0;
     bool good = request && X509_REQ_set_version(request, 0) &&
-                X509_REQ_set_pubkey(request, key->key) && add_uri(request, spiffe_id) &&
+                x509_set_public_key(X509_REQ_get_X509_PUBKEY(request), buffer_slice(&public_key)) &&
+                add_uri(request, spiffe_id) &&
                 X509_REQ_sign(request, key->key, key_pair_digest(key)) &&
                 (size = i2d_X509_REQ(request, &der)) > 0;
     if (good)

@@ -54,12 +54,14 @@ static const struct {
 
 enum { OPERATIONS = 32, ALGORITHMS_MAX = 16, FUNCTIONS_MAX = 32 };
 
+enum selection { FOR_TLS, FOR_KEY_FILES, SELECTIONS };
+
 /* Set up once a process and never changed afterwards. */
 static struct {
     OSSL_LIB_CTX *inner;     /* where the default provider works */
     OSSL_PROVIDER *provider; /* it, whole */
-    OSSL_LIB_CTX *shared;
-    OSSL_ALGORITHM selected[OPERATIONS][ALGORITHMS_MAX];
+    OSSL_LIB_CTX *shared, *key_files;
+    OSSL_ALGORITHM selected[SELECTIONS][OPERATIONS][ALGORITHMS_MAX];
     OSSL_DISPATCH noting_kdf[FUNCTIONS_MAX];
     OSSL_FUNC_kdf_derive_fn *derive;
 } whole;
@@ -125,50 +127,64 @@ static bool is_named(const char *names, const char *name)
     return strncmp(names, name, size) == 0 && (names[size] == '\0' || names[size] == ':');
 }
 
-/* The forms that certificates and keys come in, as DER: we take PEM apart ourselves. */
-static bool is_kept_form(const char *properties)
+/* As DER: we take PEM apart ourselves. Every decoder makes the parsing of every public key dearer, so the traditional
+   forms of private keys are only for reading those. */
+static bool is_kept_form(const char *properties, enum selection selection)
 {
-    return (strstr(properties, "input=der") || strstr(properties, "output=der")) &&
-           (strstr(properties, "structure=SubjectPublicKeyInfo") ||
-            strstr(properties, "structure=PrivateKeyInfo") ||
-            strstr(properties, "structure=type-specific"));
+    if (!strstr(properties, "input=der") && !strstr(properties, "output=der"))
+        return false;
+    return strstr(properties, "structure=SubjectPublicKeyInfo") ||
+           strstr(properties, "structure=PrivateKeyInfo") ||
+           (selection == FOR_KEY_FILES && strstr(properties, "structure=type-specific"));
 }
 
-static bool is_kept(int operation, const OSSL_ALGORITHM *algorithm)
+static bool is_kept(int operation, const OSSL_ALGORITHM *algorithm, enum selection selection)
 {
     for (size_t i = 0; i < COUNT(kept); i++) {
         if (kept[i].operation != operation || !is_named(algorithm->algorithm_names, kept[i].name))
             continue;
         if (operation == OSSL_OP_DECODER || operation == OSSL_OP_ENCODER)
-            return is_kept_form(algorithm->property_definition);
+            return is_kept_form(algorithm->property_definition, selection);
         return true;
     }
     return false;
 }
 
-static void select_algorithms(int operation)
+static void select_algorithms(int operation, enum selection selection)
 {
     int no_cache;
     const OSSL_ALGORITHM *from =
         OSSL_PROVIDER_query_operation(whole.provider, operation, &no_cache);
     size_t count = 0;
     for (; from && from->algorithm_names && count < ALGORITHMS_MAX - 1; from++) {
-        if (!is_kept(operation, from))
+        if (!is_kept(operation, from, selection))
             continue;
-        OSSL_ALGORITHM *to = &whole.selected[operation][count++];
+        OSSL_ALGORITHM *to = &whole.selected[selection][operation][count++];
         *to = *from;
         if (operation == OSSL_OP_KDF && is_named(from->algorithm_names, "TLS13-KDF"))
             to->implementation = make_noting(from->implementation);
     }
 }
 
-static const OSSL_ALGORITHM *query(void *provider, int operation, int *no_cache)
+static const OSSL_ALGORITHM *answer_query(enum selection selection, int operation, int *no_cache)
+{
+    *no_cache = 0;
+    if (operation <= 0 || operation >= OPERATIONS)
+        return NULL;
+    const OSSL_ALGORITHM *list = whole.selected[selection][operation];
+    return list[0].algorithm_names ? list : NULL;
+}
+
+static const OSSL_ALGORITHM *query_for_tls(void *provider, int operation, int *no_cache)
 {
     (void)provider;
-    *no_cache = 0;
-    bool has_some =
-        operation > 0 && operation < OPERATIONS && whole.selected[operation][0].algorithm_names;
-    return has_some ? whole.selected[operation] : NULL;
+    return answer_query(FOR_TLS, operation, no_cache);
+}
+
+static const OSSL_ALGORITHM *query_for_key_files(void *provider, int operation, int *no_cache)
+{
+    (void)provider;
+    return answer_query(FOR_KEY_FILES, operation, no_cache);
 }
 
 static const OSSL_PARAM *gettable_params(void *provider)
@@ -194,29 +210,41 @@ static void teardown(void *provider)
     (void)provider; /* it is the whole provider's, which stays */
 }
 
-static const OSSL_DISPATCH selection_functions[] = {
-    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query},
-    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params},
-    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
-    {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},
-    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown},
-    {0, NULL},
-};
+#define FUNCTIONS_WITH(query)                                                                      \
+    {                                                                                              \
+        {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))(query)},                             \
+            {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params},                 \
+            {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},                           \
+            {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},               \
+            {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown}, {0, NULL},                    \
+    }
+static const OSSL_DISPATCH functions_for_tls[] = FUNCTIONS_WITH(query_for_tls);
+static const OSSL_DISPATCH functions_for_key_files[] = FUNCTIONS_WITH(query_for_key_files);
 
-static int selection_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
-                          const OSSL_DISPATCH **out, void **provider)
+static int init_for_tls(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
+                        const OSSL_DISPATCH **out, void **provider)
 {
     (void)core;
     (void)in;
-    *out = selection_functions;
+    *out = functions_for_tls;
     *provider = OSSL_PROVIDER_get0_provider_ctx(whole.provider);
     return 1;
 }
 
-static OSSL_LIB_CTX *make_library(void)
+static int init_for_key_files(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
+                              const OSSL_DISPATCH **out, void **provider)
+{
+    (void)core;
+    (void)in;
+    *out = functions_for_key_files;
+    *provider = OSSL_PROVIDER_get0_provider_ctx(whole.provider);
+    return 1;
+}
+
+static OSSL_LIB_CTX *make_library(OSSL_provider_init_fn *init)
 {
     OSSL_LIB_CTX *library = OSSL_LIB_CTX_new();
-    if (!library || !OSSL_PROVIDER_add_builtin(library, "tulle", selection_init) ||
+    if (!library || !OSSL_PROVIDER_add_builtin(library, "tulle", init) ||
         !OSSL_PROVIDER_load(library, "tulle"))
         abort();
     return library;
@@ -225,13 +253,17 @@ static OSSL_LIB_CTX *make_library(void)
 static void set_up_whole(void)
 {
     tls_allocator_install();
+    /* No configuration file of the machine decides about our algorithms. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     whole.inner = OSSL_LIB_CTX_new();
     whole.provider = whole.inner ? OSSL_PROVIDER_load(whole.inner, "default") : NULL;
     if (!whole.provider)
         abort();
-    for (int operation = 0; operation < OPERATIONS; operation++)
-        select_algorithms(operation);
-    whole.shared = make_library();
+    for (int operation = 0; operation < OPERATIONS; operation++) {
+        select_algorithms(operation, FOR_TLS);
+        select_algorithms(operation, FOR_KEY_FILES);
+    }
+    whole.shared = make_library(init_for_tls);
 }
 
 static void need_whole(void)
@@ -243,7 +275,7 @@ static void need_whole(void)
 OSSL_LIB_CTX *tls_library_create(void)
 {
     need_whole();
-    return make_library();
+    return make_library(init_for_tls);
 }
 
 static int find_provider(OSSL_PROVIDER *provider, void *found)
@@ -265,4 +297,17 @@ OSSL_LIB_CTX *tls_library_shared(void)
 {
     need_whole();
     return whole.shared;
+}
+
+static void set_up_key_files(void)
+{
+    need_whole();
+    whole.key_files = make_library(init_for_key_files);
+}
+
+OSSL_LIB_CTX *tls_library_key_files(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up_key_files);
+    return whole.key_files;
 }

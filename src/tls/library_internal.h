@@ -26,6 +26,8 @@ OSSL_LIB_CTX *tls_library_create(void);
 void tls_library_destroy(OSSL_LIB_CTX *library);
 /* One for keys and certificates off the workers; any thread may use it. */
 OSSL_LIB_CTX *tls_library_shared(void);
+/* One that also reads the traditional forms of private keys, which makes all parsing in it slow. */
+OSSL_LIB_CTX *tls_library_key_files(void);
 
 /* While set, secrets that are derived on this thread are noted there; NULL ends that. */
 void tls_library_note(struct derived_secrets *secrets);

@@ -1,6 +1,7 @@
 #include "tls/x509_internal.h"
 
 #include "base/memory.h"
+#include "tls/library_internal.h"
 
 #include <arpa/inet.h>
 #include <openssl/core_names.h>
@@ -90,6 +91,37 @@ const char *x509_public_key_refusal(EVP_PKEY *key)
         return EVP_PKEY_get_bits(key) > 8192 ? "its RSA key is longer than 8192 bits" : NULL;
     default: return "its key is of an unsupported kind";
     }
+}
+
+/* The parameters of an algorithm, copied: an object (a curve's name), NULL, or nothing. */
+static bool copy_parameters(const X509_ALGOR *from, int *type, void **value)
+{
+    const void *there;
+    X509_ALGOR_get0(NULL, type, &there, from);
+    *value = NULL;
+    if (*type != V_ASN1_OBJECT)
+        return *type == V_ASN1_NULL || *type == V_ASN1_UNDEF;
+    *value = OBJ_dup(there);
+    return *value != NULL;
+}
+
+bool x509_set_public_key(X509_PUBKEY *to, struct slice der)
+{
+    const unsigned char *at = (const unsigned char *)der.data, *bits;
+    X509_PUBKEY *from = X509_PUBKEY_new_ex(tls_library_shared(), NULL);
+    ASN1_OBJECT *algorithm;
+    X509_ALGOR *parameters;
+    int size, type;
+    void *value = NULL;
+    bool good = d2i_X509_PUBKEY(&from, &at, (long)der.size) &&
+                at == (const unsigned char *)der.data + der.size && X509_PUBKEY_get0(from) &&
+                X509_PUBKEY_get0_param(&algorithm, &bits, &size, &parameters, from) &&
+                copy_parameters(parameters, &type, &value);
+    unsigned char *copy = good ? OPENSSL_memdup(bits, (size_t)size) : NULL;
+    good = good && copy && X509_PUBKEY_set0_param(to, OBJ_dup(algorithm), type, value, copy, size);
+    X509_PUBKEY_free(from);
+    ERR_clear_error();
+    return good;
 }
 
 /* Names are printable ASCII, or they are refused: a NUL or a line end has no business in one. */

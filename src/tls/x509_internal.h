@@ -18,6 +18,10 @@ size_t x509_name_text(const X509_NAME *name, char *to, size_t size);
 const char *x509_key_refusal(X509 *certificate);
 const char *x509_public_key_refusal(EVP_PKEY *key);
 
+/* Writes a SubjectPublicKeyInfo (DER) into a certificate or request under construction; false when it is none. libcrypto's own
+   setters parse the key again in the process's default library, with all of its decoders. */
+MUST_USE bool x509_set_public_key(X509_PUBKEY *to, struct slice der);
+
 /* Subject alternative names; texts point into `holder` and `addresses`. */
 struct x509_names {
     GENERAL_NAMES *holder;
