@@ -472,6 +472,29 @@ TEST(transport_handshake_that_ends_early_fails)
     }
 }
 
+TEST(transport_tells_a_hello_that_found_no_memory)
+{
+    struct scene s;
+    EACH_SCENE(s)
+    {
+        if (!s.is_tls)
+            continue;
+        struct memory_budget budget = {.limit = 4096}; /* a session, but no handshake */
+        struct tls_engine *rich = s.engine;
+        s.engine = tls_engine_create(&budget);
+        on_turn(s.engine);
+        s.client.transport = make(&s, s.w.a.conn, client_context, NULL, &s.client);
+        s.w.a.is_closed = true;
+        UNTIL(&s.w, s.client.errors);
+        CHECK(s.client.failure.kind == TRANSPORT_TLS, SCENE(s));
+        CHECK(s.client.failure.tls == TLS_FAILURE_MEMORY, "%s: %s", s.w.name, s.client.text);
+        side_close(&s.client, CONN_ABORT);
+        loop_settle(s.w.loop);
+        tls_engine_destroy(s.engine);
+        s.engine = rich;
+    }
+}
+
 TEST(transport_handshake_has_its_time)
 {
     struct scene s;
