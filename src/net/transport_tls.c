@@ -216,9 +216,6 @@ void transport_tls_flush(struct transport *transport)
         conn_write_end(transport->conn);
     } else if (!transport->is_open && tls_session_wants_flush(tls->session)) {
         loop_run_next_turn(transport->loop, &transport->run); /* the handshake budget is spent */
-    } else if (!tls->is_failed && tls_session_has_failed(tls->session)) {
-        loop_run_next_turn(transport->loop,
-                           &transport->run); /* a client's hello could not be made */
     }
 }
 
