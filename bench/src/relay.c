@@ -1,6 +1,8 @@
-// What src/io costs by itself: a one-to-one TCP relay over conns, with backpressure and half-close, that looks at no byte.
-//   relay -l LISTEN_PORT -u UPSTREAM_PORT [-t SECONDS]
-// The difference to nullproxy is the loop, the conns and the blocks; the difference of tulle-proxy to this is HTTP.
+/*
+ * What src/io costs by itself: a one-to-one TCP relay over conns, with backpressure and half-close, that looks at no byte.
+ *   relay -l LISTEN_PORT -u UPSTREAM_PORT [-t SECONDS]
+ * The difference to nullproxy is the loop, the conns and the blocks; the difference of tulle-proxy to this is HTTP.
+ */
 #include "base/memory.h"
 #include "io/conn.h"
 #include "io/listener.h"
@@ -99,7 +101,8 @@ static void on_accept(void *owner, int fd, const struct address *peer)
 int main(int argc, char **argv)
 {
     int listen_port = 0, upstream_port = 0, seconds = 3600, option;
-    while ((option = getopt(argc, argv, "l:u:t:")) != -1) switch (option) {
+    while ((option = getopt(argc, argv, "l:u:t:")) != -1)
+        switch (option) {
         case 'l': listen_port = atoi(optarg); break;
         case 'u': upstream_port = atoi(optarg); break;
         case 't': seconds = atoi(optarg); break;
@@ -113,8 +116,8 @@ int main(int argc, char **argv)
     }
     upstream = address_v4(INADDR_LOOPBACK, (uint16_t)upstream_port);
     struct loop_options loop_options = {.name = "relay"};
-    struct listen_options listen_options = {
-        .address = address_v4(INADDR_LOOPBACK, (uint16_t)listen_port)};
+    struct listen_options listen_options = {.address =
+                                                address_v4(INADDR_LOOPBACK, (uint16_t)listen_port)};
     struct listen_group *group;
     struct acceptor *acceptor;
     if (loop_create(&loop_options, &loop) || listen_group_create(&listen_options, &group) ||
