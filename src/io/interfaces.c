@@ -5,19 +5,29 @@
 #include "base/memory.h"
 #include "base/vector.h"
 #include "io/loop.h"
+#include "io/namespace.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
+#include <sys/stat.h>
+
+/* One network namespace. A netlink socket stays in the one that it was made in. */
+struct view {
+    struct watch watch;
+    struct interfaces *interfaces;
+    struct mnl_socket *changes; /* hears of them */
+    struct mnl_socket *dump;    /* reads the table anew */
+    dev_t device;               /* which namespace it is */
+    ino_t inode;
+};
 
 struct interfaces {
-    struct watch watch;
     struct task reread;
     struct loop *loop;
-    struct mnl_socket *socket; /* hears of changes; NULL on a simulated loop */
+    VECTOR(struct view *) views; /* none on a simulated loop */
     VECTOR(struct address) addresses;
     struct map *by_ip; /* to themselves: membership is all that is asked */
 };
@@ -88,16 +98,17 @@ static int dump(struct interfaces *interfaces, struct mnl_socket *socket)
     return 0;
 }
 
-/* The kernel answers a dump at once, so this does not block; a socket of its own keeps changes apart. */
+/* The kernel answers a dump at once, so this does not block. */
 static int read_all(struct interfaces *interfaces)
 {
-    struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-    if (!socket)
-        return -errno;
+    int error = 0;
     interfaces->addresses.count = 0;
     map_clear(interfaces->by_ip);
-    int error = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) ? -errno : dump(interfaces, socket);
-    mnl_socket_close(socket);
+    VECTOR_EACH(view, &interfaces->views)
+    {
+        int failure = dump(interfaces, (*view)->dump);
+        error = error ? error : failure;
+    }
     return error;
 }
 
@@ -115,22 +126,74 @@ static void on_reread(struct task *task)
 static void on_ready(struct watch *watch, unsigned ready)
 {
     (void)ready;
-    struct interfaces *interfaces = CONTAINER_OF(watch, struct interfaces, watch);
+    struct view *view = CONTAINER_OF(watch, struct view, watch);
     char bytes[NETLINK_BYTES];
-    ssize_t got = mnl_socket_recvfrom(interfaces->socket, bytes, sizeof(bytes));
+    ssize_t got = mnl_socket_recvfrom(view->changes, bytes, sizeof(bytes));
     if (got > 0 || errno == ENOBUFS)
-        loop_run_later(interfaces->loop, &interfaces->reread);
+        loop_run_later(view->interfaces->loop, &view->interfaces->reread);
 }
 
-static int follow(struct interfaces *interfaces)
+static void view_destroy(struct view *view)
 {
-    interfaces->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (!interfaces->socket ||
-        mnl_socket_bind(interfaces->socket, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
-                        MNL_SOCKET_AUTOPID))
+    loop_unwatch(view->interfaces->loop, &view->watch);
+    if (view->changes)
+        mnl_socket_close(view->changes);
+    if (view->dump)
+        mnl_socket_close(view->dump);
+    mem_free(view);
+}
+
+/* In the view's namespace. */
+static int open_sockets(void *argument)
+{
+    struct view *view = argument;
+    unsigned groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+    view->changes = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (!view->changes || mnl_socket_bind(view->changes, groups, MNL_SOCKET_AUTOPID))
         return -errno;
-    return loop_watch(interfaces->loop, &interfaces->watch, mnl_socket_get_fd(interfaces->socket),
-                      LOOP_READABLE, on_ready);
+    view->dump = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    if (!view->dump || mnl_socket_bind(view->dump, 0, MNL_SOCKET_AUTOPID))
+        return -errno;
+    return 0;
+}
+
+static bool has_view(const struct interfaces *interfaces, const struct stat *file)
+{
+    VECTOR_EACH(view, &interfaces->views)
+    if ((*view)->device == file->st_dev && (*view)->inode == file->st_ino)
+        return true;
+    return false;
+}
+
+/* path NULL: our own namespace. */
+static int add_view(struct interfaces *interfaces, const char *path)
+{
+    struct stat file;
+    if (stat(path ? path : "/proc/thread-self/ns/net", &file))
+        return -errno;
+    if (has_view(interfaces, &file))
+        return 0;
+    struct view *view = mem_new(struct view);
+    view->interfaces = interfaces;
+    view->device = file.st_dev;
+    view->inode = file.st_ino;
+    int error = path ? namespace_call_path(path, open_sockets, view) : open_sockets(view);
+    /* It follows before it reads, so that no change is missed. */
+    if (!error)
+        error = loop_watch(interfaces->loop, &view->watch, mnl_socket_get_fd(view->changes),
+                           LOOP_READABLE, on_ready);
+    if (!error)
+        error = dump(interfaces, view->dump);
+    if (error)
+        view_destroy(view);
+    else
+        vector_push(&interfaces->views, view);
+    return error;
+}
+
+int interfaces_add_namespace(struct interfaces *interfaces, const char *path)
+{
+    return loop_backend(interfaces->loop) == LOOP_EPOLL ? add_view(interfaces, path) : 0;
 }
 
 int interfaces_create(struct loop *loop, struct interfaces **out)
@@ -139,12 +202,7 @@ int interfaces_create(struct loop *loop, struct interfaces **out)
     interfaces->loop = loop;
     interfaces->by_ip = map_create();
     task_init(&interfaces->reread, on_reread);
-    int error = 0;
-    if (loop_backend(loop) == LOOP_EPOLL) {
-        error = follow(interfaces); /* before reading, so that no change is missed */
-        if (!error)
-            error = read_all(interfaces);
-    }
+    int error = loop_backend(loop) == LOOP_EPOLL ? add_view(interfaces, NULL) : 0;
     if (error) {
         interfaces_destroy(interfaces);
         return error;
@@ -158,9 +216,9 @@ void interfaces_destroy(struct interfaces *interfaces)
     if (!interfaces)
         return;
     loop_task_cancel(&interfaces->reread);
-    loop_unwatch(interfaces->loop, &interfaces->watch);
-    if (interfaces->socket)
-        mnl_socket_close(interfaces->socket);
+    VECTOR_EACH(view, &interfaces->views)
+    view_destroy(*view);
+    vector_fini(&interfaces->views);
     vector_fini(&interfaces->addresses);
     map_destroy(interfaces->by_ip);
     mem_free(interfaces);

@@ -197,7 +197,6 @@ static bool make_ground(struct process *process, struct error *error)
     process->publisher = publisher_create(process->loop);
     process->budget.limit = process->options->max_memory;
     process->shared = (struct worker_shared){.budget = &process->budget,
-                                             .interfaces = process->interfaces,
                                              .helpers = process->helpers,
                                              .limits = cluster_limits_table_create(),
                                              .upstream_mark = process->options->upstream_mark};

@@ -1,6 +1,7 @@
 #include "proxy/worker.h"
 
 #include "base/memory.h"
+#include "io/interfaces.h"
 #include "net/dialer.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/listen/arrival.h"
@@ -62,10 +63,15 @@ void worker_keep_house(struct worker *worker)
 int worker_create(unsigned index, struct loop *loop, struct publisher *publisher,
                   struct worker_shared *shared, struct observer *observer, struct worker **out)
 {
+    struct interfaces *interfaces;
+    int failure = interfaces_create(loop, &interfaces);
+    if (failure)
+        return failure;
     struct worker *worker = mem_new(struct worker);
     struct dialer_options dialing = {
-        .loop = loop, .interfaces = shared->interfaces, .helpers = shared->helpers};
+        .loop = loop, .interfaces = interfaces, .helpers = shared->helpers};
     *worker = (struct worker){.index = index, .loop = loop, .shared = shared, .observer = observer};
+    worker->interfaces = interfaces;
     worker->dialer = dialer_create(&dialing);
     worker->engine = tls_engine_create(shared->budget);
     worker->acceptors = map_create();
@@ -113,6 +119,7 @@ void worker_destroy(struct worker *worker, struct publisher *publisher)
         return;
     map_destroy(worker->acceptors);
     dialer_destroy(worker->dialer);
+    interfaces_destroy(worker->interfaces);
     tls_engine_destroy(worker->engine);
     loop_on_turn(worker->loop, NULL, NULL);
     publisher_remove_reader(publisher, worker->reader);

@@ -24,7 +24,6 @@ struct upstream;
 /* What all workers share; set before they start, outlives them. */
 struct worker_shared {
     struct memory_budget *budget;
-    const struct interfaces *interfaces;
     struct helper_pool *helpers;
     struct cluster_limits_table *limits;
     uint32_t upstream_mark;   /* SO_MARK of upstream sockets, 0 = none */
@@ -37,6 +36,7 @@ struct worker {
     struct loop *loop;
     struct reader *reader;
     struct tls_engine *engine;
+    struct interfaces *interfaces; /* what is local, by this worker's own watch */
     struct dialer *dialer;
     struct worker_shared *shared;
     struct observer *observer;

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/vector.h"
 #include "build/listener.h"
+#include "io/interfaces.h"
 #include "io/listener.h"
 #include "net/dialer.h"
 #include "proxy/listen/arrival.h"
@@ -19,6 +20,7 @@
 struct socket_entry {
     char *key;            /* address and options that cannot change in place */
     struct name listener; /* owned text: whose it is now */
+    char *network_namespace; /* file of the one it is in; NULL: our own */
     struct listen_group *group;
     unsigned bound; /* workers that have not let go yet */
     bool is_wanted; /* seen in the snapshot under way */
@@ -50,6 +52,7 @@ struct bind_mail {
     struct worker *worker;
     struct name listener; /* owned text; not set: let go */
     char *key;
+    char *network_namespace; /* NULL: our own */
     int fd;
     struct task linger;
 };
@@ -68,6 +71,7 @@ static void name_free(struct name *name)
 static void bind_mail_free(struct bind_mail *mail)
 {
     name_free(&mail->listener);
+    mem_free(mail->network_namespace);
     mem_free(mail->key);
     mem_free(mail);
 }
@@ -76,6 +80,7 @@ static void entry_free(struct socket_entry *entry)
 {
     listen_group_destroy(entry->group);
     name_free(&entry->listener);
+    mem_free(entry->network_namespace);
     mem_free(entry->key);
     mem_free(entry);
 }
@@ -124,6 +129,17 @@ static void on_lingered(struct task *task)
     let_go(CONTAINER_OF(task, struct bind_mail, linger));
 }
 
+/* What is local where we listen is local to our dialer. */
+static void learn_namespace(const struct bind_mail *bind)
+{
+    if (!bind->network_namespace)
+        return;
+    int failure = interfaces_add_namespace(bind->worker->interfaces, bind->network_namespace);
+    if (failure)
+        log_error("listen", "worker %u cannot read the addresses of %s: %s", bind->worker->index,
+                  bind->network_namespace, strerror(-failure));
+}
+
 /* Worker's thread. */
 static void on_bind(struct mail *mail)
 {
@@ -136,6 +152,7 @@ static void on_bind(struct mail *mail)
     }
     struct binding *binding = map_get(worker->acceptors, slice_str(bind->key));
     if (!binding) {
+        learn_namespace(bind);
         binding = mem_new(struct binding);
         binding->worker = worker;
         int failure =
@@ -164,6 +181,8 @@ static void post_all(struct sockets *sockets, struct socket_entry *entry, bool b
         mail->entry = entry;
         mail->worker = sockets->workers[i];
         mail->key = str_copy(entry->key);
+        if (entry->network_namespace)
+            mail->network_namespace = str_copy(entry->network_namespace);
         mail->fd = listen_group_fd(entry->group, i % listen_group_count(entry->group));
         if (binds)
             mail->listener = name_copy(&entry->listener);
@@ -230,6 +249,8 @@ static void follow_address(struct sockets *sockets, const struct listener *liste
         return;
     }
     entry->listener = name_copy(&listener->name);
+    if (at->network_namespace.size)
+        entry->network_namespace = slice_to_str(at->network_namespace);
     entry->is_wanted = true;
     entry->bound = sockets->worker_count;
     map_put(sockets->entries, slice_str(entry->key), entry);
@@ -272,7 +293,7 @@ static void drop_ports(struct mail *mail)
     mem_free(CONTAINER_OF(mail, struct ports_mail, mail));
 }
 
-/* The dialers must know what is ours before anyone can dial it. Sockets of other network namespaces are not ours here. */
+/* The dialers must know what is ours before anyone can dial it. */
 static void tell_ports(struct sockets *sockets)
 {
     struct map_iterator each = {0};
@@ -280,7 +301,7 @@ static void tell_ports(struct sockets *sockets)
     while (map_next(sockets->entries, &each)) {
         const struct socket_entry *entry = each.value;
         struct address address = listen_group_address(entry->group);
-        if (address_port(&address) && !strstr(entry->key, " in "))
+        if (address_port(&address))
             vector_push(&sockets->ports, address_port(&address));
     }
     for (unsigned i = 0; i < sockets->worker_count; i++) {

@@ -4,6 +4,10 @@
 #include "io/private_network.h"
 #include "io/waiting.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
 static bool is_local(struct interfaces *interfaces, const char *text)
 {
     struct address address;
@@ -57,6 +61,24 @@ TEST(interfaces_follow_changes)
     CHECK(system("ip addr del 10.9.8.7/24 dev lo") == 0, "-");
     WAIT_FOR(loop, !is_local(interfaces, "10.9.8.7"));
     CHECK(is_local(interfaces, "fd09::8"), "-");
+
+    /* Another namespace counts as well once it is added, and is followed too. */
+    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", home);
+    CHECK(unshare(CLONE_NEWNET) == 0, "-");
+    struct interfaces *outside;
+    CHECK(interfaces_create(loop, &outside) == 0, "-");
+    CHECK(!is_local(outside, "fd09::8"), "-");
+    CHECK(interfaces_add_namespace(outside, path) == 0, "-");
+    CHECK(interfaces_add_namespace(outside, path) == 0, "twice is once");
+    CHECK(is_local(outside, "fd09::8"), "-");
+    CHECK(setns(home, CLONE_NEWNET) == 0, "-");
+    CHECK(system("ip addr add 10.9.8.6/24 dev lo") == 0, "-");
+    WAIT_FOR(loop, is_local(outside, "10.9.8.6") && is_local(interfaces, "10.9.8.6"));
+    CHECK(interfaces_add_namespace(outside, "/no/such/file") == -ENOENT, "-");
+    interfaces_destroy(outside);
+    close(home);
     interfaces_destroy(interfaces);
     loop_destroy(loop);
 }
