@@ -1,5 +1,6 @@
 #include "io/listener.h"
 
+#include "io/private_network.h"
 #include "io/socket.h"
 #include "io/waiting.h"
 
@@ -311,4 +312,28 @@ TEST(listener_adopts_what_listens)
     close(client);
     listen_group_destroy(adopted);
     CHECK(listen_group_adopt(&none, 1, &adopted) == -EINVAL, "it does not listen");
+}
+
+/* A sidecar outside of a pod listens inside it: only who is there reaches it. */
+TEST(listener_listens_in_another_namespace)
+{
+    struct listen_options options = {.address = address_v4(INADDR_LOOPBACK, 0)};
+    struct listen_group *group;
+    char path[32];
+    private_network_or_skip();
+    int pod = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", pod);
+    private_network_or_skip();
+    options.network_namespace = path;
+    CHECK(listen_group_create(&options, &group) == 0, "-");
+    struct address address = listen_group_address(group);
+    CHECK(dial(&address) == -ECONNREFUSED, "not here");
+    CHECK(setns(pod, CLONE_NEWNET) == 0, "-");
+    int client = dial(&address);
+    CHECK(client >= 0, "there: %d", client);
+    close(client);
+    close(pod);
+    listen_group_destroy(group);
+    options.network_namespace = "/no/such/file";
+    CHECK(listen_group_create(&options, &group) == -ENOENT, "-");
 }
