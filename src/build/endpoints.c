@@ -11,6 +11,8 @@
 static uint64_t hash_address(const struct endpoint_address *address)
 {
     uint64_t seed = (uint64_t)address->kind << 16 | address->port;
+    if (address->network_namespace.size > 0)
+        seed = hash64(address->network_namespace, seed);
     if (address->kind == ENDPOINT_IP)
         return hash64(slice_of(address->ip.bytes, sizeof(address->ip.bytes)), seed);
     return hash64(address->text, seed);

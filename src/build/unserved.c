@@ -41,7 +41,6 @@ static const char *const guarded[] = {
 #define TCP "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 #define UPSTREAM_HTTP "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #define DOWNSTREAM_TLS "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
-#define ADDRESS "envoy.config.core.v3.SocketAddress"
 
 static const struct {
     const char *type;
@@ -126,7 +125,6 @@ static const struct {
     {UPSTREAM_HTTP, 10, "hash_policy"},
     {UPSTREAM_HTTP, 11, "retry_policy"},
     {DOWNSTREAM_TLS, 8, "ocsp_staple_policy"},
-    {ADDRESS, 7, "network_namespace_filepath"},
 };
 
 const char *unserved_field(const char *type, uint32_t number)

@@ -120,12 +120,29 @@ static bool is_host(struct slice text)
     return true;
 }
 
+enum { NAMESPACE_PATH_MAX = 4095 };
+
+static bool build_network_namespace(struct builder *b, const char *path,
+                                    struct endpoint_address *address)
+{
+    if (!path || !*path)
+        return true;
+    if (*path != '/' || strlen(path) > NAMESPACE_PATH_MAX)
+        return build_fail_at(b, "network_namespace_filepath",
+                             "the file of a network namespace is named by an absolute path of at "
+                             "most %d bytes",
+                             NAMESPACE_PATH_MAX);
+    address->network_namespace = build_text(b, path);
+    return true;
+}
+
 bool build_socket_address(struct builder *b, const char *field, const SocketAddressMessage *message,
                           bool may_be_host, struct endpoint_address *out)
 {
     if (!build_enter(b, field))
         return false;
-    if (!build_honours(b, message, "protocol", "address", "port_value", "named_port"))
+    if (!build_honours(b, message, "protocol", "address", "port_value", "named_port",
+                       "network_namespace_filepath"))
         return false;
     if (PB_GET(message, protocol, 0) != ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PROTOCOL__TCP)
         return build_fail_at(b, "protocol", "only TCP can be had");
@@ -141,6 +158,8 @@ bool build_socket_address(struct builder *b, const char *field, const SocketAddr
         address.kind = ENDPOINT_HOST;
         address.text = table_memory_copy_lower(b->memory, text);
     }
+    if (!build_network_namespace(b, message->network_namespace_filepath, &address))
+        return false;
     *out = address;
     build_leave(b);
     return true;

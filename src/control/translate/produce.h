@@ -1,0 +1,46 @@
+/*
+ * produce: resources out of the model, one function a kind of unit. Pure: what a unit reads goes through its reader, what it makes
+ * goes to its sink.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "control/registry/registry.h"
+#include "control/translate/make.h"
+#include "control/translate/proxy.h"
+#include "xds/resource_type.h"
+
+struct production {
+    const struct model *model;
+    const struct registry *registry;
+    const struct mesh_settings *mesh;
+    struct reader *reader;
+    struct arena *arena;
+    /* A resource; its bytes are packed before the call returns. Of two with one name the first counts. */
+    void (*emit)(void *to, enum resource_type type, const char *name, const ProtobufCMessage *message);
+    void *to;
+};
+
+/* PassthroughCluster and BlackHoleCluster. */
+void produce_static(struct production *p);
+/* Every cluster of the service. client_name_space is empty unless that namespace has rules of its own. */
+void produce_clusters(struct production *p, struct slice host, struct slice client_name_space,
+                      bool secure);
+/* Every endpoint assignment of the service. */
+void produce_endpoints(struct production *p, struct slice host, struct slice client_name_space);
+/* What is listened to for outbound traffic to a port. */
+void produce_outbound(struct production *p, uint32_t port);
+/* The route tables of a port, for clients in a namespace. */
+void produce_routes(struct production *p, uint32_t port, struct slice client_name_space);
+/* The name table. */
+void produce_names(struct production *p);
+/* What is the proxy's own: virtualOutbound, inbound listeners and clusters. */
+void produce_own(struct production *p, const struct proxy_spec *spec);
+/* For gRPC clients: the listener and the route table of every port of the service. */
+void produce_grpc(struct production *p, struct slice host, struct slice client_name_space);
+#define NAME_TABLE_NAME "name-table"
+
+/* The virtual host of a service's port for clients in a namespace, without domains. */
+Envoy__Config__Route__V3__VirtualHost *produce_virtual_host(struct production *p,
+                                                            const struct service *service,
+                                                            const struct service_port *port);

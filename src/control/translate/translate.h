@@ -1,0 +1,38 @@
+/*
+ * translate: the model as xDS views, kept current with work in proportion to the change.
+ *
+ * A unit makes the resources of one thing (the clusters of a service, the routes of a port) and remembers what it read. A scope
+ * is what all proxies of a namespace see alike, a set of units; a class is a scope and what is one proxy's own. When facts
+ * change, translate_settle runs the units that read them, edits the tables of the scopes that hold a unit whose resources
+ * really differ, and says which classes have a new view. From the same model the same bytes come out, whatever happened before.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "control/registry/registry.h"
+#include "control/translate/make.h"
+#include "xds/view.h"
+
+struct translate;
+
+/* The model and the registry must outlive it; the settings' texts are copied. */
+struct translate *translate_create(struct model *model, struct registry *registry,
+                                   const struct mesh_settings *mesh);
+/* Accepts NULL. */
+void translate_destroy(struct translate *translate);
+OWNED(translate, translate_destroy)
+
+/* The view of a class (proxy.h), made if it is new; borrowed until it is forgotten or settled. NULL for a key that is none. */
+const struct view *translate_view(struct translate *translate, struct slice key);
+void translate_forget(struct translate *translate, struct slice key);
+
+/* Brings everything up to date; told of each class whose view is another now. */
+typedef void translate_on_view(void *owner, struct slice key, const struct view *view);
+void translate_settle(struct translate *translate, translate_on_view *on_view, void *owner);
+bool translate_is_settled(const struct translate *translate);
+
+struct translate_totals {
+    uint64_t units_run, resources_made, resources_changed, views_made;
+    size_t units, scopes, classes;
+};
+struct translate_totals translate_totals(const struct translate *translate);
