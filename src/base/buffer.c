@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -184,13 +185,19 @@ char *buffer_take(struct buffer *buffer)
 /* Reads to the end of the file, which may be a pipe or a proc file that tells no size. */
 static int read_all(struct buffer *buffer, int fd, size_t limit)
 {
-    enum { READ_STEP = 16384 };
+    enum { READ_STEP = 16384, PIPE_WAIT_MS = 10000 };
     size_t start = buffer->size;
     for (;;) {
         char *at = buffer_reserve(buffer, READ_STEP);
         ssize_t count = read(fd, at, READ_STEP);
         if (count < 0 && errno == EINTR)
             continue;
+        if (count < 0 && errno == EAGAIN) {
+            struct pollfd more = {.fd = fd, .events = POLLIN};
+            if (poll(&more, 1, PIPE_WAIT_MS) == 0)
+                return -ETIMEDOUT;
+            continue;
+        }
         if (count < 0)
             return -errno;
         if (count == 0)
@@ -203,7 +210,8 @@ static int read_all(struct buffer *buffer, int fd, size_t limit)
 
 int buffer_read_file(struct buffer *buffer, const char *path, size_t limit)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* A pipe that nobody writes to must not hold us up. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return -errno;
     size_t start = buffer->size;

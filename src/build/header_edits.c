@@ -77,6 +77,7 @@ static bool build_addition(struct builder *b, const HeaderValueOptionMessage *me
     if (!build_kind(b, message, &kind) ||
         !build_key(b, "header.key", message->header->key, &edit->key))
         return false;
+    edit->kind = kind;
     edit->name = build_text(b, message->header->key);
     struct slice value = slice_str(pb_str(message->header->value));
     if (value.size == 0 && message->header->has_raw_value)

@@ -174,7 +174,7 @@ static void on_main_turn(void *owner)
 
 static bool make_ground(struct process *process, struct error *error)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP, 0};
+    static const int signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, 0};
     struct loop_options options = {.name = "main", .backend = LOOP_EPOLL};
     int failure = loop_create(&options, &process->loop);
     if (!failure)
@@ -271,6 +271,13 @@ static int serve(struct process *process)
     }
     configure_start(process->configure);
     identity_start(process->identity);
+    /* What is static and cannot be listened on will not get better by itself. */
+    if (sockets_problem(process->sockets)) {
+        error_set(&error, "TUL1203", "%s", sockets_problem(process->sockets));
+        fail(&error);
+        stop_workers(process);
+        return EXIT_FAILURE;
+    }
     if (!admin_create(process, &process->admin, &error)) {
         fail(&error);
         stop_workers(process);
@@ -279,6 +286,7 @@ static int serve(struct process *process)
     log_info("process", "tulle-proxy %s serves with %u workers", TULLE_VERSION,
              process->worker_count);
     loop_run(process->loop);
+    loop_timer_stop(process->loop, &process->drain);
     stop_workers(process);
     log_info("process", "ended");
     return EXIT_SUCCESS;
@@ -288,20 +296,18 @@ int process_run(const struct process_options *options)
 {
     struct process process = {.options = options};
     struct error error = {0};
-    enum { EXIT_BAD_INPUT = 65 };
     /* Our keys and tokens are nobody else's, not even other processes' of the same user. */
     prctl(PR_SET_DUMPABLE, 0);
     struct build_options building = {.here = true, .now_s = clock_wall_us() / 1000000};
     if (!bootstrap_read(options->config_path, &building, &process.bootstrap, &error)) {
         fail(&error);
-        return EXIT_BAD_INPUT;
+        return EXIT_FAILURE;
     }
     int code = EXIT_FAILURE;
     if (!make_ground(&process, &error) || !make_workers(&process, &error)) {
         fail(&error);
     } else if (!make_configuration(&process, &error)) {
         fail(&error);
-        code = EXIT_BAD_INPUT;
     } else if (options->validate_only) {
         printf("configuration '%s' OK\n", options->config_path);
         code = EXIT_SUCCESS;

@@ -367,8 +367,12 @@ bool admin_create(struct process *process, struct admin **out, struct error *err
         rpc_server_create(&process->means, &(struct rpc_server_limits){.max_connections = 256});
     rpc_server_add_http(admin->server, "/", &service, admin);
     ip_format(&bootstrap->admin.ip, ip);
-    struct rpc_listen listen = {
-        .address = path ? NULL : ip, .port = bootstrap->admin.port, .unix_path = path};
+    /* A page from elsewhere, led here by DNS, says another Host. */
+    const char *const hosts[] = {"localhost", "127.0.0.1", "::1", ip, NULL};
+    struct rpc_listen listen = {.address = path ? NULL : ip,
+                                .port = bootstrap->admin.port,
+                                .unix_path = path,
+                                .hosts = ip_is_any(&bootstrap->admin.ip) ? NULL : hosts};
     if (rpc_server_listen(admin->server, &listen, error) < 0) {
         error_prefix(error, "admin");
         admin_destroy(admin);

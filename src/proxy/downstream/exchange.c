@@ -459,6 +459,11 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream)
         exchange_reply(exchange, 400, details, "%s", why);
         return;
     }
+    if (heads_is_looping(exchange)) {
+        exchange_reply(exchange, 508, "proxy_loop",
+                       "the request has passed too many proxies: two of them point at each other");
+        return;
+    }
     answer_expectation(exchange);
     find_route(exchange);
 }

@@ -10,9 +10,10 @@
 #include "proxy/observe/format_writer.h"
 #include "proxy/worker.h"
 
+#include <stdio.h>
 #include <string.h>
 
-enum { UUID_SIZE = 36, REWRITTEN_PATH_MAX = 8192 };
+enum { HOPS_MAX = 16, UUID_SIZE = 36, REWRITTEN_PATH_MAX = 8192 };
 
 static bool is_tls(const struct exchange *exchange)
 {
@@ -108,6 +109,28 @@ static bool set_forwarded(struct exchange *exchange)
     }
     memcpy(text + used, peer, size);
     return headers_set_id(headers, arena, HEADER_X_FORWARDED_FOR, slice_of(text, used + size));
+}
+
+/* Two proxies that point at each other would pass a request to and fro for ever; each counts it on. */
+static bool count_hop(struct exchange *exchange, bool *is_loop)
+{
+    struct headers *headers = &exchange->head->headers;
+    const struct header *header = headers_find_name(headers, SLICE("x-tulle-hops"));
+    uint64_t hops = 0;
+    if (header && !slice_to_u64(header_value(header), HOPS_MAX, &hops))
+        hops = HOPS_MAX;
+    *is_loop = hops >= HOPS_MAX;
+    char *text = arena_try_alloc(exchange_arena(exchange), 8);
+    if (!text)
+        return false;
+    return headers_set(headers, exchange_arena(exchange), SLICE("x-tulle-hops"),
+                       slice_of(text, (size_t)snprintf(text, 8, "%u", (unsigned)hops + 1)));
+}
+
+bool heads_is_looping(struct exchange *exchange)
+{
+    bool is_loop = false;
+    return !count_hop(exchange, &is_loop) || is_loop;
 }
 
 bool heads_receive(struct exchange *exchange, const char **details, const char **why)

@@ -65,7 +65,7 @@ static void fail(struct tunnel *tunnel, enum access_log_flag flag, const char *d
     record_flag(&tunnel->record, flag);
     tunnel->record.details = details;
     tunnel->record.why = why;
-    tunnel_end(tunnel, CONN_ABORT);
+    tunnel_end(tunnel, CONN_CLOSE);
 }
 
 /* --- bytes ---------------------------------------------------------------------------------------------------- */
