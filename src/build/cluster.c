@@ -59,10 +59,13 @@ static bool build_kind(struct builder *b, const ClusterMessage *message, struct 
     return true;
 }
 
-/* Endpoints that do not come by EDS stand under a name that no server can use. */
+/* Endpoints that do not come by EDS stand under a name that no server can use. It changes with what is spelled out, so that a
+ * changed cluster never works with the endpoints of the old one. */
 static void name_own_endpoints(struct builder *b, struct cluster *cluster)
 {
-    const char *name = arena_format(&b->scratch, "cluster/%s", cluster->name.text.data);
+    char hex[33];
+    hash128_hex(cluster->endpoints->content, hex);
+    const char *name = arena_format(&b->scratch, "cluster/%s/%s", cluster->name.text.data, hex);
     cluster->endpoints_name = build_name(b, slice_str(name));
 }
 
@@ -95,18 +98,19 @@ static bool build_endpoints(struct builder *b, const ClusterMessage *message,
         build_leave(b);
         return true;
     }
-    name_own_endpoints(b, cluster);
     if (!message->load_assignment) {
         if (cluster->kind == CLUSTER_STRICT_DNS)
             return build_fail_at(b, "load_assignment",
                                  "a STRICT_DNS cluster needs names to resolve");
-        cluster->endpoints = endpoints_create_empty(cluster->endpoints_name.text);
-        return true;
+        cluster->endpoints = endpoints_create_empty(cluster->name.text);
+    } else if (!build_ok_at(b, "load_assignment",
+                            endpoints_build(message->load_assignment, b->options,
+                                            &cluster->endpoints, b->error)) ||
+               !check_assignment(b, cluster)) {
+        return false;
     }
-    return build_ok_at(b, "load_assignment",
-                       endpoints_build(message->load_assignment, b->options, &cluster->endpoints,
-                                       b->error)) &&
-           check_assignment(b, cluster);
+    name_own_endpoints(b, cluster);
+    return true;
 }
 
 static bool

@@ -24,7 +24,8 @@ struct intake_limits {
     size_t max_body;      /* bytes of one message; 0 = 16 MiB */
 };
 
-/* The publisher must outlive it; the options are copied, their now_s renewed by intake_tick. */
+/* The publisher, empty as yet, must outlive it, and gets an empty snapshot at once. The options are copied, and their now_s
+ * is renewed by intake_tick. */
 struct intake *intake_create(struct publisher *publisher, const struct build_options *options,
                              const struct intake_limits *limits);
 void intake_destroy(struct intake *intake);
@@ -40,14 +41,17 @@ struct intake_update {
 };
 MUST_USE bool intake_put(struct intake *intake, const struct intake_update *update,
                          struct error *error);
-/* Clusters and listeners go with the next commit. Endpoints, routes and secrets that something still names stay as they are
- * until nothing does. Unknown names are fine; static ones stay. */
+/* Of one response, removals come first. Clusters and listeners go with the next commit. Endpoints, routes and secrets that
+ * something still names stay as they are until nothing does. Unknown names are fine; static ones stay. */
 void intake_remove(struct intake *intake, enum resource_kind kind, struct slice name);
 /* A secret that the proxy made itself (its SVID, its bundles). Takes the caller's reference. */
 MUST_USE bool intake_put_secret(struct intake *intake, struct secret *secret, struct error *error);
 /* What DNS says now about a STRICT_DNS cluster. Takes the caller's reference. False when there is no such cluster any more. */
 bool intake_put_addresses(struct intake *intake, const struct name *cluster,
                           struct endpoints *endpoints);
+/* The newest one of that name, active or not; NULL when there is none. Borrowed until the next call. For resolving its names:
+ * cluster->endpoints are the templates. */
+const struct cluster *intake_cluster(const struct intake *intake, const struct name *name);
 /* Publishes what is ready, if anything changed. Returns true when a snapshot was published. */
 bool intake_commit(struct intake *intake);
 
@@ -55,7 +59,7 @@ bool intake_commit(struct intake *intake);
 uint64_t intake_tick(struct intake *intake, uint64_t now_ms, int64_t wall_s);
 
 /* Changes of what is to be asked for, since the last call: visits (kind, name, wanted). KIND_ENDPOINTS: EDS; KIND_ROUTE: RDS;
- * KIND_SECRET: SDS; KIND_CLUSTER: names of STRICT_DNS clusters to resolve. */
+ * KIND_SECRET: SDS; KIND_CLUSTER: STRICT_DNS clusters to resolve, told again when one changes. */
 void intake_interest(struct intake *intake,
                      void (*visit)(void *to, enum resource_kind kind, const struct name *name,
                                    bool wanted),

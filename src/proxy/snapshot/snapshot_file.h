@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "base/attributes.h"
 #include "base/error.h"
 #include "base/slice.h"
@@ -21,16 +22,15 @@ MUST_USE size_t snapshot_file_save(const struct snapshot *snapshot, const char *
                                    struct error *error);
 
 struct snapshot_file {
-    char *bytes; /* everything points into it */
-    struct intake_update
-        *updates; /* clusters, endpoints, secrets, routes, listeners, in that order */
+    struct arena arena;            /* what the updates point into */
+    struct intake_update *updates; /* in the order in which they are to be taken in */
     size_t count;
-    int64_t saved_s;
+    int64_t saved_s; /* Unix seconds */
 };
 /* A missing file is an error too; `missing` tells it apart and may be NULL. */
 MUST_USE bool snapshot_file_load(const char *path, struct snapshot_file *file, bool *missing,
                                  struct error *error);
-/* The same from memory; the bytes are borrowed and outlive the file. For tests. */
+/* The same from memory; nothing points into the bytes afterwards. */
 MUST_USE bool snapshot_file_parse(struct slice bytes, struct snapshot_file *file,
                                   struct error *error);
 void snapshot_file_fini(struct snapshot_file *file);

@@ -1,0 +1,88 @@
+#include "proxy/snapshot/intake_internal.h"
+
+#include "build/endpoints.h"
+#include "build/listener.h"
+
+/* Whether it binds, then address and port, or the path. */
+enum { CLAIM_MAX = 1 + 128 };
+
+static struct slice claim_of(const struct listener *listener,
+                             const struct endpoint_address *address, char claim[CLAIM_MAX])
+{
+    claim[0] = listener->binds ? 'b' : 'n';
+    if (address->kind == ENDPOINT_IP) {
+        resource_address_name(&address->ip, address->port, claim + 1);
+        return slice_of(claim, 1 + RESOURCE_ADDRESS_KEY);
+    }
+    size_t size = MIN(address->text.size, (size_t)CLAIM_MAX - 1);
+    memcpy(claim + 1, address->text.data, size);
+    return slice_of(claim, 1 + size);
+}
+
+bool intake_check_addresses(struct intake *intake, const struct entry *entry,
+                            const struct listener *listener, struct error *error)
+{
+    for (uint32_t i = 0; i < listener->address_count; i++) {
+        char claim[CLAIM_MAX], text[ENDPOINT_TEXT];
+        const struct endpoint_address *address = &listener->addresses[i];
+        const struct entry *holder = map_get(intake->addresses, claim_of(listener, address, claim));
+        bool is_free_port = address->kind == ENDPOINT_IP && address->port == 0;
+        if (!holder || holder == entry || is_free_port)
+            continue;
+        endpoint_address_format(address, text);
+        return error_set(error, "TUL0033", "listener %s has the address %s already",
+                         holder->name.text.data, text);
+    }
+    return true;
+}
+
+static bool has_claim(const struct listener *listener, struct slice claim)
+{
+    for (uint32_t i = 0; listener && i < listener->address_count; i++) {
+        char other[CLAIM_MAX];
+        if (slice_equals(claim_of(listener, &listener->addresses[i], other), claim))
+            return true;
+    }
+    return false;
+}
+
+static void plant_alias(struct intake *intake, const struct name *name,
+                        const struct listener *listener)
+{
+    struct listener *object = listener_ref((struct listener *)(uintptr_t)listener);
+    struct resource *alias = resource_create(KIND_ADDRESS, name, object, SLICE(""), SLICE(""));
+    intake_plant(intake, alias);
+    intake_drop(intake, &alias);
+}
+
+void intake_claim_addresses(struct intake *intake, struct entry *entry,
+                            const struct listener *listener)
+{
+    for (uint32_t i = 0; i < listener->address_count; i++) {
+        char claim[CLAIM_MAX], key[RESOURCE_ADDRESS_KEY];
+        const struct endpoint_address *address = &listener->addresses[i];
+        map_put(intake->addresses, claim_of(listener, address, claim), entry);
+        if (listener->binds || address->kind != ENDPOINT_IP || entry->active == NULL ||
+            entry->active->listener != listener)
+            continue;
+        struct name name = resource_address_name(&address->ip, address->port, key);
+        plant_alias(intake, &name, listener);
+    }
+}
+
+void intake_release_addresses(struct intake *intake, const struct listener *listener,
+                              const struct listener *kept)
+{
+    for (uint32_t i = 0; i < listener->address_count; i++) {
+        char claim[CLAIM_MAX], key[RESOURCE_ADDRESS_KEY];
+        const struct endpoint_address *address = &listener->addresses[i];
+        struct slice claimed = claim_of(listener, address, claim);
+        if (has_claim(kept, claimed))
+            continue;
+        map_remove(intake->addresses, claimed);
+        if (listener->binds || address->kind != ENDPOINT_IP)
+            continue;
+        struct name name = resource_address_name(&address->ip, address->port, key);
+        intake_uproot(intake, KIND_ADDRESS, &name);
+    }
+}
