@@ -105,6 +105,8 @@ static inline const char *line_end(const struct header *header)
 /* Lines that lie behind each other as they were received are written by one copy. */
 static void put_fields(struct writer *writer, const struct headers *headers)
 {
+    if (headers->count == 0)
+        return;
     const struct header *header = headers->items, *last = header + headers->count;
     while (header < last) {
         if (is_own(header->id)) {

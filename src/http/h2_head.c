@@ -153,6 +153,8 @@ static enum http_refusal settle_target(struct h2 *h2, struct h2_stream *own)
     if (!is_token(request->method_text.data, request->method_text.size))
         return HTTP_REFUSAL_METHOD;
     if (request->upgrade.size > 0) {
+        if (!is_token(request->upgrade.data, request->upgrade.size))
+            return HTTP_REFUSAL_PSEUDO;
         /* RFC 8441: an upgrade in HTTP/1's words. */
         http_request_set_method(request, HTTP_GET);
         own->asks_tunnel = true;

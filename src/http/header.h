@@ -46,8 +46,8 @@ struct headers {
 };
 
 #define HEADERS_EACH(one, list)                                                                    \
-    for (struct header *one = (list)->items, *one##_end = one + (list)->count; one < one##_end;    \
-         one++)
+    for (struct header *one = (list)->items, *one##_end = one ? one + (list)->count : one;         \
+         one < one##_end; one++)
 
 static inline struct slice header_name(const struct header *header)
 {

@@ -655,6 +655,26 @@ TEST(a_server_refuses_malformed_requests_and_lives_on)
     }
 }
 
+/* Behind an HTTP/1 hop it becomes the value of Upgrade, which is a list with blanks and parameters. */
+TEST(a_protocol_that_is_no_token_is_refused)
+{
+    struct http_limits limits = http_limits_default;
+    limits.offer_extended_connect = true;
+    static const char *const protocols[] = {"web socket", "[", "a, b", "a;b"};
+    EACH (protocol, protocols) {
+        const char *fields[] = {":method", "CONNECT", ":protocol",  *protocol, ":scheme", "http",
+                                ":path",   "/",       ":authority", "a",       NULL};
+        struct raw raw;
+        begin_raw(&raw, &limits);
+        headers(&raw, NGHTTP2_FLAG_END_HEADERS, 1, fields);
+        send_raw(&raw);
+        struct buffer frames = frames_of(&raw.bench.server);
+        CHECK(strstr(frames.data, "RST 1 1\n"), "%s: %s", *protocol, frames.data);
+        buffer_fini(&frames);
+        end_raw(&raw);
+    }
+}
+
 TEST(cookie_crumbs_become_one_field)
 {
     struct raw raw;
@@ -767,7 +787,7 @@ TEST(floods_end_the_connection)
         send_raw(&raw);
         for (int i = 0; i < 6000; i++)
             frame(&raw, row->type, 0, row->id, row->payload);
-        if (row->type == NGHTTP2_PING) {
+        if (row->type == NGHTTP2_PING || row->type == NGHTTP2_SETTINGS) {
             /* Nobody reads the answers. */
             recorder_feed(&raw.bench.server, buffer_slice(&raw.out), 16000);
             CHECK(raw.bench.server.codec->broken || raw.bench.server.codec->closing);
