@@ -96,7 +96,7 @@ bool build_header_edits(struct builder *b, const struct edit_messages *messages,
     for (size_t i = 0; i < messages->remove_count; i++) {
         edits[i] = (struct header_edit){.kind = HEADER_EDIT_REMOVE, .value = SLICE("")};
         if (!build_enter_at(b, messages->remove_field, i) ||
-            !build_key(b, "", messages->remove[i], &edits[i].key))
+            !build_key(b, NULL, messages->remove[i], &edits[i].key))
             return false;
         edits[i].name = edits[i].key.name;
         build_leave(b);

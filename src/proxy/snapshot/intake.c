@@ -54,7 +54,8 @@ static void entry_free(struct entry *entry)
 static bool is_spent(const struct entry *entry)
 {
     return !entry->active && !entry->next && entry->wanted == 0 && !entry->is_asked &&
-           !entry->is_warming && !entry->is_removed && !entry->refusal.reason;
+           !entry->is_warming && !entry->is_removed && !entry->is_unwanted &&
+           !entry->refusal.reason;
 }
 
 struct intake *intake_create(struct publisher *publisher, const struct build_options *options,
@@ -112,6 +113,7 @@ void intake_destroy(struct intake *intake)
     tls_ticket_keys_unref(intake->ticket_keys);
     vector_fini(&intake->warming);
     vector_fini(&intake->changing);
+    vector_fini(&intake->unwanted);
     vector_fini(&intake->removed);
     vector_fini(&intake->arrived);
     mem_free(intake);
@@ -304,6 +306,9 @@ static void refuse(struct intake *intake, const struct intake_update *update, st
     if (update->kind >= KIND_TLS || update->name.size > NAME_MAX_BYTES ||
         map_count(intake->entries[update->kind]) >= intake->limits.max_resources)
         return;
+    const struct entry *known = intake_find(intake, update->kind, update->name);
+    if (update->kind != KIND_CLUSTER && update->kind != KIND_LISTENER && !(known && known->wanted))
+        return; /* nobody would ever forget it */
     struct entry *entry = intake_entry(intake, update->kind, &name);
     refusal_clear(&entry->refusal);
     entry->refusal.reason = str_copy(error && error->what ? error->what : "it cannot be built");

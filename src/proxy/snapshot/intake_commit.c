@@ -119,6 +119,10 @@ void intake_unwant(struct intake *intake, const struct resource *resource)
         entry->wanted--;
         entry->asking -= need.is_asked_for;
         intake_note(intake, entry);
+        if (entry->wanted == 0 && !entry->is_unwanted) {
+            entry->is_unwanted = true;
+            vector_push(&intake->unwanted, entry);
+        }
     }
 }
 
@@ -256,16 +260,17 @@ static void commit_warm(struct intake *intake)
 /* What nothing names any more goes. */
 static void commit_unwanted(struct intake *intake)
 {
-    for (size_t i = 0; i < intake->changing.count; i++) {
-        struct entry *entry = intake->changing.items[i];
-        bool is_dependency = entry->kind == KIND_ENDPOINTS || entry->kind == KIND_ROUTE ||
-                             entry->kind == KIND_SECRET;
-        if (!is_dependency || entry->wanted > 0 || entry->is_static)
+    for (size_t i = 0; i < intake->unwanted.count; i++) {
+        struct entry *entry = intake->unwanted.items[i];
+        entry->is_unwanted = false;
+        if (entry->wanted > 0 || entry->is_static)
             continue;
         refusal_clear(&entry->refusal);
         if (entry->active || entry->next)
             take_away(intake, entry);
+        intake_note(intake, entry); /* to be forgotten */
     }
+    intake->unwanted.count = 0;
 }
 
 bool intake_commit(struct intake *intake)

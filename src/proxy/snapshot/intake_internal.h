@@ -27,6 +27,7 @@ struct entry {
     bool is_warming;  /* in the intake's list */
     bool is_changing; /* in the intake's list of names whose wanting changed */
     bool is_asked;    /* what was told by intake_interest */
+    bool is_unwanted; /* in the intake's list of names to look at when it commits */
     uint32_t wanted;  /* resources, active or next, that name it (endpoints, routes, secrets) */
     uint32_t asking;  /* of these, those for which a server is to be asked */
     struct resource *active; /* in the tree of the next snapshot; a reference */
@@ -55,9 +56,10 @@ struct intake {
     bool has_changed; /* the trees differ from what was published */
     VECTOR(struct entry *) warming;
     VECTOR(struct entry *) changing;
-    VECTOR(struct entry *) removed; /* clusters and listeners to take away at the next commit */
-    VECTOR(struct entry *) arrived; /* endpoints, routes and secrets with a `next` */
-    size_t count;                   /* resources, active and next */
+    VECTOR(struct entry *) unwanted; /* nothing names them any more, or did for a while */
+    VECTOR(struct entry *) removed;  /* clusters and listeners to take away at the next commit */
+    VECTOR(struct entry *) arrived;  /* endpoints, routes and secrets with a `next` */
+    size_t count;                    /* resources, active and next */
     uint64_t now_ms;
 };
 
