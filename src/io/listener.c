@@ -98,7 +98,8 @@ static int create_here(const struct listen_options *options, struct listen_group
     if (count > GROUP_MAX)
         return -EINVAL;
     /* Unix sockets know no REUSEPORT: the workers share one descriptor. */
-    bool is_shared = address_is_ip(&options->address);
+    bool is_ip = address_is_ip(&options->address);
+    bool is_shared = is_ip && !(options->is_exclusive && count == 1);
     owned(listen_group) group = group_new(count);
     group->address = options->address;
     if (is_path(&options->address))
@@ -112,7 +113,7 @@ static int create_here(const struct listen_options *options, struct listen_group
         if (i > 0)
             continue;
         group->owns_path = is_path(&options->address);
-        if (is_shared)
+        if (is_ip)
             group->address = socket_local_address(fd);
     }
     *out = give(group);

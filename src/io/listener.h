@@ -22,6 +22,8 @@ struct listen_options {
     bool is_transparent;    /* IP_TRANSPARENT: TPROXY */
     bool is_free_bind;      /* IP_FREEBIND: the address may not exist yet */
     bool is_v6_only;
+    bool
+        is_exclusive; /* with count 1: -EADDRINUSE when anyone listens there, also with SO_REUSEPORT */
     const char
         *network_namespace; /* file of the one to listen in; NULL: our own. Needs rights over it */
     uint32_t unix_mode;     /* permissions of a Unix socket's path; 0 = as umask says */

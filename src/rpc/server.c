@@ -262,7 +262,8 @@ static bool find_address(const struct rpc_listen *listen, struct address *addres
 static int open_group(const struct rpc_listen *listen, struct listen_group **group,
                       struct error *error)
 {
-    struct listen_options options = {.unix_mode = listen->unix_mode ? listen->unix_mode : 0600};
+    struct listen_options options = {.is_exclusive = true,
+                                     .unix_mode = listen->unix_mode ? listen->unix_mode : 0600};
     char text[ADDRESS_TEXT];
     if (!find_address(listen, &options.address, error))
         return -EINVAL;

@@ -143,6 +143,23 @@ TEST(listener_group_shares_one_port)
     listen_group_destroy(group);
 }
 
+TEST(listener_that_is_exclusive_finds_the_port_taken)
+{
+    struct listen_group *group, *other;
+    struct listen_options options = {.address = address_v4(0x7f000001, 0)};
+    CHECK(listen_group_create(&options, &group) == 0);
+    options.address = listen_group_address(group);
+    CHECK(address_port(&options.address) != 0);
+    options.is_exclusive = true;
+    CHECK(listen_group_create(&options, &other) == -EADDRINUSE);
+    listen_group_destroy(group);
+    CHECK(listen_group_create(&options, &group) == 0);
+    CHECK(listen_group_create(&options, &other) == -EADDRINUSE);
+    options.is_exclusive = false;
+    CHECK(listen_group_create(&options, &other) == -EADDRINUSE);
+    listen_group_destroy(group);
+}
+
 TEST(listener_accepts_its_budget_a_turn)
 {
     struct listen_group *group = listen_at("127.0.0.1:0", 1);
