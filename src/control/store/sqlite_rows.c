@@ -203,7 +203,8 @@ bool rows_open(const char *path, size_t history, struct rows **out, struct error
     sqlite3_limit(rows->db, SQLITE_LIMIT_LENGTH, 16 * STORE_VALUE_MAX);
     if (!set_up(rows, path, error) || !is_whole(rows, path, error))
         return false;
-    rows->revision = rows->committed = read_meta(rows, "revision");
+    /* A new store stands at revision 1: 0 means "now" to those who list and watch. */
+    rows->revision = rows->committed = MAX(read_meta(rows, "revision"), (uint64_t)1);
     rows->cut = read_meta(rows, "cut");
     *out = give(rows);
     return true;
