@@ -360,14 +360,14 @@ static void check_meaning(const struct value *document, enum kind kind, struct p
     }
 }
 
-bool object_admit(const struct value *document, struct slice name_space,
+static bool admit(const struct value *document, struct slice name_space, enum text_mode mode,
                   struct problems *problems, struct admitted *out)
 {
     *out = (struct admitted){0};
     if (!check_kind(document, problems, out))
         return false;
     const struct pb_type *type = kind_schema(out->kind)->type;
-    if (!text_decode(document, type->descriptor, TEXT_STRICT, problems))
+    if (!text_decode(document, type->descriptor, mode, problems))
         return false;
     admit_check(document, type->descriptor, TEXT_STRICT, problems);
     const struct value *metadata = value_get(document, "metadata");
@@ -376,5 +376,28 @@ bool object_admit(const struct value *document, struct slice name_space,
     check_meaning(document, out->kind, problems);
     if (out->name.size > 0)
         out->key = object_key_make(out->kind, out->name_space, out->name, problems->arena);
+    return problems->fatal_count == 0;
+}
+
+bool object_admit(const struct value *document, struct slice name_space,
+                  struct problems *problems, struct admitted *out)
+{
+    return admit(document, name_space, TEXT_STRICT, problems, out);
+}
+
+bool object_admit_lenient(const struct value *document, struct slice name_space,
+                          struct problems *problems, struct admitted *out)
+{
+    (void)admit(document, name_space, TEXT_LENIENT, problems, out);
+    /* A lenient reader skips a wrong type as well; here only an unknown field may pass. */
+    problems->fatal_count = 0;
+    for (size_t i = 0; i < MIN(problems->count, (size_t)PROBLEMS_MAX); i++) {
+        struct problem *problem = &problems->items[i];
+        problem->fatal = problem->kind != PROBLEM_UNKNOWN_FIELD;
+        problems->fatal_count += problem->fatal;
+    }
+    /* What was not kept may be anything. */
+    if (problems->count > PROBLEMS_MAX)
+        problems->fatal_count += problems->count - PROBLEMS_MAX;
     return problems->fatal_count == 0;
 }

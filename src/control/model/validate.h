@@ -23,6 +23,9 @@ struct admitted {
  */
 MUST_USE bool object_admit(const struct value *document, struct slice name_space,
                            struct problems *problems, struct admitted *out);
+/* The same, but unknown fields are no fatal problems: for a client who wants them ignored, and for what is stored with them. */
+bool object_admit_lenient(const struct value *document, struct slice name_space,
+                          struct problems *problems, struct admitted *out);
 /* DNS-1123: at most 253 bytes of labels joined by dots, or one label of at most 63. */
 bool object_name_is_valid(struct slice name);
 bool object_label_is_valid(struct slice name);
