@@ -184,10 +184,10 @@ void api_destroy(struct api *api)
         return;
     if (api->server)
         rpc_server_close(api->server);
-    LIST_EACH_SAFE (node, after, &api->operations)
-        end(LIST_ENTRY(node, struct operation, node));
-    LIST_EACH_SAFE (node, after, &api->token_waits)
-        mem_free(LIST_ENTRY(node, struct token_wait, node));
+    LIST_EACH_SAFE(node, after, &api->operations)
+    end(LIST_ENTRY(node, struct operation, node));
+    LIST_EACH_SAFE(node, after, &api->token_waits)
+    mem_free(LIST_ENTRY(node, struct token_wait, node));
     openapi_destroy(api->openapi);
     if (api->token)
         mem_free_secret(api->token, strlen(api->token));

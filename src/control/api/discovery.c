@@ -8,8 +8,8 @@
 #define KUBERNETES_MAJOR "1"
 #define KUBERNETES_MINOR "32"
 
-static const char *const object_verbs[] = {"create", "delete", "deletecollection", "get", "list",
-                                           "patch",  "update", "watch",            NULL};
+static const char *const object_verbs[] = {
+    "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch", NULL};
 static const char *const status_verbs[] = {"get", "patch", "update", NULL};
 
 static void put_words(struct value *object, const char *key, const char *const *words,
@@ -72,10 +72,10 @@ static struct value *version_of(const struct api *api, struct arena *arena)
     struct value *object = value_new(arena, VALUE_OBJECT);
     tree_put_str(object, "major", KUBERNETES_MAJOR, arena);
     tree_put_str(object, "minor", KUBERNETES_MINOR, arena);
-    tree_put_str(object, "gitVersion",
-                 arena_format(arena, "v" KUBERNETES_MAJOR "." KUBERNETES_MINOR ".0+tulle-%s",
-                              api->version),
-                 arena);
+    tree_put_str(
+        object, "gitVersion",
+        arena_format(arena, "v" KUBERNETES_MAJOR "." KUBERNETES_MINOR ".0+tulle-%s", api->version),
+        arena);
     tree_put_str(object, "gitCommit", "", arena);
     tree_put_str(object, "gitTreeState", "clean", arena);
     tree_put_str(object, "buildDate", "1970-01-01T00:00:00Z", arena);
@@ -208,9 +208,8 @@ static struct value *discovered_group(const char *group, const char *const *vers
 static void answer_aggregated(struct operation *operation, bool core, const char *version)
 {
     struct arena *arena = &operation->arena;
-    struct value *object =
-        begin("APIGroupDiscoveryList",
-              arena_format(arena, "apidiscovery.k8s.io/%s", version), arena);
+    struct value *object = begin("APIGroupDiscoveryList",
+                                 arena_format(arena, "apidiscovery.k8s.io/%s", version), arena);
     tree_put_object(object, "metadata", arena);
     struct value *items = tree_put_list(object, "items", arena);
     for (enum kind k = 0; k < KINDS; k++) {

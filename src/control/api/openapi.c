@@ -112,8 +112,9 @@ struct openapi *openapi_create(const char *version)
     for (enum kind k = 0; k < KINDS; k++) {
         const struct pb_kind *kind = kind_schema(k);
         for (size_t i = 0; kind->versions[i]; i++) {
-            owned_str path = kind->group[0] ? str_format("apis/%s/%s", kind->group, kind->versions[i])
-                                            : str_format("api/%s", kind->versions[i]);
+            owned_str path = kind->group[0]
+                                 ? str_format("apis/%s/%s", kind->group, kind->versions[i])
+                                 : str_format("api/%s", kind->versions[i]);
             make_v3(openapi, path, kind->group, kind->versions[i], version);
         }
     }

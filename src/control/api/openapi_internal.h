@@ -14,8 +14,8 @@
 struct schemas {
     struct arena *arena;
     bool v3;
-    struct value *out;                      /* name → schema */
-    VECTOR(const struct pb_type *) types;   /* met so far; those from `done` on wait to be written */
+    struct value *out;                    /* name → schema */
+    VECTOR(const struct pb_type *) types; /* met so far; those from `done` on wait to be written */
     size_t done;
 };
 /* The kind's own schema; the types it reaches wait. */

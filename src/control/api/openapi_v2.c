@@ -32,7 +32,8 @@ static struct value *pack_any(const struct value *value, struct arena *arena)
 static void put_extensions(struct value *to, const struct value *from, struct arena *arena)
 {
     struct value *list = value_new(arena, VALUE_LIST);
-    VALUE_EACH (member, from) {
+    VALUE_EACH(member, from)
+    {
         if (slice_starts_with(member->key, SLICE("x-")))
             value_append(list, named(member, pack_any(member, arena), arena));
     }
@@ -53,8 +54,8 @@ static struct value *pack_schemas(const struct value *schemas, struct arena *are
 {
     struct value *packed = value_new(arena, VALUE_OBJECT);
     struct value *list = tree_put_list(packed, "additional_properties", arena);
-    VALUE_EACH (schema, schemas)
-        value_append(list, named(schema, pack_schema(schema, arena), arena));
+    VALUE_EACH(schema, schemas)
+    value_append(list, named(schema, pack_schema(schema, arena), arena));
     return packed;
 }
 
@@ -72,8 +73,8 @@ static struct value *pack_schema(const struct value *schema, struct arena *arena
     put_shared(packed, schema, "required", "required", arena);
     if (words) {
         struct value *list = tree_put_list(packed, "enum", arena);
-        VALUE_EACH (word, words)
-            value_append(list, pack_any(word, arena));
+        VALUE_EACH(word, words)
+        value_append(list, pack_any(word, arena));
     }
     if (values)
         tree_put(tree_put_object(packed, "additional_properties", arena), "schema",
@@ -93,11 +94,12 @@ static struct value *pack_schema(const struct value *schema, struct arena *arena
 static struct value *pack_parameters(const struct value *parameters, struct arena *arena)
 {
     struct value *list = value_new(arena, VALUE_LIST);
-    VALUE_EACH (parameter, parameters) {
+    VALUE_EACH(parameter, parameters)
+    {
         bool in_path = slice_equals_str(tree_text(parameter, "in"), "path");
         struct value *item = value_new(arena, VALUE_OBJECT);
-        struct value *other = tree_put_object(tree_put_object(item, "parameter", arena),
-                                              "non_body_parameter", arena);
+        struct value *other =
+            tree_put_object(tree_put_object(item, "parameter", arena), "non_body_parameter", arena);
         tree_put(other, in_path ? "path_parameter_sub_schema" : "query_parameter_sub_schema",
                  tree_share(parameter, arena), arena);
         value_append(list, item);
@@ -109,7 +111,8 @@ static struct value *pack_responses(const struct value *responses, struct arena 
 {
     struct value *packed = value_new(arena, VALUE_OBJECT);
     struct value *list = tree_put_list(packed, "response_code", arena);
-    VALUE_EACH (response, responses) {
+    VALUE_EACH(response, responses)
+    {
         struct value *value = value_new(arena, VALUE_OBJECT);
         tree_put(value, "response", tree_share(response, arena), arena);
         value_append(list, named(response, value, arena));
@@ -132,7 +135,8 @@ static struct value *pack_operation(const struct value *operation, struct arena 
 static struct value *pack_path(const struct value *path, struct arena *arena)
 {
     struct value *packed = value_new(arena, VALUE_OBJECT);
-    VALUE_EACH (member, path) {
+    VALUE_EACH(member, path)
+    {
         struct value *value = slice_equals_str(member->key, "parameters")
                                   ? pack_parameters(member, arena)
                                   : pack_operation(member, arena);
@@ -148,10 +152,9 @@ void openapi_v2_pack(const struct value *document, struct buffer *out)
     struct value *packed = value_new(&arena, VALUE_OBJECT);
     put_shared(packed, document, "swagger", "swagger", &arena);
     put_shared(packed, document, "info", "info", &arena);
-    struct value *paths =
-        tree_put_list(tree_put_object(packed, "paths", &arena), "path", &arena);
-    VALUE_EACH (path, value_get(document, "paths"))
-        value_append(paths, named(path, pack_path(path, &arena), &arena));
+    struct value *paths = tree_put_list(tree_put_object(packed, "paths", &arena), "path", &arena);
+    VALUE_EACH(path, value_get(document, "paths"))
+    value_append(paths, named(path, pack_path(path, &arena), &arena));
     tree_put(packed, "definitions", pack_schemas(value_get(document, "definitions"), &arena),
              &arena);
     struct problems problems = {.arena = &arena};

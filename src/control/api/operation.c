@@ -33,9 +33,9 @@ void operation_refuse(struct operation *operation)
     struct slice name = operation->request.name;
     if (name.size == 0)
         name = tree_text(operation->wanted, "metadata.name");
-    operation_reply(operation, operation->failure.code,
-                    status_of_failure(&operation->failure, operation_kind(operation), name,
-                                      &operation->arena));
+    operation_reply(
+        operation, operation->failure.code,
+        status_of_failure(&operation->failure, operation_kind(operation), name, &operation->arena));
 }
 
 void operation_fail(struct operation *operation, unsigned code, const char *format, ...)
@@ -48,8 +48,7 @@ void operation_fail(struct operation *operation, unsigned code, const char *form
     operation_refuse(operation);
 }
 
-void operation_fail_store(struct operation *operation, enum store_status status,
-                          const char *reason)
+void operation_fail_store(struct operation *operation, enum store_status status, const char *reason)
 {
     reason = reason ? reason : store_status_name(status);
     switch (status) {
@@ -63,8 +62,9 @@ void operation_fail_store(struct operation *operation, enum store_status status,
     case STORE_TOO_LARGE: operation_fail(operation, 413, "%s", reason); return;
     case STORE_NO_LEASE: operation_fail(operation, 404, "%s", reason); return;
     case STORE_CONFLICT:
-        operation_fail(operation, 409, "the object has been modified; please apply your changes to "
-                                       "the latest version and try again");
+        operation_fail(operation, 409,
+                       "the object has been modified; please apply your changes to "
+                       "the latest version and try again");
         return;
     case STORE_OK:
     case STORE_UNAVAILABLE: break;
@@ -111,8 +111,8 @@ bool operation_read_body(struct operation *operation, struct value **out)
         good = document_read_yaml(operation->body, "request", NULL, &operation->arena, &documents,
                                   &error);
         if (good && documents.count != 1)
-            good = error_set(&error, NULL, "the body holds %zu documents, not one",
-                             documents.count);
+            good =
+                error_set(&error, NULL, "the body holds %zu documents, not one", documents.count);
         if (good)
             *out = documents.items[0];
     } else {

@@ -72,11 +72,11 @@ void operation_reply_object(struct operation *operation, unsigned code,
 MUST_USE bool operation_read_body(struct operation *operation, struct value **out);
 enum present_form operation_form(const struct operation *operation);
 
-void read_start(struct operation *operation);  /* get, list */
-void watch_start(struct operation *operation); /* watch */
-void write_start(struct operation *operation); /* create, update, patch */
+void read_start(struct operation *operation);   /* get, list */
+void watch_start(struct operation *operation);  /* watch */
+void write_start(struct operation *operation);  /* create, update, patch */
 void remove_start(struct operation *operation); /* delete, deletecollection */
-void own_start(struct operation *operation);   /* tokens, leases, proxies */
+void own_start(struct operation *operation);    /* tokens, leases, proxies */
 void discovery_answer(struct operation *operation);
 /* The exchange's backlog has room again, or the operation ends. */
 void watch_end(struct operation *operation);

@@ -12,14 +12,16 @@ struct value *patch_merge(const struct value *target, const struct value *patch,
     struct value *result = value_new(arena, VALUE_OBJECT);
     if (target && target->kind != VALUE_OBJECT)
         target = NULL;
-    VALUE_EACH (member, target) {
+    VALUE_EACH(member, target)
+    {
         const struct value *change = value_get_slice(patch, member->key);
         if (!change)
             value_put(arena, result, member->key, tree_share(member, arena));
         else if (change->kind != VALUE_NULL)
             value_put(arena, result, member->key, patch_merge(member, change, arena));
     }
-    VALUE_EACH (change, patch) {
+    VALUE_EACH(change, patch)
+    {
         if (change->kind != VALUE_NULL && !value_get_slice(target, change->key))
             value_put(arena, result, change->key, patch_merge(NULL, change, arena));
     }
@@ -133,7 +135,8 @@ static struct value *edit_list(const struct value *list, size_t at, enum edit ed
 {
     struct value *result = value_new(arena, VALUE_LIST);
     size_t i = 0;
-    VALUE_EACH (old, list) {
+    VALUE_EACH(old, list)
+    {
         if (i == at && edit != EDIT_REMOVE)
             value_append(result, tree_share(item, arena));
         if (i != at || edit == EDIT_ADD)
@@ -190,7 +193,8 @@ static bool is_deeper(const struct value *value, unsigned most)
         return false;
     if (most == 0)
         return true;
-    VALUE_EACH (child, value) {
+    VALUE_EACH(child, value)
+    {
         if (is_deeper(child, most - 1))
             return true;
     }
@@ -315,7 +319,8 @@ enum patch_status patch_json(const struct value *target, const struct value *pat
         return PATCH_MALFORMED;
     }
     struct value *document = tree_share(target, arena);
-    VALUE_EACH (operation, patch) {
+    VALUE_EACH(operation, patch)
+    {
         enum patch_status status = apply(&patching, operation, &document);
         if (status != PATCH_DONE)
             return status;

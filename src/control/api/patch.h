@@ -22,5 +22,4 @@ enum patch_status {
     PATCH_FAILED,    /* 422: a path that is not there, or a test that did not hold */
 };
 MUST_USE enum patch_status patch_json(const struct value *target, const struct value *patch,
-                                      struct arena *arena, struct value **out,
-                                      struct error *error);
+                                      struct arena *arena, struct value **out, struct error *error);

@@ -24,14 +24,13 @@ struct value *present_object(const struct value *document, enum kind kind, const
                              uint64_t revision, struct arena *arena)
 {
     const char *api_version = present_api_version(kind, version, arena);
-    struct value *object = tree_with(document, "apiVersion",
-                                     value_new_string(arena, slice_str(api_version)), arena);
+    struct value *object =
+        tree_with(document, "apiVersion", value_new_string(arena, slice_str(api_version)), arena);
     if (revision == 0)
         return object;
     const char *text = arena_format(arena, "%" PRIu64, revision);
-    struct value *metadata =
-        tree_with(value_get(document, "metadata"), "resourceVersion",
-                  value_new_string(arena, slice_str(text)), arena);
+    struct value *metadata = tree_with(value_get(document, "metadata"), "resourceVersion",
+                                       value_new_string(arena, slice_str(text)), arena);
     return tree_with(object, "metadata", metadata, arena);
 }
 

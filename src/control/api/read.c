@@ -24,10 +24,10 @@ static void on_object(void *owner, const struct store_page *page)
         return;
     }
     uint64_t revision = page->entries[0].revision;
-    operation_reply_object(operation, 200,
-                           present_object(document, request->kind, request->version, revision,
-                                          &operation->arena),
-                           revision);
+    operation_reply_object(
+        operation, 200,
+        present_object(document, request->kind, request->version, revision, &operation->arena),
+        revision);
 }
 
 /* Appends what the selector lets through to a list or table. */
@@ -73,13 +73,13 @@ static struct value *begin_list(struct operation *operation, enum present_form f
             request_continuation(page->revision, page->entries[page->count - 1].key, arena);
     if (form == PRESENT_TABLE)
         return table_begin(request->kind, page->revision, continuation, arena, items);
-    struct value *list = present_list(request->kind, request->version, page->revision, continuation,
-                                      arena, items);
+    struct value *list =
+        present_list(request->kind, request->version, page->revision, continuation, arena, items);
     if (form == PRESENT_METADATA) {
-        list = tree_with(list, "kind",
-                         value_new_string(arena, SLICE("PartialObjectMetadataList")), arena);
-        list = tree_with(list, "apiVersion", value_new_string(arena, SLICE("meta.k8s.io/v1")),
+        list = tree_with(list, "kind", value_new_string(arena, SLICE("PartialObjectMetadataList")),
                          arena);
+        list =
+            tree_with(list, "apiVersion", value_new_string(arena, SLICE("meta.k8s.io/v1")), arena);
         list = tree_with(list, "items", *items = value_new(arena, VALUE_LIST), arena);
         *items = value_get(list, "items");
     }

@@ -88,10 +88,8 @@ static void on_stored(void *owner, const struct store_page *page)
         return;
     }
     struct store_compare compare = {operation->key, operation->stored_revision};
-    struct store_txn txn = {.compares = &compare,
-                            .compare_count = 1,
-                            .deletes = &operation->key,
-                            .delete_count = 1};
+    struct store_txn txn = {
+        .compares = &compare, .compare_count = 1, .deletes = &operation->key, .delete_count = 1};
     operation->ticket = store_txn(operation->api->store, &txn, on_removed, operation);
 }
 

@@ -174,9 +174,9 @@ static bool read_field_validation(struct query_reader *reader, struct slice valu
             return true;
         }
     }
-    return value.size == 0 || fail(reader->failure, reader->arena, 400,
-                                   "fieldValidation is Strict, Warn or Ignore, not \"%.*s\"",
-                                   SLICE_ARG(value));
+    return value.size == 0 ||
+           fail(reader->failure, reader->arena, 400,
+                "fieldValidation is Strict, Warn or Ignore, not \"%.*s\"", SLICE_ARG(value));
 }
 
 static bool read_parameter(struct query_reader *reader, struct slice name, struct slice value)

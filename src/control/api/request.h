@@ -36,14 +36,14 @@ struct request {
     enum unknown_fields unknown;
     /* lists and watches */
     struct selector selector;
-    uint64_t limit;       /* 0: none */
-    struct slice after;   /* of the continuation: the last key of the page before */
-    uint64_t revision;    /* resourceVersion; 0: now */
-    bool has_revision;    /* resourceVersion was given and is not 0 */
-    bool exact;           /* resourceVersionMatch=Exact, or a continuation */
+    uint64_t limit;     /* 0: none */
+    struct slice after; /* of the continuation: the last key of the page before */
+    uint64_t revision;  /* resourceVersion; 0: now */
+    bool has_revision;  /* resourceVersion was given and is not 0 */
+    bool exact;         /* resourceVersionMatch=Exact, or a continuation */
     bool bookmarks;
-    bool initial_events;  /* sendInitialEvents=true */
-    uint64_t timeout_s;   /* 0: none */
+    bool initial_events;        /* sendInitialEvents=true */
+    uint64_t timeout_s;         /* 0: none */
     const char *include_object; /* of tables */
 };
 

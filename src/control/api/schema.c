@@ -122,8 +122,8 @@ static void remember(struct schemas *schemas, const struct pb_type *type)
     vector_push(&schemas->types, type);
 }
 
-static void put_reference(struct schemas *schemas, struct value *schema,
-                          const struct pb_type *type, bool alone)
+static void put_reference(struct schemas *schemas, struct value *schema, const struct pb_type *type,
+                          bool alone)
 {
     struct arena *arena = schemas->arena;
     remember(schemas, type);

@@ -23,9 +23,9 @@ static void put_parameter(struct value *list, const char *name, const char *in, 
 
 static void put_patch_types(struct value *operation, bool core, bool v3, struct arena *arena)
 {
-    struct value *to = v3 ? tree_put_object(tree_put_object(operation, "requestBody", arena),
-                                            "content", arena)
-                          : tree_put_list(operation, "consumes", arena);
+    struct value *to =
+        v3 ? tree_put_object(tree_put_object(operation, "requestBody", arena), "content", arena)
+           : tree_put_list(operation, "consumes", arena);
     for (size_t i = 0; i < COUNT(patch_types) - !core; i++) {
         if (v3)
             tree_put_object(tree_put_object(to, patch_types[i], arena), "schema", arena);
@@ -46,15 +46,15 @@ static void put_operation(struct value *path, enum kind kind, const char *versio
         put_patch_types(operation, kind_schema(kind)->group[0] == '\0', v3, arena);
     struct value *parameters = tree_put_list(operation, "parameters", arena);
     if (writes) {
-        put_parameter(parameters, "dryRun", "query", "All: answer as if it were done, and do nothing.",
-                      v3, arena);
+        put_parameter(parameters, "dryRun", "query",
+                      "All: answer as if it were done, and do nothing.", v3, arena);
         put_parameter(parameters, "fieldManager", "query", "The name of who writes.", v3, arena);
         put_parameter(parameters, "fieldValidation", "query",
                       "Unknown fields: Strict refuses, Warn warns, Ignore keeps them silently.", v3,
                       arena);
     }
-    struct value *answer = tree_put_object(tree_put_object(operation, "responses", arena), "200",
-                                           arena);
+    struct value *answer =
+        tree_put_object(tree_put_object(operation, "responses", arena), "200", arena);
     tree_put_str(answer, "description", "OK", arena);
     tree_put_str(operation, "x-kubernetes-action", action, arena);
     tree_put(operation, "x-kubernetes-group-version-kind",
@@ -65,9 +65,8 @@ void paths_add(struct value *paths, enum kind kind, const char *version, bool v3
                struct arena *arena)
 {
     const struct pb_kind *schema = kind_schema(kind);
-    const char *root = schema->group[0]
-                           ? arena_format(arena, "/apis/%s/%s", schema->group, version)
-                           : arena_format(arena, "/api/%s", version);
+    const char *root = schema->group[0] ? arena_format(arena, "/apis/%s/%s", schema->group, version)
+                                        : arena_format(arena, "/api/%s", version);
     const char *place = schema->cluster_scoped ? "" : "/namespaces/{namespace}";
     const char *all = arena_format(arena, "%s%s/%s", root, place, schema->plural);
     struct value *collection = tree_put_object(paths, all, arena);

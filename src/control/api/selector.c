@@ -120,15 +120,17 @@ static bool next_term(struct slice *rest, struct slice *term)
     unsigned depth = 0;
     size_t i = 0;
     for (; i < rest->size && (depth > 0 || rest->data[i] != ','); i++)
-        depth = rest->data[i] == '(' ? depth + 1 : rest->data[i] == ')' && depth ? depth - 1 : depth;
+        depth = rest->data[i] == '('            ? depth + 1
+                : rest->data[i] == ')' && depth ? depth - 1
+                                                : depth;
     *term = slice_first(*rest, i);
     bool more = i < rest->size;
     *rest = more ? slice_from(*rest, i + 1) : SLICE_NONE;
     return more;
 }
 
-static bool read_terms(struct selector *selector, struct slice text, bool field, struct arena *arena,
-                       struct error *error)
+static bool read_terms(struct selector *selector, struct slice text, bool field,
+                       struct arena *arena, struct error *error)
 {
     if (text.size > SELECTOR_BYTES_MAX)
         return error_set(error, NULL, "a selector is longer than %d bytes", SELECTOR_BYTES_MAX);
@@ -163,8 +165,9 @@ bool selector_read_fields(struct selector *selector, struct slice text, struct a
         bool known = slice_equals_str(term->key, "metadata.name") ||
                      slice_equals_str(term->key, "metadata.namespace");
         if (!known || term->kind == TERM_EXISTS || term->kind == TERM_ABSENT)
-            return refuse(error, text, "fields are selected by metadata.name=NAME and "
-                                       "metadata.namespace=NAMESPACE");
+            return refuse(error, text,
+                          "fields are selected by metadata.name=NAME and "
+                          "metadata.namespace=NAMESPACE");
         if (term->kind == TERM_IN && term->value_count == 1 &&
             slice_equals_str(term->key, "metadata.name"))
             selector->name = term->values[0];

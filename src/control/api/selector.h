@@ -20,9 +20,9 @@ struct selector {
 };
 
 /* "app=cart,tier!=web,env in (a,b),!old". Text must outlive the selector. */
-MUST_USE bool selector_read_labels(struct selector *selector, struct slice text, struct arena *arena,
-                                   struct error *error);
+MUST_USE bool selector_read_labels(struct selector *selector, struct slice text,
+                                   struct arena *arena, struct error *error);
 /* "metadata.name=cart,metadata.namespace!=shop"; adds to what is there. */
-MUST_USE bool selector_read_fields(struct selector *selector, struct slice text, struct arena *arena,
-                                   struct error *error);
+MUST_USE bool selector_read_fields(struct selector *selector, struct slice text,
+                                   struct arena *arena, struct error *error);
 bool selector_matches(const struct selector *selector, const struct value *document);

@@ -57,10 +57,10 @@ static const char *cause_reason(enum problem_kind kind)
 
 static const char *problem_text(const struct problem *problem, struct arena *arena)
 {
-    return problem->fix ? arena_format(arena, "%s; %s (%s)", problem->what, problem->fix,
-                                       problem_code(problem->kind))
-                        : arena_format(arena, "%s (%s)", problem->what,
-                                       problem_code(problem->kind));
+    return problem->fix
+               ? arena_format(arena, "%s; %s (%s)", problem->what, problem->fix,
+                              problem_code(problem->kind))
+               : arena_format(arena, "%s (%s)", problem->what, problem_code(problem->kind));
 }
 
 bool fail_invalid(struct failure *failure, const struct pb_kind *kind, struct slice name,
@@ -128,8 +128,8 @@ struct value *status_of_failure(const struct failure *failure, const struct pb_k
 {
     struct value *object = begin("Failure", arena);
     tree_put_str(object, "message", failure->message, arena);
-    tree_put_str(object, "reason",
-                 failure->reason ? failure->reason : usual_reason(failure->code), arena);
+    tree_put_str(object, "reason", failure->reason ? failure->reason : usual_reason(failure->code),
+                 arena);
     /* kubectl shows the kind of an invalid object and the resource of any other. */
     const char *word = !kind ? NULL : failure->code == 422 ? kind->kind : kind->plural;
     struct value *details = put_details(object, kind, name, word, arena);

@@ -56,7 +56,8 @@ static const struct value *directive_for(const struct value *patch, const char *
                                          struct slice field)
 {
     struct slice prefix = slice_str(name);
-    VALUE_EACH (member, patch) {
+    VALUE_EACH(member, patch)
+    {
         if (slice_starts_with(member->key, prefix) &&
             slice_equals(slice_from(member->key, prefix.size), field))
             return member;
@@ -66,7 +67,8 @@ static const struct value *directive_for(const struct value *patch, const char *
 
 static bool list_has(const struct value *list, const struct value *wanted)
 {
-    VALUE_EACH (item, list) {
+    VALUE_EACH(item, list)
+    {
         if (value_means_the_same(item, wanted))
             return true;
     }
@@ -77,11 +79,13 @@ static struct value *merge_words(struct merging *merging, const struct value *ta
                                  const struct value *patch, const struct value *deletes)
 {
     struct value *result = value_new(merging->arena, VALUE_LIST);
-    VALUE_EACH (old, target) {
+    VALUE_EACH(old, target)
+    {
         if (!list_has(deletes, old))
             value_append(result, tree_share(old, merging->arena));
     }
-    VALUE_EACH (new, patch) {
+    VALUE_EACH(new, patch)
+    {
         if (!list_has(result, new))
             value_append(result, tree_share(new, merging->arena));
     }
@@ -92,7 +96,8 @@ static struct value *merge_words(struct merging *merging, const struct value *ta
 static const struct value *find_item(const struct value *list, const char *key,
                                      const struct value *wanted)
 {
-    VALUE_EACH (item, list) {
+    VALUE_EACH(item, list)
+    {
         const struct value *value = value_get(item, key);
         if (value && wanted && value_means_the_same(value, wanted))
             return item;
@@ -115,21 +120,24 @@ static struct value *merge_items(struct merging *merging, const struct value *ta
 {
     struct value *result = value_new(merging->arena, VALUE_LIST);
     bool replaces = false;
-    VALUE_EACH (change, patch) {
+    VALUE_EACH(change, patch)
+    {
         const struct value *named = value_get(change, key);
         bool all = value_get(change, "$patch") && !named;
         replaces = replaces || (all && slice_equals_str(tree_text(change, "$patch"), "replace"));
         if (change->kind != VALUE_OBJECT || (!named && !all))
             refuse(merging, "has an item without its key", slice_str(key));
     }
-    VALUE_EACH (old, replaces ? NULL : target) {
+    VALUE_EACH(old, replaces ? NULL : target)
+    {
         const struct value *change = find_item(patch, key, value_get(old, key));
-        struct value *item = change ? merge_item(merging, old, change, type)
-                                    : tree_share(old, merging->arena);
+        struct value *item =
+            change ? merge_item(merging, old, change, type) : tree_share(old, merging->arena);
         if (item)
             value_append(result, item);
     }
-    VALUE_EACH (change, patch) {
+    VALUE_EACH(change, patch)
+    {
         const struct value *named = value_get(change, key);
         if (!named || (!replaces && find_item(target, key, named)))
             continue;
@@ -148,7 +156,8 @@ static struct value *ordered(struct merging *merging, const struct value *list,
         return tree_share(list, merging->arena);
     struct value *result = value_new(merging->arena, VALUE_LIST);
     bool words = key[0] == '\0';
-    VALUE_EACH (wanted, order) {
+    VALUE_EACH(wanted, order)
+    {
         const struct value *item = NULL;
         if (!words)
             item = find_item(list, key, value_get(wanted, key));
@@ -157,7 +166,8 @@ static struct value *ordered(struct merging *merging, const struct value *list,
         if (item && !list_has(result, item))
             value_append(result, tree_share(item, merging->arena));
     }
-    VALUE_EACH (item, list) {
+    VALUE_EACH(item, list)
+    {
         const struct value *named = words ? NULL : value_get(item, key);
         bool listed = words ? list_has(order, item) : find_item(order, key, named) != NULL;
         if (!listed)
@@ -178,9 +188,8 @@ static struct value *merge_member(struct merging *merging, const struct value *o
         return merge_object(merging, old, change, field_type(type, name));
     if (!key || (change && change->kind != VALUE_LIST) || (old && old->kind != VALUE_LIST))
         return tree_share(change ? change : old, merging->arena);
-    struct value *list =
-        key[0] ? merge_items(merging, old, change, key, field_type(type, name))
-               : merge_words(merging, old, change, deletes);
+    struct value *list = key[0] ? merge_items(merging, old, change, key, field_type(type, name))
+                                : merge_words(merging, old, change, deletes);
     return ordered(merging, list, order, key);
 }
 
@@ -188,8 +197,8 @@ static struct value *merge_member(struct merging *merging, const struct value *o
 static bool is_retained(const struct value *keys, struct slice name)
 {
     bool found = !keys;
-    VALUE_EACH (key, keys)
-        found = found || slice_equals(key->text, name);
+    VALUE_EACH(key, keys)
+    found = found || slice_equals(key->text, name);
     return found;
 }
 
@@ -211,14 +220,16 @@ static struct value *merge_object(struct merging *merging, const struct value *t
         target = NULL;
     if (target && target->kind != VALUE_OBJECT)
         target = NULL;
-    VALUE_EACH (old, target) {
+    VALUE_EACH(old, target)
+    {
         const struct value *change = value_get_slice(patch, old->key);
         if ((change && change->kind == VALUE_NULL) || !is_retained(retained, old->key))
             continue;
         value_put(merging->arena, result, old->key,
                   merge_member(merging, old, patch, old->key, type));
     }
-    VALUE_EACH (change, patch) {
+    VALUE_EACH(change, patch)
+    {
         if (change->kind == VALUE_NULL || is_directive(change->key) ||
             value_get_slice(target, change->key))
             continue;

@@ -12,7 +12,7 @@ enum cell { CELL_TEXT, CELL_LIST, CELL_AGE, CELL_PORTS, CELL_LABELS };
 struct column {
     const char *name, *path;
     enum cell cell;
-    bool wide; /* only with -o wide */
+    bool wide;             /* only with -o wide */
     const char *otherwise; /* NULL: an empty cell */
 };
 enum { COLUMNS_MAX = 8 };
@@ -76,7 +76,8 @@ static void list_text(const struct value *list, struct buffer *out)
 
 static void ports_text(const struct value *ports, struct buffer *out)
 {
-    VALUE_EACH (port, ports) {
+    VALUE_EACH(port, ports)
+    {
         struct slice protocol = tree_text(port, "protocol");
         buffer_format(out, "%s%.*s/%.*s", out->size ? "," : "", SLICE_ARG(tree_text(port, "port")),
                       SLICE_ARG(protocol.size ? protocol : SLICE("TCP")));
@@ -85,9 +86,9 @@ static void ports_text(const struct value *ports, struct buffer *out)
 
 static void labels_text(const struct value *labels, struct buffer *out)
 {
-    VALUE_EACH (label, labels)
-        buffer_format(out, "%s%.*s=%.*s", out->size ? "," : "", SLICE_ARG(label->key),
-                      SLICE_ARG(label->text));
+    VALUE_EACH(label, labels)
+    buffer_format(out, "%s%.*s=%.*s", out->size ? "," : "", SLICE_ARG(label->key),
+                  SLICE_ARG(label->text));
 }
 
 static void cell_text(const struct column *column, const struct value *object, int64_t now_s,

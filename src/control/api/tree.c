@@ -13,7 +13,8 @@ struct value *tree_with_slice(const struct value *object, struct slice key, stru
 {
     struct value *result = value_new(arena, VALUE_OBJECT);
     bool done = false;
-    VALUE_EACH (child, object) {
+    VALUE_EACH(child, object)
+    {
         if (!slice_equals(child->key, key)) {
             value_put(arena, result, child->key, tree_share(child, arena));
         } else if (member && !done) {

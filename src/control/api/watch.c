@@ -7,20 +7,20 @@
 #include <inttypes.h>
 
 enum {
-    WATCH_BACKLOG_MAX = 4 << 20,    /* bytes that a client may leave unread before it is cut off */
-    WATCH_STALL_MS = 60 * 1000,     /* without taking any of them */
+    WATCH_BACKLOG_MAX = 4 << 20, /* bytes that a client may leave unread before it is cut off */
+    WATCH_STALL_MS = 60 * 1000,  /* without taking any of them */
     WATCH_BOOKMARK_MS = 60 * 1000,
-    WATCH_TIMEOUT_S = 3600,         /* when the client names none */
+    WATCH_TIMEOUT_S = 3600, /* when the client names none */
 };
 
 struct watching {
     struct operation *operation;
     struct slice prefix;
     enum present_form form;
-    uint64_t ticket;     /* of the store's watch */
-    uint64_t revision;   /* everything up to here was told */
-    uint64_t listed;     /* the first list's, while it is read */
-    struct slice after;  /* its last key so far */
+    uint64_t ticket;    /* of the store's watch */
+    uint64_t revision;  /* everything up to here was told */
+    uint64_t listed;    /* the first list's, while it is read */
+    struct slice after; /* its last key so far */
     struct timer timeout, bookmark;
     bool ends; /* the answer is complete or broken off */
 };
@@ -75,10 +75,10 @@ static void send_failure(struct watching *watching, unsigned code, const char *m
 {
     struct operation *operation = watching->operation;
     struct failure failure = {.code = code, .message = message};
-    send_event(watching, "ERROR",
-               status_of_failure(&failure, operation_kind(operation), SLICE_NONE,
-                                 &operation->arena),
-               &operation->arena);
+    send_event(
+        watching, "ERROR",
+        status_of_failure(&failure, operation_kind(operation), SLICE_NONE, &operation->arena),
+        &operation->arena);
     close_watch(watching, false);
 }
 
@@ -90,8 +90,8 @@ static void send_bookmark(struct watching *watching, bool initial_end)
     arena_init(&arena, NULL);
     struct value *object = value_new(&arena, VALUE_OBJECT);
     tree_put_str(object, "kind", kind_schema(request->kind)->kind, &arena);
-    tree_put_str(object, "apiVersion",
-                 present_api_version(request->kind, request->version, &arena), &arena);
+    tree_put_str(object, "apiVersion", present_api_version(request->kind, request->version, &arena),
+                 &arena);
     struct value *metadata = tree_put_object(object, "metadata", &arena);
     tree_put_str(metadata, "resourceVersion", arena_format(&arena, "%" PRIu64, watching->revision),
                  &arena);
@@ -115,8 +115,8 @@ static void tell(struct watching *watching, const struct store_event *event)
     const struct selector *selector = &watching->operation->request.selector;
     struct arena arena;
     arena_init(&arena, NULL);
-    struct value *now = event->kind == STORE_EVENT_PUT ? present_read(event->entry.value, &arena)
-                                                       : NULL;
+    struct value *now =
+        event->kind == STORE_EVENT_PUT ? present_read(event->entry.value, &arena) : NULL;
     struct slice old = event->kind == STORE_EVENT_PUT ? event->previous : event->entry.value;
     struct value *was = old.size > 0 ? present_read(old, &arena) : NULL;
     bool is_in = now && selector_matches(selector, now);
@@ -231,8 +231,9 @@ void watch_start(struct operation *operation)
     watching->prefix = object_key_prefix(request->kind, request->name_space, &operation->arena);
     struct rpc_header header = {SLICE("content-type"), SLICE("application/json")};
     rpc_exchange_start(operation->exchange, 200, &header, 1);
-    uint64_t timeout_s = request->timeout_s ? MIN(request->timeout_s, (uint64_t)WATCH_TIMEOUT_S * 24)
-                                            : (uint64_t)WATCH_TIMEOUT_S;
+    uint64_t timeout_s = request->timeout_s
+                             ? MIN(request->timeout_s, (uint64_t)WATCH_TIMEOUT_S * 24)
+                             : (uint64_t)WATCH_TIMEOUT_S;
     loop_timer_start(api->loop, &watching->timeout, timeout_s * 1000, on_timeout);
     if (request->has_revision && !request->initial_events)
         follow(watching, request->revision);

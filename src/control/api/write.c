@@ -84,8 +84,7 @@ static bool has_same(const struct problems *problems, const struct problem *want
 static bool is_tolerated(const struct operation *operation, const struct problem *problem,
                          const struct problems *stored)
 {
-    if (problem->kind == PROBLEM_UNKNOWN_FIELD &&
-        operation->request.unknown != UNKNOWN_REFUSED)
+    if (problem->kind == PROBLEM_UNKNOWN_FIELD && operation->request.unknown != UNKNOWN_REFUSED)
         return true;
     return (problem->kind == PROBLEM_UNKNOWN_FIELD || problem->kind == PROBLEM_REFUSED) &&
            has_same(stored, problem);
@@ -95,11 +94,12 @@ static void warn(struct operation *operation, const struct problem *problem)
 {
     if (operation->request.unknown == UNKNOWN_WARNED && !operation->warning &&
         problem->kind == PROBLEM_UNKNOWN_FIELD && slice_is_utf8(slice_str(problem->path)))
-        operation->warning = arena_format(&operation->arena, "299 - \"unknown field \\\"%s\\\"\"",
-                                          problem->path);
+        operation->warning =
+            arena_format(&operation->arena, "299 - \"unknown field \\\"%s\\\"\"", problem->path);
 }
 
-static bool admit(struct operation *operation, const struct value *stored, struct admitted *admitted)
+static bool admit(struct operation *operation, const struct value *stored,
+                  struct admitted *admitted)
 {
     struct arena *arena = &operation->arena;
     struct slice name_space = operation->request.name_space;
@@ -191,8 +191,7 @@ static void put(struct operation *operation, const struct value *document)
     value_write_json(document, false, &text);
     struct store_compare compare = {operation->key, operation->stored_revision};
     struct store_put put = {operation->key, buffer_slice(&text), operation->stored_lease};
-    struct store_txn txn = {
-        .compares = &compare, .compare_count = 1, .puts = &put, .put_count = 1};
+    struct store_txn txn = {.compares = &compare, .compare_count = 1, .puts = &put, .put_count = 1};
     operation->ticket = store_txn(operation->api->store, &txn, on_written, operation);
 }
 
@@ -205,8 +204,7 @@ static void write_revised(struct operation *operation, const struct value *store
     random_uuid(loop_random(operation->api->loop), uid);
     struct revision_maker maker = {.now_s = operation_now_s(operation), .uid = uid};
     enum revise_part part = operation->request.status ? REVISE_STATUS : REVISE_OBJECT;
-    struct value *revised =
-        object_revise(stored, operation->wanted, admitted, part, &maker, arena);
+    struct value *revised = object_revise(stored, operation->wanted, admitted, part, &maker, arena);
     operation->presented = revised ? revised : tree_share(stored, arena);
     if (!revised || operation->request.dry_run)
         answer(operation, operation->stored_revision);
@@ -288,8 +286,8 @@ static bool patch_stored(struct operation *operation, const struct value *stored
 {
     struct request *request = &operation->request;
     struct arena *arena = &operation->arena;
-    const struct value *base = present_object(stored, request->kind, request->version,
-                                              operation->stored_revision, arena);
+    const struct value *base =
+        present_object(stored, request->kind, request->version, operation->stored_revision, arena);
     owned_error error = {0};
     if (has_type(operation, "application/strategic-merge-patch+json"))
         return patch_strategic(operation, base, out);
@@ -327,8 +325,8 @@ static bool prepare_update(struct operation *operation, struct value *stored,
     struct value *wanted = operation->patch ? NULL : operation->wanted;
     if (operation->patch && !patch_stored(operation, stored, &wanted))
         return false;
-    if (!complete(operation, wanted, &operation->wanted) ||
-        !check_conditions(operation, stored) || !check_source(operation, stored))
+    if (!complete(operation, wanted, &operation->wanted) || !check_conditions(operation, stored) ||
+        !check_source(operation, stored))
         return false;
     settle_wanted(operation, stored);
     return admit(operation, stored, admitted);
@@ -379,8 +377,7 @@ static void on_stored(void *owner, const struct store_page *page)
 
 static void ask_stored(struct operation *operation)
 {
-    operation->ticket =
-        store_get(operation->api->store, operation->key, on_stored, operation);
+    operation->ticket = store_get(operation->api->store, operation->key, on_stored, operation);
 }
 
 /* --- the beginning ----------------------------------------------------------------------------------------------- */
@@ -405,8 +402,8 @@ static bool check_patch_type(struct operation *operation)
 static void start_create(struct operation *operation)
 {
     struct slice name = tree_text(operation->wanted, "metadata.name");
-    operation->conditional = name.size > 0 ||
-                             tree_text(operation->wanted, "metadata.generateName").size == 0;
+    operation->conditional =
+        name.size > 0 || tree_text(operation->wanted, "metadata.generateName").size == 0;
     create(operation);
 }
 

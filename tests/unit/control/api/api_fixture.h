@@ -65,7 +65,8 @@ static void begin(struct fixture *f)
 {
     CHECK(loop_create(&(struct loop_options){.name = "test"}, &f->loop) == 0);
     CHECK(interfaces_create(f->loop, &f->interfaces) == 0);
-    f->dialer = dialer_create(&(struct dialer_options){.loop = f->loop, .interfaces = f->interfaces});
+    f->dialer =
+        dialer_create(&(struct dialer_options){.loop = f->loop, .interfaces = f->interfaces});
     arena_init(&f->arena, NULL);
     snprintf(f->folder, sizeof(f->folder), "/tmp/tulle-api-XXXXXX");
     CHECK(mkdtemp(f->folder) != NULL);
@@ -82,8 +83,8 @@ static void finish(struct fixture *f)
     loop_destroy(f->loop);
     arena_fini(&f->arena);
     buffer_fini(&f->text);
-    static const char *const names[] = {"store", "store-wal", "store-shm", "api.sock", "api.pem", "api.token",
-                                        "kubeconfig"};
+    static const char *const names[] = {"store",   "store-wal", "store-shm", "api.sock",
+                                        "api.pem", "api.token", "kubeconfig"};
     for (size_t i = 0; i < COUNT(names); i++) {
         owned_str path = str_format("%s/%s", f->folder, names[i]);
         unlink(path);
@@ -112,18 +113,23 @@ static void run_until(struct fixture *f, const bool *done)
 }
 
 /* `header` may be NULL: "X-Tulle-Lease: 7". */
-static unsigned ask_with(struct fixture *f, const char *method, const char *path, const char *type, const char *header,
-                         const char *body)
+static unsigned ask_with(struct fixture *f, const char *method, const char *path, const char *type,
+                         const char *header, const char *body)
 {
-    static const struct rpc_call_handler handler = {.on_data = on_answer_data, .on_end = on_answer_end};
-    struct rpc_header headers[2] = {{SLICE("content-type"), slice_str(type ? type : "application/json")}};
+    static const struct rpc_call_handler handler = {.on_data = on_answer_data,
+                                                    .on_end = on_answer_end};
+    struct rpc_header headers[2] = {
+        {SLICE("content-type"), slice_str(type ? type : "application/json")}};
     size_t count = 1;
     if (header && slice_cut(slice_str(header), ':', &headers[1].name, &headers[1].value)) {
         headers[1].value = slice_trim(headers[1].value);
         count++;
     }
-    struct rpc_call_config config = {
-        .method = method, .path = path, .headers = headers, .header_count = count, .timeout_ms = 10000};
+    struct rpc_call_config config = {.method = method,
+                                     .path = path,
+                                     .headers = headers,
+                                     .header_count = count,
+                                     .timeout_ms = 10000};
     buffer_reset(&f->text);
     f->ended = false;
     (void)rpc_client_http(f->client, &config, slice_str(body ? body : ""), &handler, f);
