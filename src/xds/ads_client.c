@@ -206,14 +206,17 @@ static void on_end(void *owner, const struct rpc_end *end)
     client->status.connected = false;
     client->status.failures++;
     delta_client_end(client->delta);
+    char before[ERROR_MAX];
+    memcpy(before, client->error, sizeof(before));
     snprintf(client->error, sizeof(client->error), "%s: %.*s", grpc_code_name(end->code),
              SLICE_ARG(end->message));
     if (now_ms - client->began_ms >= client->settle_ms)
         backoff_reset(&client->backoff);
     uint32_t wait_ms = backoff_next_ms(&client->backoff, loop_random(client->means.loop));
     loop_timer_start(client->means.loop, &client->retry, wait_ms, on_retry);
-    log_info("xds", "the control plane is away (%s); trying again in %u ms", client->error,
-             wait_ms);
+    /* A reason is news once; the attempts that follow are not. */
+    log_if(strcmp(before, client->error) ? LOG_WARNING : LOG_DEBUG, "xds",
+           "the control plane is away (%s); trying again in %u ms", client->error, wait_ms);
     if (client->consumer->on_disconnected)
         client->consumer->on_disconnected(client->owner, client->error);
 }

@@ -13,7 +13,7 @@ static void set_defaults(struct ads_server_limits *limits)
 {
 #define DEFAULT(field, value) limits->field = limits->field ? limits->field : (value)
     DEFAULT(max_streams, 16384);
-    DEFAULT(max_stream_starts, 200);
+    DEFAULT(max_stream_starts, 1000);
     DEFAULT(max_requests, 1000);
     DEFAULT(turn_bytes, 8 * 1024 * 1024);
     DEFAULT(turn_us, 4000);

@@ -21,7 +21,7 @@ struct view;
 
 struct ads_server_limits {
     size_t max_streams;         /* 0 = 16,384 */
-    uint32_t max_stream_starts; /* new streams a second; 0 = 200; beyond: UNAVAILABLE */
+    uint32_t max_stream_starts; /* new streams a second; 0 = 1,000; beyond: UNAVAILABLE */
     uint32_t
         max_requests; /* requests a second and stream, after a burst of the same; 0 = 1,000; beyond: RESOURCE_EXHAUSTED */
     size_t turn_bytes;                 /* one turn of the loop sends at most so much; 0 = 8 MiB */

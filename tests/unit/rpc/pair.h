@@ -22,6 +22,7 @@ struct pair {
     struct rpc_server *server;
     struct rpc_client *client;
     unsigned listeners;
+    int fd; /* that the server listens on: 10.0.0.1:8080 */
 };
 
 UNUSED static struct pair *pair_open(const struct rpc_server_limits *limits,
@@ -41,6 +42,7 @@ UNUSED static struct pair *pair_open(const struct rpc_server_limits *limits,
     CHECK(fd > 0);
     CHECK(rpc_server_listen(p->server, &(struct rpc_listen){.fd = fd}, NULL) == 0);
     p->listeners = 1;
+    p->fd = fd;
 
     struct rpc_client_config client = config ? *config : (struct rpc_client_config){0};
     client.target.host = client.target.host ? client.target.host : "10.0.0.1";

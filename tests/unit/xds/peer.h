@@ -62,7 +62,7 @@ static inline size_t split(const char *words, struct slice *names, size_t max)
 
 /* words: "a b -c": subscribes a and b, unsubscribes c; "a@VERSION" says that a is held. nonce and error may be NULL. */
 UNUSED static enum ads_verdict delta_say(struct peer *peer, enum resource_type type,
-                                           const char *words, const char *nonce, const char *error)
+                                         const char *words, const char *nonce, const char *error)
 {
     struct slice all[64], add[64], drop[64];
     struct name_version held[64];
@@ -90,7 +90,7 @@ UNUSED static enum ads_verdict delta_say(struct peer *peer, enum resource_type t
 }
 
 UNUSED static enum ads_verdict sotw_say(struct peer *peer, enum resource_type type,
-                                         const char *words, const char *nonce, const char *error)
+                                        const char *words, const char *nonce, const char *error)
 {
     struct slice names[64];
     struct slice reason = slice_str(error);
