@@ -158,6 +158,9 @@ bool model_put(struct model *model, struct object *object)
 {
     struct object *before = map_get(model->objects, object->key);
     if (before && hash128_equals(before->meaning, object->meaning)) {
+        object_unref(before->later);
+        before->later = object_ref(object);
+        before->document = object->document;
         before->revision = object->revision;
         return false;
     }

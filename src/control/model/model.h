@@ -24,7 +24,7 @@ typedef void model_on_change(void *owner, const struct object *before, const str
 void model_listen(struct model *model, model_on_change *on_change, void *owner);
 
 /* Takes a reference. False when it means the same as what is there: a status alone or nothing has changed, and the object that
- * is there stays. */
+ * is there stays, with the new document. */
 bool model_put(struct model *model, struct object *object);
 bool model_remove(struct model *model, struct slice key);
 struct object *model_get(const struct model *model, struct slice key);

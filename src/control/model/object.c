@@ -99,6 +99,7 @@ void object_unref(struct object *object)
 {
     if (!object || --object->refs > 0)
         return;
+    object_unref(object->later);
     arena_fini(&object->arena);
     mem_free(object);
 }

@@ -41,6 +41,7 @@ struct object {
     struct hash128 meaning; /* of everything but status and resourceVersion: equal = nothing to do */
     struct problems problems;
     struct arena arena;
+    struct object *later; /* where `document` lives when only status has changed since; a reference */
 };
 
 /* From the store's key and value. False with an error for what is no object at all; the caller owns one reference. */
