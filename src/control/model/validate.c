@@ -367,16 +367,18 @@ static bool admit(const struct value *document, struct slice name_space, enum te
     if (!check_kind(document, problems, out))
         return false;
     const struct pb_type *type = kind_schema(out->kind)->type;
-    if (!text_decode(document, type->descriptor, mode, problems))
-        return false;
-    admit_check(document, type->descriptor, TEXT_STRICT, problems);
+    bool read = text_decode(document, type->descriptor, mode, problems) != NULL;
+    if (read)
+        admit_check(document, type->descriptor, TEXT_STRICT, problems);
     const struct value *metadata = value_get(document, "metadata");
     check_name(metadata, problems, out);
     check_namespace(metadata, name_space, problems, out);
-    check_meaning(document, out->kind, problems);
+    if (read)
+        check_meaning(document, out->kind, problems);
+    /* The key is told for a bad object too: whoever keeps the last good one has to know which. */
     if (out->name.size > 0)
         out->key = object_key_make(out->kind, out->name_space, out->name, problems->arena);
-    return problems->fatal_count == 0;
+    return read && problems->fatal_count == 0;
 }
 
 bool object_admit(const struct value *document, struct slice name_space,
