@@ -10,7 +10,6 @@ static void on_request(void *owner, struct http_connection *http, struct http_st
 {
     struct downstream *downstream = owner;
     (void)http;
-    downstream->requests++;
     exchange_begin(downstream, stream);
 }
 
@@ -67,6 +66,7 @@ bool downstream_create(struct worker *worker, struct transport *transport,
     downstream->peer = conn_peer_address(conn);
     downstream->profile =
         http_profile_of_hcm(origin->chain->http, origin->listener->listener->buffer_limit);
+    list_init(&downstream->exchanges);
     list_push_back(&worker->downstreams, &downstream->node);
     worker_count_open(worker, true);
     downstream->http = http_connection_create(transport, HTTP_SERVER, &downstream->profile->options,
@@ -81,6 +81,8 @@ bool downstream_create(struct worker *worker, struct transport *transport,
 
 void downstream_close(struct downstream *downstream)
 {
+    LIST_EACH_SAFE(node, after, &downstream->exchanges)
+    exchange_end(LIST_ENTRY(node, struct exchange, node));
     http_connection_close(downstream->http);
     downstream_free(downstream);
 }
@@ -124,9 +126,4 @@ void downstream_follow(struct downstream *downstream)
     const struct filter_chain *chain = downstream_chain(downstream, &listener);
     if (downstream->is_orphaned || !hash128_equals(chain->tls_demands, downstream->tls_demands))
         downstream_drain(downstream);
-}
-
-void downstream_exchange_ended(struct downstream *downstream)
-{
-    downstream->requests--;
 }

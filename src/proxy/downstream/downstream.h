@@ -29,7 +29,7 @@ struct downstream {
     struct hash128 tls_demands;
     struct address local, peer;
     struct address original_destination; /* none when the connection was not redirected */
-    uint32_t requests;                   /* under way */
+    struct list exchanges; /* under way */
 
     /* What the current snapshot says; looked up again when its epoch differs. */
     uint64_t epoch;
@@ -58,5 +58,3 @@ void downstream_follow(struct downstream *downstream);
 /* The filter chain as configured now, with its listener's resource to pin. */
 const struct filter_chain *downstream_chain(struct downstream *downstream,
                                             const struct resource **listener);
-/* An exchange has ended. */
-void downstream_exchange_ended(struct downstream *downstream);

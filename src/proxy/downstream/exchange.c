@@ -62,8 +62,8 @@ void exchange_end(struct exchange *exchange)
     chain_fini(&exchange->replay);
     give_back(exchange);
     /* The exchange lies in the stream's arena: after this it is gone. */
+    list_remove(&exchange->node);
     http_stream_release(stream);
-    downstream_exchange_ended(downstream);
 }
 
 /* --- answers of our own --------------------------------------------------------------------------------------- */
@@ -417,7 +417,7 @@ static const struct http_stream_events events = {
     .on_data = on_data, .on_trailers = on_trailers, .on_reset = on_reset, .on_sent = on_sent};
 
 /* Not even an exchange can be had: the smallest answer there is. */
-static void refuse_without_memory(struct downstream *downstream, struct http_stream *stream)
+static void refuse_without_memory(struct http_stream *stream)
 {
     static const struct http_stream_events deaf;
     struct http_response response;
@@ -426,7 +426,6 @@ static void refuse_without_memory(struct downstream *downstream, struct http_str
     response.content_length = 0;
     http_stream_send_response(stream, &response, true);
     http_stream_release(stream);
-    downstream_exchange_ended(downstream);
 }
 
 void exchange_begin(struct downstream *downstream, struct http_stream *stream)
@@ -434,12 +433,13 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream)
     struct loop *loop = downstream->worker->loop;
     struct exchange *exchange = arena_try_alloc(stream->arena, sizeof(*exchange));
     if (!exchange || loop_pressure(loop) >= MEMORY_PAUSE_READS) {
-        refuse_without_memory(downstream, stream);
+        refuse_without_memory(stream);
         return;
     }
     memset(exchange, 0, sizeof(*exchange));
     const struct filter_chain *chain = downstream_chain(downstream, &exchange->listener);
     exchange->downstream = downstream;
+    list_push_back(&downstream->exchanges, &exchange->node);
     exchange->stream = stream;
     exchange->head = stream->request;
     exchange->hcm = chain->http;

@@ -46,6 +46,7 @@ struct attempt {
 };
 
 struct exchange {
+    struct list node; /* its downstream's */
     struct downstream *downstream;
     struct http_stream *stream; /* NULL once it was released */
     const struct hcm *hcm;

@@ -127,8 +127,25 @@ static bool count_hop(struct exchange *exchange, bool *is_loop)
                        slice_of(text, (size_t)snprintf(text, 8, "%u", (unsigned)hops + 1)));
 }
 
+/* Our own headers mean something only when we set them. */
+static void strip_internal(struct headers *headers)
+{
+    for (uint16_t i = 0; i < headers->count;) {
+        struct header *header = &headers->items[i];
+        struct slice name = header_name(header);
+        bool is_internal = name.size > 8 &&
+                           slice_equals_nocase(slice_first(name, 8), SLICE("x-tulle-")) &&
+                           !slice_equals_nocase(name, SLICE("x-tulle-hops"));
+        if (is_internal)
+            headers_remove_at(headers, header);
+        else
+            i++;
+    }
+}
+
 bool heads_is_looping(struct exchange *exchange)
 {
+    strip_internal(&exchange->head->headers);
     bool is_loop = false;
     return !count_hop(exchange, &is_loop) || is_loop;
 }

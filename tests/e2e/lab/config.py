@@ -7,8 +7,15 @@ ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
 TCP_PROXY = TYPE + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 
+class WithoutAliases(yaml.SafeDumper):
+    """Configurations for machines: what stands twice is written twice."""
+
+    def ignore_aliases(self, data):
+        return True
+
+
 def to_yaml(document):
-    return yaml.safe_dump(document, sort_keys=False)
+    return yaml.dump(document, Dumper=WithoutAliases, sort_keys=False)
 
 
 def socket_address(address, port):
