@@ -16,11 +16,12 @@ const char *verb_name(enum verb verb)
     return "";
 }
 
-static bool owns(const struct authorizer *authorizer, unsigned uid, struct slice name_space)
+static bool owns(const struct authorizer *authorizer, unsigned uid, struct slice name_space,
+                 bool any)
 {
     for (size_t i = 0; i < authorizer->rule_count; i++) {
         const struct owner_rule *rule = &authorizer->rules[i];
-        if (rule->uid == uid && slice_equals_str(name_space, rule->name_space))
+        if (rule->uid == uid && (any || slice_equals_str(name_space, rule->name_space)))
             return true;
     }
     return false;
@@ -40,5 +41,7 @@ bool authorize(const struct authorizer *authorizer, const struct caller *caller,
     /* A namespace's owner may look at it, but neither make nor delete it. */
     if (slice_equals_str(resource, "namespaces") && !reads)
         return false;
-    return name_space.size > 0 && owns(authorizer, caller->uid, name_space);
+    /* A lease lies in no namespace; whoever owns one may hold leases. */
+    bool any = slice_equals_str(resource, "leases");
+    return (any || name_space.size > 0) && owns(authorizer, caller->uid, name_space, any);
 }

@@ -423,13 +423,12 @@ void write_start(struct operation *operation)
     }
     if (request->verb == VERB_PATCH)
         operation->patch = body;
-    else
-        operation->wanted = body;
+    else if (!complete(operation, body, &operation->wanted)) {
+        operation_refuse(operation);
+        return;
+    }
     if (request->verb == VERB_CREATE) {
-        if (complete(operation, body, &operation->wanted))
-            start_create(operation);
-        else
-            operation_refuse(operation);
+        start_create(operation);
         return;
     }
     operation->key =
