@@ -47,6 +47,7 @@ struct operation {
     const char *warning; /* the Warning header; NULL: none */
     struct slice key;
     uint64_t stored_revision, stored_lease;
+    bool moves;       /* the object comes under another lease: written also when it is the same */
     bool conditional; /* the client named a revision: a conflict is final */
     unsigned attempts;
     /* Watching. */

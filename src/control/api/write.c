@@ -206,10 +206,10 @@ static void write_revised(struct operation *operation, const struct value *store
     enum revise_part part = operation->request.status ? REVISE_STATUS : REVISE_OBJECT;
     struct value *revised = object_revise(stored, operation->wanted, admitted, part, &maker, arena);
     operation->presented = revised ? revised : tree_share(stored, arena);
-    if (!revised || operation->request.dry_run)
+    if ((!revised && !operation->moves) || operation->request.dry_run)
         answer(operation, operation->stored_revision);
     else
-        put(operation, revised);
+        put(operation, operation->presented);
 }
 
 static void create(struct operation *operation)
@@ -372,6 +372,7 @@ static void on_stored(void *owner, const struct store_page *page)
     operation->stored_revision = page->entries[0].revision;
     if (operation->stored_lease == 0)
         operation->stored_lease = page->entries[0].lease;
+    operation->moves = operation->stored_lease != page->entries[0].lease;
     update(operation, stored);
 }
 
