@@ -20,6 +20,7 @@ struct api {
     struct dialer *dialer;
     struct rpc_client *client;
     unsigned timeout_s;
+    char *lease;
 };
 
 char *api_home(void)
@@ -82,12 +83,19 @@ void api_close(struct api *api)
         loop_destroy(api->loop);
     }
     mem_free(api->address);
+    mem_free(api->lease);
     mem_free(api);
 }
 
 const char *api_address(const struct api *api)
 {
     return api->address;
+}
+
+void api_set_lease(struct api *api, const char *lease)
+{
+    mem_free(api->lease);
+    api->lease = lease ? str_copy(lease) : NULL;
 }
 
 void api_answer_fini(struct api_answer *answer)
@@ -121,11 +129,17 @@ bool api_call(struct api *api, const char *method, const char *path, const char 
 {
     static const struct rpc_call_handler handler = {.on_data = on_data, .on_end = on_end};
     struct waiting waiting = {.answer = answer};
-    struct rpc_header header = {SLICE("content-type"), slice_str(content_type)};
+    struct rpc_header headers[2];
+    size_t header_count = 0;
+    if (content_type)
+        headers[header_count++] =
+            (struct rpc_header){SLICE("content-type"), slice_str(content_type)};
+    if (content_type && api->lease)
+        headers[header_count++] = (struct rpc_header){SLICE("x-tulle-lease"), slice_str(api->lease)};
     struct rpc_call_config config = {.method = method,
                                      .path = path,
-                                     .headers = &header,
-                                     .header_count = content_type ? 1 : 0,
+                                     .headers = headers,
+                                     .header_count = header_count,
                                      .timeout_ms = api->timeout_s * 1000};
     *answer = (struct api_answer){0};
     (void)rpc_client_http(api->client, &config, body, &handler, &waiting);

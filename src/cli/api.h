@@ -33,6 +33,8 @@ void api_answer_fini(struct api_answer *answer);
 MUST_USE bool api_call(struct api *api, const char *method, const char *path,
                        const char *content_type, struct slice body, struct api_answer *answer,
                        struct error *error);
+/* What is created from now on goes when this lease ends; NULL: it stays. Copied. */
+void api_set_lease(struct api *api, const char *lease);
 /* The same with JSON: body may be NULL; *out is a new reference, or NULL for an empty answer. False also for a status of 400 and more,
  * which becomes an error in the API's own words (its Status message). `status` may be NULL. */
 MUST_USE bool api_json(struct api *api, const char *method, const char *path, const json_t *body,

@@ -1,3 +1,5 @@
+#include "cli/apply.h"
+
 #include "base/memory.h"
 #include "cli/api.h"
 #include "cli/command.h"
@@ -8,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum action { CREATED, CONFIGURED, UNCHANGED };
 static const char *const action_names[] = {"created", "configured", "unchanged"};
 
 /* What the API keeps by itself is taken over, so that a replacement changes only what the file says. */
@@ -24,13 +25,10 @@ static void keep_metadata(json_t *wanted, const json_t *there)
         json_object_set(wanted, "status", json_object_get(there, "status"));
 }
 
-static bool apply_one(struct api *api, const struct object *object, bool dry, enum action *action,
-                      struct error *error)
+bool apply_json(struct api *api, const char *path, const char *folder, json_t *wanted, bool dry,
+                enum apply_action *action, struct error *error)
 {
-    json_t *wanted = value_to_json(object->document), *there = NULL, *after = NULL;
-    owned_str path =
-        object_path(object->kind, object->api_version, object->name_space, object->name);
-    owned_str folder = object_path(object->kind, object->api_version, object->name_space, NULL);
+    json_t *there = NULL, *after = NULL;
     const char *query = dry ? "?dryRun=All&fieldManager=tulle" : "?fieldManager=tulle";
     unsigned status = 0;
     bool is_good = api_json(api, "GET", path, NULL, &there, &status, error);
@@ -42,33 +40,56 @@ static bool apply_one(struct api *api, const struct object *object, bool dry, en
             json_object_get(json_object_get(there, "metadata"), "resourceVersion"));
         const char *now = json_string_value(
             json_object_get(json_object_get(after, "metadata"), "resourceVersion"));
-        *action = before && now && strcmp(before, now) == 0 ? UNCHANGED : CONFIGURED;
+        *action = before && now && strcmp(before, now) == 0 ? APPLY_UNCHANGED : APPLY_CONFIGURED;
     } else if (status == 404) {
         error_fini(error);
         *error = (struct error){0};
         owned_str post = str_format("%s%s", folder, query);
         is_good = api_json(api, "POST", post, wanted, &after, NULL, error);
-        *action = CREATED;
+        *action = APPLY_CREATED;
     }
-    json_decref(wanted);
     json_decref(there);
     json_decref(after);
     return is_good;
+}
+
+static bool apply_one(struct api *api, const struct object *object, bool dry, enum apply_action *action,
+                      struct error *error)
+{
+    owned_str path =
+        object_path(object->kind, object->api_version, object->name_space, object->name);
+    owned_str folder = object_path(object->kind, object->api_version, object->name_space, NULL);
+    json_t *wanted = value_to_json(object->document);
+    bool is_good = apply_json(api, path, folder, wanted, dry, action, error);
+    json_decref(wanted);
+    if (is_good)
+        return true;
+    owned_str label = object_label(object->name_space, object->name);
+    error_at(error, "%s:%u:%u (%s %s)", object->file, object->document->line,
+             object->document->column, object->kind->kind, label);
+    return false;
+}
+
+bool apply_objects(struct api *api, const struct objects *objects, struct error *error)
+{
+    enum apply_action action;
+    for (size_t i = 0; i < objects->count; i++)
+        if (!apply_one(api, &objects->items[i], false, &action, error))
+            return false;
+    return true;
 }
 
 /* All or nothing: everything is tried dry before anything is written. */
 static int apply_all(struct api *api, const struct objects *objects, const struct options *options)
 {
     struct error error = {0};
-    enum action action;
+    enum apply_action action;
     owned(table) table = table_create("KIND|NAME|ACTION");
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < objects->count; i++) {
             const struct object *object = &objects->items[i];
             owned_str label = object_label(object->name_space, object->name);
             if (!apply_one(api, object, pass == 0, &action, &error)) {
-                error_at(&error, "%s:%u:%u (%s %s)", object->file, object->document->line,
-                         object->document->column, object->kind->kind, label);
                 error_why(&error,
                           pass == 0 ? "nothing was applied" : "what stands above it was applied");
                 return command_fail(&error, api_exit_code(&error));
