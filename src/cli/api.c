@@ -135,7 +135,8 @@ bool api_call(struct api *api, const char *method, const char *path, const char 
         headers[header_count++] =
             (struct rpc_header){SLICE("content-type"), slice_str(content_type)};
     if (content_type && api->lease)
-        headers[header_count++] = (struct rpc_header){SLICE("x-tulle-lease"), slice_str(api->lease)};
+        headers[header_count++] =
+            (struct rpc_header){SLICE("x-tulle-lease"), slice_str(api->lease)};
     struct rpc_call_config config = {.method = method,
                                      .path = path,
                                      .headers = headers,

@@ -53,8 +53,8 @@ bool apply_json(struct api *api, const char *path, const char *folder, json_t *w
     return is_good;
 }
 
-static bool apply_one(struct api *api, const struct object *object, bool dry, enum apply_action *action,
-                      struct error *error)
+static bool apply_one(struct api *api, const struct object *object, bool dry,
+                      enum apply_action *action, struct error *error)
 {
     owned_str path =
         object_path(object->kind, object->api_version, object->name_space, object->name);

@@ -26,12 +26,14 @@ struct checkup {
     uint64_t began_us;
 };
 
-static void print_row(struct checkup *checkup, const char *group, enum grade grade, const char *what, const char *fix)
+static void print_row(struct checkup *checkup, const char *group, enum grade grade,
+                      const char *what, const char *fix)
 {
     static const char *const signs[] = {"√", "‼", "×"}, *const words[] = {"ok  ", "warn", "FAIL"};
     static const char *const colors[] = {"32", "33", "31"};
     if (checkup->group != group) {
-        printf("%s%s\n%.*s\n", checkup->group ? "\n" : "", group, (int)strlen(group), "----------------------------------");
+        printf("%s%s\n%.*s\n", checkup->group ? "\n" : "", group, (int)strlen(group),
+               "----------------------------------");
         checkup->group = group;
     }
     const char *sign = checkup->has_unicode ? signs[grade] : words[grade];
@@ -39,18 +41,21 @@ static void print_row(struct checkup *checkup, const char *group, enum grade gra
         printf("\033[%sm%s\033[0m %-72s %4.0fms\n", colors[grade], sign, what,
                (double)(clock_now_us() - checkup->began_us) / 1000);
     else
-        printf("%s %-72s %4.0fms\n", sign, what, (double)(clock_now_us() - checkup->began_us) / 1000);
+        printf("%s %-72s %4.0fms\n", sign, what,
+               (double)(clock_now_us() - checkup->began_us) / 1000);
     if (fix)
         printf("    fix: %s\n", fix);
 }
 
-static void note(struct checkup *checkup, const char *group, enum grade grade, const char *what, const char *fix)
+static void note(struct checkup *checkup, const char *group, enum grade grade, const char *what,
+                 const char *fix)
 {
     static const char *const names[] = {"good", "warning", "bad"};
     checkup->bad += grade == GRADE_BAD;
     if (checkup->is_json)
-        json_array_append_new(checkup->rows, json_pack("{s:s, s:s, s:s, s:s?}", "group", group, "check", what, "result",
-                                                       names[grade], "fix", fix));
+        json_array_append_new(checkup->rows,
+                              json_pack("{s:s, s:s, s:s, s:s?}", "group", group, "check", what,
+                                        "result", names[grade], "fix", fix));
     else
         print_row(checkup, group, grade, what, fix);
     checkup->began_us = clock_now_us();
@@ -62,7 +67,8 @@ static void check_machine(struct checkup *checkup)
     owned_error error = {0};
     struct pod *pod = NULL;
     if (pod_create(&pod, &error)) {
-        note(checkup, group, GRADE_GOOD, "services can have a network of their own, captured without root", NULL);
+        note(checkup, group, GRADE_GOOD,
+             "services can have a network of their own, captured without root", NULL);
         pod_destroy(pod);
     } else {
         note(checkup, group, GRADE_BAD, error.what, error.fix);
@@ -82,7 +88,8 @@ static void check_sidecars(struct checkup *checkup, struct api *api, struct loop
     static const char group[] = "data plane";
     owned_error error = {0};
     json_t *list = NULL;
-    if (!api_json(api, "GET", "/apis/networking.istio.io/v1/workloadentries", NULL, &list, NULL, &error)) {
+    if (!api_json(api, "GET", "/apis/networking.istio.io/v1/workloadentries", NULL, &list, NULL,
+                  &error)) {
         note(checkup, group, GRADE_BAD, error.what, error.fix);
         return;
     }
@@ -90,8 +97,10 @@ static void check_sidecars(struct checkup *checkup, struct api *api, struct loop
     size_t ready = 0, count = json_array_size(items);
     for (size_t i = 0; i < count; i++) {
         const json_t *entry = json_array_get(items, i);
-        const char *address = json_string_value(json_object_get(json_object_get(entry, "spec"), "address"));
-        const char *name = json_string_value(json_object_get(json_object_get(entry, "metadata"), "name"));
+        const char *address =
+            json_string_value(json_object_get(json_object_get(entry, "spec"), "address"));
+        const char *name =
+            json_string_value(json_object_get(json_object_get(entry, "metadata"), "name"));
         owned_str admin = str_format("%s:%d", address ? address : "", SIDECAR_ADMIN_PORT);
         owned_buffer body = {0};
         if (fetch(loop, admin, "/ready", 2000, &body) == 200) {
@@ -99,7 +108,8 @@ static void check_sidecars(struct checkup *checkup, struct api *api, struct loop
             continue;
         }
         owned_str what = str_format("the sidecar of %s is not ready", name ? name : admin);
-        note(checkup, group, GRADE_BAD, what, "its log is in the folder of its mesh, sidecars/NAME/sidecar.log");
+        note(checkup, group, GRADE_BAD, what,
+             "its log is in the folder of its mesh, sidecars/NAME/sidecar.log");
     }
     owned_str what = str_format("%zu of %zu sidecars are ready", ready, count);
     note(checkup, group, ready == count ? GRADE_GOOD : GRADE_BAD, what, NULL);
@@ -131,7 +141,8 @@ static void check_mesh(struct checkup *checkup)
 static int check(const struct command *command, int argc, char **argv)
 {
     bool is_pre = false;
-    const struct flag flags[] = {{0, "pre", NULL, "only whether this machine can run a mesh", NULL, &is_pre}};
+    const struct flag flags[] = {
+        {0, "pre", NULL, "only whether this machine can run a mesh", NULL, &is_pre}};
     struct checkup checkup = {0};
     int code;
     if (!command_options(command, &checkup.options, flags, COUNT(flags), &argc, argv, &code))

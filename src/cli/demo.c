@@ -22,13 +22,18 @@ static unsigned published(const struct session *session, const char *service)
 static void print_next(const struct session *session, uint64_t took_us)
 {
     printf("\n   A mesh of %u services is up after %.2fs.\n"
-           "   Shop  http://127.0.0.1:%u     What the load sees  http://127.0.0.1:%u/window     Stop  Ctrl-C\n\n"
+           "   Shop  http://127.0.0.1:%u     What the load sees  http://127.0.0.1:%u/window     "
+           "Stop  Ctrl-C\n\n"
            "   What to try next, in another terminal:\n"
-           "     tulle stat                                         success, latency and mTLS of each service\n"
-           "     tulle get virtualservice product -o yaml           the canary: 90 %% to v1, 10 %% to v2\n"
-           "     tulle get vs product -o yaml | sed 's/weight: 90/weight: 50/; s/weight: 10/weight: 50/' | tulle apply -f -\n"
+           "     tulle stat                                         success, latency and mTLS of "
+           "each service\n"
+           "     tulle get virtualservice product -o yaml           the canary: 90 %% to v1, 10 %% "
+           "to v2\n"
+           "     tulle get vs product -o yaml | sed 's/weight: 90/weight: 50/; s/weight: "
+           "10/weight: 50/' | tulle apply -f -\n"
            "     tulle proxy status                                 what each sidecar runs\n",
-           runner_sidecars(session->runner), (double)took_us / 1e6, published(session, "web"), published(session, "load"));
+           runner_sidecars(session->runner), (double)took_us / 1e6, published(session, "web"),
+           published(session, "load"));
     fflush(stdout);
 }
 
@@ -54,7 +59,8 @@ static int start(const struct options *options, const char *file, bool checks)
                                   .is_silent = options->quiet || is_json};
     int code = EXIT_FAILED;
     if (session_start(&session, &how, &error))
-        code = checks ? demo_check(&session, published(&session, "load"), is_json, &error) : serve(&session, began);
+        code = checks ? demo_check(&session, published(&session, "load"), is_json, &error)
+                      : serve(&session, began);
     else if (session.is_interrupted)
         code = EXIT_INTERRUPTED;
     session_end(&session);
@@ -64,7 +70,8 @@ static int start(const struct options *options, const char *file, bool checks)
 static int demo(const struct command *command, int argc, char **argv)
 {
     bool checks = false;
-    const struct flag flags[] = {{0, "check", NULL, "shift the canary under load by itself, and judge", NULL, &checks}};
+    const struct flag flags[] = {
+        {0, "check", NULL, "shift the canary under load by itself, and judge", NULL, &checks}};
     struct options options;
     int code;
     if (!command_options(command, &options, flags, COUNT(flags), &argc, argv, &code))
@@ -87,7 +94,8 @@ const struct command command_demo = {
     .words = "[--check]",
     .summary = "A real mesh on this machine, with something to try",
     .examples = "  tulle demo                     a shop of six services, a canary and load\n"
-                "  tulle demo --check -o json     shift the canary, kill the control plane, judge; exit 1 when anything is off",
+                "  tulle demo --check -o json     shift the canary, kill the control plane, judge; "
+                "exit 1 when anything is off",
     .help = "Nothing is left behind after Ctrl-C.",
     .run = demo,
 };

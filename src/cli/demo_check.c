@@ -57,8 +57,9 @@ static void pass(struct check *check, unsigned ms)
 static bool set_weights(struct check *check, int v1, int v2)
 {
     struct api *api = runner_api(check->session->runner);
-    owned_str path = str_format("/apis/networking.istio.io/v1beta1/namespaces/%s/virtualservices/product",
-                                check->session->spec.name_space);
+    owned_str path =
+        str_format("/apis/networking.istio.io/v1beta1/namespaces/%s/virtualservices/product",
+                   check->session->spec.name_space);
     json_t *object = NULL;
     if (!api_json(api, "GET", path, NULL, &object, NULL, check->error))
         return false;
@@ -129,7 +130,8 @@ static bool settle(struct check *check, struct phase *phase)
     uint64_t began = clock_now_us();
     while (!is_settled(check, phase->v1, phase->v2)) {
         if (clock_now_us() - began > SETTLE_MS * UINT64_C(1000))
-            return error_set(check->error, "TUL1219", "the sidecar of web does not take %d/%d over", phase->v1, phase->v2);
+            return error_set(check->error, "TUL1219", "the sidecar of web does not take %d/%d over",
+                             phase->v1, phase->v2);
         pass(check, TURN_MS);
     }
     phase->settled_ms = (double)(clock_now_us() - began) / 1000;
@@ -168,7 +170,8 @@ static void keep_reason(struct phase *phase, const json_t *window)
 
 static void keep_window(struct phase *phase, const json_t *window)
 {
-    const json_t *versions = json_object_get(window, "versions"), *latency = json_object_get(window, "latency_ms");
+    const json_t *versions = json_object_get(window, "versions"),
+                 *latency = json_object_get(window, "latency_ms");
     phase->requests = number(window, "requests");
     phase->failures = number(window, "failures");
     phase->seen_v1 = number(versions, "v1");
@@ -185,7 +188,8 @@ static struct golden scrape(struct check *check)
     struct golden golden = {0};
     for (unsigned i = 0; i < runner_sidecars(check->session->runner); i++) {
         owned_buffer text = {0};
-        if (fetch(check->session->loop, runner_admin(check->session->runner, i), "/stats/prometheus", FETCH_MS, &text) == 200)
+        if (fetch(check->session->loop, runner_admin(check->session->runner, i),
+                  "/stats/prometheus", FETCH_MS, &text) == 200)
             golden_add(&golden, buffer_slice(&text));
     }
     return golden;
@@ -247,8 +251,8 @@ static bool run_phase(struct check *check, struct phase *phase)
 
 static void print_head(void)
 {
-    printf("\n%-22s %8s %8s  %-13s %7s %7s %6s  %s\n", "PHASE", "REQUESTS", "FAILURES", "SPLIT", "P50", "P99", "MTLS",
-           "VERDICT");
+    printf("\n%-22s %8s %8s  %-13s %7s %7s %6s  %s\n", "PHASE", "REQUESTS", "FAILURES", "SPLIT",
+           "P50", "P99", "MTLS", "VERDICT");
 }
 
 static void print_phase(const struct phase *phase)
@@ -256,8 +260,9 @@ static void print_phase(const struct phase *phase)
     double answered = phase->seen_v1 + phase->seen_v2;
     printf("%-22s %8.0f %8.0f  %5.1f/%-5.1f %% %5.1fms %5.1fms %5.0f%%  %s\n", phase->name,
            phase->requests + phase->switch_requests, phase->failures + phase->switch_failures,
-           answered > 0 ? 100 * phase->seen_v1 / answered : 0, answered > 0 ? 100 * phase->seen_v2 / answered : 0,
-           phase->p50, phase->p99, phase->mtls * 100, phase->verdict ? phase->verdict : "good");
+           answered > 0 ? 100 * phase->seen_v1 / answered : 0,
+           answered > 0 ? 100 * phase->seen_v2 / answered : 0, phase->p50, phase->p99,
+           phase->mtls * 100, phase->verdict ? phase->verdict : "good");
     if (phase->reason)
         printf("  first failure: %s\n", phase->reason);
     fflush(stdout);
@@ -266,13 +271,16 @@ static void print_phase(const struct phase *phase)
 static json_t *phase_json(const struct phase *phase)
 {
     double answered = phase->seen_v1 + phase->seen_v2;
-    return json_pack("{s:s, s:{s:i, s:i}, s:{s:f, s:f}, s:f, s:f, s:f, s:f, s:{s:f, s:f, s:f}, s:f, s:f, s:b, s:b, s:s?, s:s?}",
-                     "phase", phase->name, "wanted", "v1", phase->v1, "v2", phase->v2, "split", "v1",
-                     answered > 0 ? phase->seen_v1 / answered : 0, "v2", answered > 0 ? phase->seen_v2 / answered : 0,
-                     "requests", phase->requests, "failures", phase->failures, "switch_requests", phase->switch_requests,
-                     "switch_failures", phase->switch_failures, "latency_ms", "p50", phase->p50, "p90", phase->p90, "p99",
-                     phase->p99, "settled_ms", phase->settled_ms, "mtls", phase->mtls, "control_plane_killed",
-                     phase->kills, "good", phase->verdict == NULL, "verdict", phase->verdict, "reason", phase->reason);
+    return json_pack("{s:s, s:{s:i, s:i}, s:{s:f, s:f}, s:f, s:f, s:f, s:f, s:{s:f, s:f, s:f}, "
+                     "s:f, s:f, s:b, s:b, s:s?, s:s?}",
+                     "phase", phase->name, "wanted", "v1", phase->v1, "v2", phase->v2, "split",
+                     "v1", answered > 0 ? phase->seen_v1 / answered : 0, "v2",
+                     answered > 0 ? phase->seen_v2 / answered : 0, "requests", phase->requests,
+                     "failures", phase->failures, "switch_requests", phase->switch_requests,
+                     "switch_failures", phase->switch_failures, "latency_ms", "p50", phase->p50,
+                     "p90", phase->p90, "p99", phase->p99, "settled_ms", phase->settled_ms, "mtls",
+                     phase->mtls, "control_plane_killed", phase->kills, "good",
+                     phase->verdict == NULL, "verdict", phase->verdict, "reason", phase->reason);
 }
 
 static void print_json(struct phase *phases, size_t count, bool is_good, double seconds)
@@ -295,7 +303,8 @@ static const char *admin_of(const struct session *session, const char *service)
     return "";
 }
 
-static bool run_phases(struct check *check, struct phase *phases, size_t count, bool is_json, size_t *done)
+static bool run_phases(struct check *check, struct phase *phases, size_t count, bool is_json,
+                       size_t *done)
 {
     if (!is_json)
         print_head();

@@ -30,8 +30,8 @@ static void on_end(void *owner, const struct rpc_end *end)
     fetching->status = end->http_status;
 }
 
-static void call(struct loop *loop, struct dialer *dialer, const struct address *address, const char *path,
-                 unsigned timeout_ms, struct fetching *fetching)
+static void call(struct loop *loop, struct dialer *dialer, const struct address *address,
+                 const char *path, unsigned timeout_ms, struct fetching *fetching)
 {
     static const struct rpc_call_handler handler = {.on_data = on_data, .on_end = on_end};
     char ip[ADDRESS_TEXT];
@@ -48,14 +48,17 @@ static void call(struct loop *loop, struct dialer *dialer, const struct address 
     rpc_client_close(client);
 }
 
-unsigned fetch(struct loop *loop, const char *address, const char *path, unsigned timeout_ms, struct buffer *body)
+unsigned fetch(struct loop *loop, const char *address, const char *path, unsigned timeout_ms,
+               struct buffer *body)
 {
     struct address to;
     struct interfaces *interfaces = NULL;
     struct fetching fetching = {.body = body};
-    if (!address_parse(slice_str(address), &to) || !address_is_ip(&to) || interfaces_create(loop, &interfaces) != 0)
+    if (!address_parse(slice_str(address), &to) || !address_is_ip(&to) ||
+        interfaces_create(loop, &interfaces) != 0)
         return 0;
-    struct dialer *dialer = dialer_create(&(struct dialer_options){.loop = loop, .interfaces = interfaces});
+    struct dialer *dialer =
+        dialer_create(&(struct dialer_options){.loop = loop, .interfaces = interfaces});
     call(loop, dialer, &to, path, timeout_ms, &fetching);
     dialer_destroy(dialer);
     interfaces_destroy(interfaces);

@@ -137,7 +137,8 @@ void golden_add(struct golden *golden, struct slice text)
 {
     struct metric metric;
     while (metric_next(&text, &metric)) {
-        if (!slice_starts_with(metric.name, SLICE("istio_")) || !label_is(&metric, "reporter", "destination"))
+        if (!slice_starts_with(metric.name, SLICE("istio_")) ||
+            !label_is(&metric, "reporter", "destination"))
             continue;
         if (slice_equals_str(metric.name, "istio_requests_total")) {
             add_request(golden, &metric);
@@ -166,7 +167,8 @@ struct golden golden_since(const struct golden *after, const struct golden *befo
     since.plain = grown(after->plain, before->plain);
     for (unsigned i = 0; i < since.bucket_count; i++)
         for (unsigned j = 0; j < before->bucket_count; j++)
-            if (before->buckets[j].le == since.buckets[i].le || (isinf(before->buckets[j].le) && isinf(since.buckets[i].le)))
+            if (before->buckets[j].le == since.buckets[i].le ||
+                (isinf(before->buckets[j].le) && isinf(since.buckets[i].le)))
                 since.buckets[i].count = grown(since.buckets[i].count, before->buckets[j].count);
     return since;
 }
@@ -175,7 +177,8 @@ double golden_quantile(const struct golden *golden, double q)
 {
     if (golden->bucket_count == 0)
         return -1;
-    double all = golden->buckets[golden->bucket_count - 1].count, rank = q * all, below = 0, from = 0;
+    double all = golden->buckets[golden->bucket_count - 1].count, rank = q * all, below = 0,
+           from = 0;
     if (all <= 0)
         return -1;
     for (unsigned i = 0; i < golden->bucket_count; i++) {

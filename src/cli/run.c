@@ -59,8 +59,10 @@ static int run(const struct command *command, int argc, char **argv)
         return code;
     if (argc > 1)
         return command_misused(command, "run takes one file");
-    struct session_options how = {
-        .options = &options, .file = argc == 1 ? argv[0] : "tulle.yaml", .is_quiet = options.quiet, .is_silent = options.quiet};
+    struct session_options how = {.options = &options,
+                                  .file = argc == 1 ? argv[0] : "tulle.yaml",
+                                  .is_quiet = options.quiet,
+                                  .is_silent = options.quiet};
     if (session_start(&session, &how, &error)) {
         if (!options.quiet)
             print_table(session.runner, &options);
@@ -68,7 +70,9 @@ static int run(const struct command *command, int argc, char **argv)
             runner_turn(session.runner, TURN_MS);
         code = EXIT_GOOD;
     } else {
-        code = session.is_interrupted ? EXIT_INTERRUPTED : session.loop ? EXIT_FAILED : EXIT_BAD_INPUT;
+        code = session.is_interrupted ? EXIT_INTERRUPTED
+               : session.loop         ? EXIT_FAILED
+                                      : EXIT_BAD_INPUT;
     }
     session_end(&session);
     return error_is_set(&error) ? command_fail(&error, code) : code;
@@ -79,8 +83,11 @@ const struct command command_run = {
     .group = GROUP_START,
     .words = "[FILE]",
     .summary = "Run services beside sidecars, from one YAML file",
-    .examples = "  tulle run                          what ./tulle.yaml says\n  tulle run samples/shop/tulle.yaml",
-    .help = "Each instance gets a network of its own without root; Ctrl-C stops everything. State and logs are in\n"
-            "${TULLE_HOME:-~/.tulle}/MESH, and `tulle get`, `apply`, `stat` and `ps` speak to the mesh started last.",
+    .examples = "  tulle run                          what ./tulle.yaml says\n  tulle run "
+                "samples/shop/tulle.yaml",
+    .help = "Each instance gets a network of its own without root; Ctrl-C stops everything. State "
+            "and logs are in\n"
+            "${TULLE_HOME:-~/.tulle}/MESH, and `tulle get`, `apply`, `stat` and `ps` speak to the "
+            "mesh started last.",
     .run = run,
 };

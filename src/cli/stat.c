@@ -44,7 +44,8 @@ static unsigned service_of(struct survey *survey, const char *name_space, const 
 
 static void add_workload(struct survey *survey, const json_t *entry)
 {
-    const json_t *metadata = json_object_get(entry, "metadata"), *spec = json_object_get(entry, "spec");
+    const json_t *metadata = json_object_get(entry, "metadata"),
+                 *spec = json_object_get(entry, "spec");
     const char *name_space = json_string_value(json_object_get(metadata, "namespace"));
     const char *own = json_string_value(json_object_get(metadata, "name"));
     const char *app = json_string_value(json_object_get(json_object_get(spec, "labels"), "app"));
@@ -56,7 +57,8 @@ static void add_workload(struct survey *survey, const json_t *entry)
     vector_push(&survey->workloads, {str_format("%s:%d", address, SIDECAR_ADMIN_PORT), service});
 }
 
-static bool read_workloads(struct survey *survey, const struct options *options, struct error *error)
+static bool read_workloads(struct survey *survey, const struct options *options,
+                           struct error *error)
 {
     struct api *api;
     json_t *list = NULL;
@@ -64,7 +66,8 @@ static bool read_workloads(struct survey *survey, const struct options *options,
         return false;
     owned_str path = options->all_namespaces
                          ? str_copy("/apis/networking.istio.io/v1/workloadentries")
-                         : str_format("/apis/networking.istio.io/v1/namespaces/%s/workloadentries", options->name_space);
+                         : str_format("/apis/networking.istio.io/v1/namespaces/%s/workloadentries",
+                                      options->name_space);
     bool is_good = api_json(api, "GET", path, NULL, &list, NULL, error);
     const json_t *items = json_object_get(list, "items");
     for (size_t i = 0; i < json_array_size(items); i++)
@@ -122,7 +125,8 @@ static void print_table(const struct survey *survey, const struct options *optio
 {
     owned(table) table = table_create(
         options->all_namespaces
-            ? "NAMESPACE|NAME|MESHED|>SUCCESS|>RPS|>LATENCY_P50|>LATENCY_P95|>LATENCY_P99|>TCP_CONN|>MTLS"
+            ? "NAMESPACE|NAME|MESHED|>SUCCESS|>RPS|>LATENCY_P50|>LATENCY_P95|>LATENCY_P99|>TCP_"
+              "CONN|>MTLS"
             : "NAME|MESHED|>SUCCESS|>RPS|>LATENCY_P50|>LATENCY_P95|>LATENCY_P99|>TCP_CONN|>MTLS");
     VECTOR_EACH(service, &survey->services)
     {
@@ -154,14 +158,17 @@ static void print_json(const struct survey *survey, double seconds)
     {
         struct golden seen = golden_since(&service->after, &service->before);
         json_array_append_new(
-            rows, json_pack("{s:s, s:s, s:i, s:i, s:o, s:f, s:o, s:o, s:o, s:f, s:o}", "name", service->name, "namespace",
-                            service->name_space, "meshed", service->meshed, "workloads", service->workloads, "success",
-                            number_or_null(seen.requests > 0 ? 1 - seen.failed / seen.requests : -1), "rps",
-                            seen.requests / seconds, "latency_p50_ms", number_or_null(golden_quantile(&seen, 0.5)),
-                            "latency_p95_ms", number_or_null(golden_quantile(&seen, 0.95)), "latency_p99_ms",
-                            number_or_null(golden_quantile(&seen, 0.99)), "tcp_connections",
-                            service->after.tcp_opened - service->after.tcp_closed, "mtls",
-                            number_or_null(golden_secured(&service->after))));
+            rows,
+            json_pack("{s:s, s:s, s:i, s:i, s:o, s:f, s:o, s:o, s:o, s:f, s:o}", "name",
+                      service->name, "namespace", service->name_space, "meshed", service->meshed,
+                      "workloads", service->workloads, "success",
+                      number_or_null(seen.requests > 0 ? 1 - seen.failed / seen.requests : -1),
+                      "rps", seen.requests / seconds, "latency_p50_ms",
+                      number_or_null(golden_quantile(&seen, 0.5)), "latency_p95_ms",
+                      number_or_null(golden_quantile(&seen, 0.95)), "latency_p99_ms",
+                      number_or_null(golden_quantile(&seen, 0.99)), "tcp_connections",
+                      service->after.tcp_opened - service->after.tcp_closed, "mtls",
+                      number_or_null(golden_secured(&service->after))));
     }
     char *text = json_dumps(rows, JSON_INDENT(2));
     puts(text ? text : "[]");
@@ -176,7 +183,8 @@ static bool read_window(const char *text, uint64_t *seconds)
     if (!text)
         return true;
     uint64_t unit = 1;
-    if (digits.size > 1 && (digits.data[digits.size - 1] == 's' || digits.data[digits.size - 1] == 'm'))
+    if (digits.size > 1 &&
+        (digits.data[digits.size - 1] == 's' || digits.data[digits.size - 1] == 'm'))
         unit = digits.data[--digits.size] == 'm' ? 60 : 1;
     if (!slice_to_u64(digits, WINDOW_MAX_S / unit, seconds) || *seconds == 0)
         return false;
@@ -187,7 +195,8 @@ static bool read_window(const char *text, uint64_t *seconds)
 static int stat(const struct command *command, int argc, char **argv)
 {
     const char *window = NULL;
-    const struct flag flags[] = {{'t', "time", "SECONDS", "watch for so long (2); 1m is a minute", &window, NULL}};
+    const struct flag flags[] = {
+        {'t', "time", "SECONDS", "watch for so long (2); 1m is a minute", &window, NULL}};
     struct options options;
     struct error error = {0};
     struct survey survey = {0};
@@ -196,7 +205,8 @@ static int stat(const struct command *command, int argc, char **argv)
     if (!command_options(command, &options, flags, COUNT(flags), &argc, argv, &code))
         return code;
     if (argc > 0 || !read_window(window, &seconds))
-        return command_misused(command, "stat takes a time from 1 to %d seconds, and no words", WINDOW_MAX_S);
+        return command_misused(command, "stat takes a time from 1 to %d seconds, and no words",
+                               WINDOW_MAX_S);
     if (loop_create(&(struct loop_options){.name = "stat"}, &survey.loop) != 0)
         return command_misused(command, "cannot make a loop");
     if (!read_workloads(&survey, &options, &error)) {
@@ -223,6 +233,7 @@ const struct command command_stat = {
     .words = "[-t SECONDS]",
     .summary = "Golden metrics of each service, straight from the sidecars",
     .examples = "  tulle stat\n  tulle stat -t 10s -o json",
-    .help = "SUCCESS, RPS and latencies are of the time watched; MTLS is of all hops since the sidecars started.",
+    .help = "SUCCESS, RPS and latencies are of the time watched; MTLS is of all hops since the "
+            "sidecars started.",
     .run = stat,
 };

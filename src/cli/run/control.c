@@ -33,18 +33,22 @@ static bool start(struct control *control, struct error *error)
 {
     owned_str port = str_format("%u", control->port);
     owned_str socket_path = str_format("%s/api.sock", control->options.data);
-    const char *const argv[] = {control->program, "--data", control->options.data, "--xds-tls-port", port,
-                                NULL};
+    const char *const argv[] = {control->program, "--data", control->options.data,
+                                "--xds-tls-port", port,     NULL};
     struct child_fd fds[] = {{output_fd(control->output), 1}, {output_fd(control->output), 2}};
-    struct child_options options = {
-        .argv = argv, .fds = fds, .fd_count = COUNT(fds), .death_signal = SIGKILL, .is_group_leader = true};
+    struct child_options options = {.argv = argv,
+                                    .fds = fds,
+                                    .fd_count = COUNT(fds),
+                                    .death_signal = SIGKILL,
+                                    .is_group_leader = true};
     child_destroy(control->child);
     control->child = NULL;
     unlink(socket_path); /* of one that was killed: nobody shall wait on it */
     int failure = child_create(control->loop, &options, on_exit_of, control, &control->child);
     if (!failure)
         return true;
-    error_set(error, "TUL1210", "cannot start the control plane: %s: %s", control->program, strerror(-failure));
+    error_set(error, "TUL1210", "cannot start the control plane: %s: %s", control->program,
+              strerror(-failure));
     error_fix(error, "make builds it beside tulle");
     return false;
 }

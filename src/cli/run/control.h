@@ -19,8 +19,8 @@ struct control_options {
 };
 
 /* Starts it, and waits for nothing. data must outlive it. */
-MUST_USE bool control_create(struct loop *loop, const struct control_options *options, struct control **out,
-                             struct error *error);
+MUST_USE bool control_create(struct loop *loop, const struct control_options *options,
+                             struct control **out, struct error *error);
 /* SIGTERM, and SIGKILL after two seconds. Accepts NULL. */
 void control_destroy(struct control *control);
 MUST_USE bool control_is_running(const struct control *control);

@@ -81,6 +81,14 @@ bool folder_link(const char *link, const char *target, struct error *error)
     return false;
 }
 
+void folder_unlink(const char *link, const char *target)
+{
+    char path[PATH_MAX];
+    ssize_t size = readlink(link, path, sizeof(path) - 1);
+    if (size > 0 && slice_equals_str(slice_of(path, (size_t)size), target))
+        (void)unlink(link);
+}
+
 char *folder_of_program(void)
 {
     char path[PATH_MAX];

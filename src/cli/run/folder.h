@@ -14,6 +14,8 @@ void folder_remove(const char *path, bool whole);
 MUST_USE int folder_lock(const char *path, struct error *error);
 /* Makes `link` lead to `target`, replacing a link in one step. */
 MUST_USE bool folder_link(const char *link, const char *target, struct error *error);
+/* Removes the link when it still leads to `target`. */
+void folder_unlink(const char *link, const char *target);
 /* The folder of the running program, on the heap. */
 char *folder_of_program(void);
 /* The last `lines` lines of a file, on the heap; empty when there are none. */

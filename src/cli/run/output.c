@@ -21,12 +21,14 @@ struct output {
 
 static void say(const struct output *output)
 {
-    static const char *const colors[] = {"36", "33", "32", "35", "34", "96", "93", "92", "95", "94"};
+    static const char *const colors[] = {"36", "33", "32", "35", "34",
+                                         "96", "93", "92", "95", "94"};
     if (output->wants_color)
-        printf("\033[%sm%-*s |\033[0m %.*s\n", colors[output->color % COUNT(colors)], (int)output->width, output->name,
-               (int)output->line.size, output->line.data);
+        printf("\033[%sm%-*s |\033[0m %.*s\n", colors[output->color % COUNT(colors)],
+               (int)output->width, output->name, (int)output->line.size, output->line.data);
     else
-        printf("%-*s | %.*s\n", (int)output->width, output->name, (int)output->line.size, output->line.data);
+        printf("%-*s | %.*s\n", (int)output->width, output->name, (int)output->line.size,
+               output->line.data);
 }
 
 static void end_line(struct output *output)

@@ -21,7 +21,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NETWORK_FD = 3, TOKEN_FD = 4, READY_S = 60, PAUSE_FIRST_MS = 200, PAUSE_MAX_MS = 10000, STEADY_MS = 30000 };
+enum {
+    NETWORK_FD = 3,
+    TOKEN_FD = 4,
+    READY_S = 60,
+    PAUSE_FIRST_MS = 200,
+    PAUSE_MAX_MS = 10000,
+    STEADY_MS = 30000
+};
 enum { ASK_MS = 500 };
 
 /* A sidecar or a program: started, ended, started again. */
@@ -66,11 +73,13 @@ static void on_exit_of(void *owner, struct child *child, int status)
     part->is_ready = false;
     if (now - part->started_ms >= STEADY_MS)
         part->pause_ms = 0;
-    part->pause_ms = part->pause_ms ? MIN(part->pause_ms * 2, (unsigned)PAUSE_MAX_MS) : PAUSE_FIRST_MS;
+    part->pause_ms =
+        part->pause_ms ? MIN(part->pause_ms * 2, (unsigned)PAUSE_MAX_MS) : PAUSE_FIRST_MS;
     part->next_ms = now + part->pause_ms;
 }
 
-static bool open_part(struct place *place, struct part *part, const char *suffix, bool is_quiet, struct error *error)
+static bool open_part(struct place *place, struct part *part, const char *suffix, bool is_quiet,
+                      struct error *error)
 {
     part->place = place;
     part->log = str_format("%s/%s.log", place->options.folder, suffix);
@@ -81,20 +90,24 @@ static bool open_part(struct place *place, struct part *part, const char *suffix
                                    .is_quiet = is_quiet,
                                    .wants_color = place->options.wants_color};
     int failure = output_create(place->loop, &lines, &part->output);
-    return failure == 0 || error_set(error, "TUL1211", "cannot write %s: %s", part->log, strerror(-failure));
+    return failure == 0 ||
+           error_set(error, "TUL1211", "cannot write %s: %s", part->log, strerror(-failure));
 }
 
-bool place_create(struct loop *loop, const struct place_options *options, struct place **out, struct error *error)
+bool place_create(struct loop *loop, const struct place_options *options, struct place **out,
+                  struct error *error)
 {
     struct place *place = mem_new(struct place);
     place->options = *options;
     place->loop = loop;
     place->admin = str_format("%s:%d", options->address, SIDECAR_ADMIN_PORT);
     arena_init(&place->arena, NULL);
-    bool is_good = mkdir(options->folder, 0700) == 0 || errno == EEXIST ||
-                   error_set(error, "TUL1211", "cannot make %s: %s", options->folder, strerror(errno));
+    bool is_good =
+        mkdir(options->folder, 0700) == 0 || errno == EEXIST ||
+        error_set(error, "TUL1211", "cannot make %s: %s", options->folder, strerror(errno));
     if (is_good && open_part(place, &place->sidecar, "sidecar", true, error) &&
-        open_part(place, &place->program, "program", options->is_quiet, error) && pod_create(&place->pod, error)) {
+        open_part(place, &place->program, "program", options->is_quiet, error) &&
+        pod_create(&place->pod, error)) {
         *out = place;
         return true;
     }
@@ -188,7 +201,8 @@ static bool start_sidecar(struct place *place, struct error *error)
         return false;
     arena_reset(&place->arena);
     int lines = output_fd(place->sidecar.output);
-    struct child_fd fds[] = {{lines, 1}, {lines, 2}, {pod_network(place->pod), NETWORK_FD}, {token, TOKEN_FD}};
+    struct child_fd fds[] = {
+        {lines, 1}, {lines, 2}, {pod_network(place->pod), NETWORK_FD}, {token, TOKEN_FD}};
     struct child_options options = {.argv = sidecar_command(&sidecar, &place->arena, program),
                                     .fds = fds,
                                     .fd_count = COUNT(fds),
@@ -199,11 +213,13 @@ static bool start_sidecar(struct place *place, struct error *error)
     child_destroy(place->sidecar.child);
     place->sidecar.child = NULL;
     note_start(&place->sidecar);
-    int failure = child_create(place->loop, &options, on_exit_of, &place->sidecar, &place->sidecar.child);
+    int failure =
+        child_create(place->loop, &options, on_exit_of, &place->sidecar, &place->sidecar.child);
     close(token);
     if (!failure)
         return true;
-    error_set(error, "TUL1203", "cannot start the sidecar of %s: %s: %s", o->instance->name, program, strerror(-failure));
+    error_set(error, "TUL1203", "cannot start the sidecar of %s: %s: %s", o->instance->name,
+              program, strerror(-failure));
     return false;
 }
 
@@ -282,10 +298,11 @@ static bool start_program(struct place *place, struct error *error)
     probe_destroy(place->probe);
     place->probe = NULL;
     note_start(&place->program);
-    int failure = child_create(place->loop, &options, on_exit_of, &place->program, &place->program.child);
+    int failure =
+        child_create(place->loop, &options, on_exit_of, &place->program, &place->program.child);
     if (!failure)
-        failure = probe_create(place->loop, place->pod, instance->port, instance->ready, READY_S, on_probed, place,
-                               &place->probe);
+        failure = probe_create(place->loop, place->pod, instance->port, instance->ready, READY_S,
+                               on_probed, place, &place->probe);
     if (!failure)
         return true;
     return error_set(error, "TUL1212", "cannot start %s: %s", instance->name, strerror(-failure));
@@ -294,7 +311,8 @@ static bool start_program(struct place *place, struct error *error)
 /* --- both --------------------------------------------------------------------------------------------------------- */
 
 /* A start that failed counts as one that ended at once. */
-static bool start_part(struct part *part, bool (*start)(struct place *, struct error *), struct error *error)
+static bool start_part(struct part *part, bool (*start)(struct place *, struct error *),
+                       struct error *error)
 {
     if (now_ms() < part->next_ms)
         return true;

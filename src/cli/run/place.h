@@ -31,8 +31,8 @@ struct place_options {
 };
 
 /* Makes the pod; starts nothing. Strings must outlive it. */
-MUST_USE bool place_create(struct loop *loop, const struct place_options *options, struct place **out,
-                           struct error *error);
+MUST_USE bool place_create(struct loop *loop, const struct place_options *options,
+                           struct place **out, struct error *error);
 /* Program first, then sidecar: SIGTERM. */
 void place_stop_program(struct place *place);
 void place_stop_sidecar(struct place *place);

@@ -14,7 +14,8 @@ static bool is_free(struct in_addr ip, uint16_t port)
     if (fd < 0)
         return false;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    bool is_bound = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0;
+    bool is_bound =
+        bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0;
     close(fd);
     return is_bound;
 }

@@ -57,7 +57,8 @@ static bool try(uint16_t port, const char *request, size_t size)
     return is_ready;
 }
 
-static void NORETURN be_probe(struct pod *pod, uint16_t port, const char *request, size_t size, unsigned timeout_s)
+static void NORETURN be_probe(struct pod *pod, uint16_t port, const char *request, size_t size,
+                              unsigned timeout_s)
 {
     struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
     (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -91,11 +92,13 @@ static void on_ended(struct watch *watch, unsigned ready)
     probe->on_end(probe->owner, WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-int probe_create(struct loop *loop, struct pod *pod, uint16_t port, const char *path, unsigned timeout_s,
-                 void (*on_end)(void *owner, bool is_ready), void *owner, struct probe **out)
+int probe_create(struct loop *loop, struct pod *pod, uint16_t port, const char *path,
+                 unsigned timeout_s, void (*on_end)(void *owner, bool is_ready), void *owner,
+                 struct probe **out)
 {
     owned_str request =
-        path ? str_format("GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path) : str_copy("");
+        path ? str_format("GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path)
+             : str_copy("");
     pid_t pid = fork();
     if (pid < 0)
         return -errno;
@@ -104,7 +107,9 @@ int probe_create(struct loop *loop, struct pod *pod, uint16_t port, const char *
     struct probe *probe = mem_new(struct probe);
     *probe = (struct probe){
         .loop = loop, .pid = pid, .pidfd = pidfd_open(pid, 0), .on_end = on_end, .owner = owner};
-    int failure = probe->pidfd < 0 ? -errno : loop_watch(loop, &probe->watch, probe->pidfd, LOOP_READABLE, on_ended);
+    int failure = probe->pidfd < 0
+                      ? -errno
+                      : loop_watch(loop, &probe->watch, probe->pidfd, LOOP_READABLE, on_ended);
     if (failure)
         probe_destroy(probe);
     else

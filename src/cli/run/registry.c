@@ -31,7 +31,8 @@ void registry_destroy(struct registry *registry)
     mem_free(registry);
 }
 
-static bool put(struct registry *registry, const char *folder, const char *name, json_t *wanted, struct error *error)
+static bool put(struct registry *registry, const char *folder, const char *name, json_t *wanted,
+                struct error *error)
 {
     enum apply_action action;
     owned_str path = str_format("%s/%s", folder, name);
@@ -46,41 +47,48 @@ static bool put_namespace(struct registry *registry, struct error *error)
 {
     const char *name = registry->spec->name_space;
     return put(registry, "/api/v1/namespaces", name,
-               json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace", "metadata", "name", name),
+               json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace", "metadata",
+                         "name", name),
                error);
 }
 
 /* Of all instances of one service the first stands for it. */
 static bool is_first(const struct spec *spec, size_t index)
 {
-    return index == 0 || strcmp(spec->instances[index].service, spec->instances[index - 1].service) != 0;
+    return index == 0 ||
+           strcmp(spec->instances[index].service, spec->instances[index - 1].service) != 0;
 }
 
-static bool put_service(struct registry *registry, const struct spec_instance *instance, struct error *error)
+static bool put_service(struct registry *registry, const struct spec_instance *instance,
+                        struct error *error)
 {
     const char *space = registry->spec->name_space;
     owned_str folder = str_format("/api/v1/namespaces/%s/services", space);
-    json_t *port = json_pack("{s:s, s:i, s:i, s:s}", "name", instance->protocol, "port", instance->port, "targetPort",
-                             instance->port, "protocol", "TCP");
-    json_t *wanted = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:{s:s}, s:[o]}}", "apiVersion", "v1", "kind", "Service",
-                               "metadata", "name", instance->service, "namespace", space, "spec", "selector", "app",
-                               instance->service, "ports", port);
+    json_t *port = json_pack("{s:s, s:i, s:i, s:s}", "name", instance->protocol, "port",
+                             instance->port, "targetPort", instance->port, "protocol", "TCP");
+    json_t *wanted =
+        json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:{s:s}, s:[o]}}", "apiVersion", "v1", "kind",
+                  "Service", "metadata", "name", instance->service, "namespace", space, "spec",
+                  "selector", "app", instance->service, "ports", port);
     return put(registry, folder, instance->service, wanted, error);
 }
 
-static bool put_workload(struct registry *registry, const struct spec_instance *instance, const char *address,
-                         struct error *error)
+static bool put_workload(struct registry *registry, const struct spec_instance *instance,
+                         const char *address, struct error *error)
 {
     const char *space = registry->spec->name_space;
-    owned_str folder = str_format("/apis/networking.istio.io/v1/namespaces/%s/workloadentries", space);
+    owned_str folder =
+        str_format("/apis/networking.istio.io/v1/namespaces/%s/workloadentries", space);
     json_t *labels = json_pack("{s:s}", "app", instance->service);
     if (instance->version)
         json_object_set_new(labels, "version", json_string(instance->version));
-    json_t *spec = json_pack("{s:s, s:{s:i}, s:o, s:s}", "address", address, "ports", instance->protocol,
-                             instance->port, "labels", labels, "serviceAccount", instance->account);
-    json_t *wanted = json_pack("{s:s, s:s, s:{s:s, s:s, s:O}, s:o}", "apiVersion", "networking.istio.io/v1", "kind",
-                               "WorkloadEntry", "metadata", "name", instance->name, "namespace", space, "labels",
-                               labels, "spec", spec);
+    json_t *spec =
+        json_pack("{s:s, s:{s:i}, s:o, s:s}", "address", address, "ports", instance->protocol,
+                  instance->port, "labels", labels, "serviceAccount", instance->account);
+    json_t *wanted =
+        json_pack("{s:s, s:s, s:{s:s, s:s, s:O}, s:o}", "apiVersion", "networking.istio.io/v1",
+                  "kind", "WorkloadEntry", "metadata", "name", instance->name, "namespace", space,
+                  "labels", labels, "spec", spec);
     return put(registry, folder, instance->name, wanted, error);
 }
 
@@ -150,7 +158,8 @@ bool registry_keep_alive(struct registry *registry, struct error *error)
 
 char *registry_token(struct registry *registry, const char *account, struct error *error)
 {
-    owned_str path = str_format("/apis/tulle.dev/v1/namespaces/%s/tokens", registry->spec->name_space);
+    owned_str path =
+        str_format("/apis/tulle.dev/v1/namespaces/%s/tokens", registry->spec->name_space);
     json_t *wanted = json_pack("{s:s}", "serviceAccount", account), *answer = NULL;
     bool is_good = api_json(registry->api, "POST", path, wanted, &answer, NULL, error);
     const char *token = json_string_value(json_object_get(answer, "token"));

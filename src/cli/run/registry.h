@@ -18,7 +18,8 @@ struct registry *registry_create(struct api *api, const struct spec *spec);
 void registry_destroy(struct registry *registry);
 
 /* The namespace, the services, the workloads under a fresh lease: everything but configuration. */
-MUST_USE bool registry_register(struct registry *registry, const char *const *addresses, struct error *error);
+MUST_USE bool registry_register(struct registry *registry, const char *const *addresses,
+                                struct error *error);
 /* The YAML that the spec names. */
 MUST_USE bool registry_configure(struct registry *registry, struct error *error);
 /* At least every REGISTRY_LEASE_S / 2. When the lease is gone (false without an error set), register again. */

@@ -17,7 +17,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { START_MS = 30000, READY_MS = 60000, END_MS = 3000, POLL_MS = 10, API_TIMEOUT_S = 5, LOG_LINES = 20 };
+enum {
+    START_MS = 30000,
+    READY_MS = 60000,
+    END_MS = 3000,
+    POLL_MS = 10,
+    API_TIMEOUT_S = 5,
+    LOG_LINES = 20
+};
 enum { KEEP_ALIVE_MS = REGISTRY_LEASE_S * 1000 / 3, RETRY_MS = 500 };
 
 struct runner {
@@ -82,7 +89,8 @@ static bool is_api_up(struct runner *runner)
     owned_error error = {0};
     unsigned status = 0;
     owned_str path = str_format("%s/api.sock", runner->options.data);
-    return access(path, F_OK) == 0 && api_json(runner->api, "GET", "/version", NULL, NULL, &status, &error) &&
+    return access(path, F_OK) == 0 &&
+           api_json(runner->api, "GET", "/version", NULL, NULL, &status, &error) &&
            access(runner->root_path, R_OK) == 0;
 }
 
@@ -91,9 +99,11 @@ static bool wait_for_api(struct runner *runner, struct error *error)
     uint64_t until = now_ms() + START_MS;
     while (!is_api_up(runner)) {
         if (!control_is_running(runner->control))
-            return fail_with_log(error, "the control plane ended while it started", control_log(runner->control));
+            return fail_with_log(error, "the control plane ended while it started",
+                                 control_log(runner->control));
         if (now_ms() > until)
-            return fail_with_log(error, "the control plane does not answer", control_log(runner->control));
+            return fail_with_log(error, "the control plane does not answer",
+                                 control_log(runner->control));
         if (is_interrupted(runner, error))
             return false;
         loop_turn(runner->loop, POLL_MS);
@@ -105,16 +115,15 @@ static bool start_control(struct runner *runner, struct error *error)
 {
     uint64_t began = clock_now_us();
     owned_str program = str_format("%s/tulled", runner->options.programs);
-    struct control_options options = {.program = program,
-                                      .data = runner->options.data,
-                                      .is_quiet = true,
-                                      .width = runner->width};
+    struct control_options options = {
+        .program = program, .data = runner->options.data, .is_quiet = true, .width = runner->width};
     if (access(program, X_OK) != 0) {
         error_set(error, "TUL1210", "there is no %s", program);
         error_fix(error, "make builds it beside tulle");
         return false;
     }
-    if (!control_create(runner->loop, &options, &runner->control, error) || !wait_for_api(runner, error))
+    if (!control_create(runner->loop, &options, &runner->control, error) ||
+        !wait_for_api(runner, error))
         return false;
     owned_str text = str_format("tulled %s (pid %d)", TULLE_VERSION, control_pid(runner->control));
     tell(runner, "control plane", began, text);
@@ -139,18 +148,19 @@ static bool make_places(struct runner *runner, struct error *error)
     if (!folder_make(all, error))
         return false;
     for (size_t i = 0; i < spec->instance_count; i++) {
-        struct place_options options = {.spec = spec,
-                                        .instance = &spec->instances[i],
-                                        .registry = runner->registry,
-                                        .address = runner->addresses[i],
-                                        .folder = runner->folders[i],
-                                        .programs = runner->options.programs,
-                                        .samples = runner->options.samples,
-                                        .root_path = runner->root_path,
-                                        .control_port = control_port(runner->control),
-                                        .is_quiet = runner->options.is_quiet,
-                                        .wants_color = options_want_color(runner->options.options, STDOUT_FILENO),
-                                        .width = runner->width};
+        struct place_options options = {
+            .spec = spec,
+            .instance = &spec->instances[i],
+            .registry = runner->registry,
+            .address = runner->addresses[i],
+            .folder = runner->folders[i],
+            .programs = runner->options.programs,
+            .samples = runner->options.samples,
+            .root_path = runner->root_path,
+            .control_port = control_port(runner->control),
+            .is_quiet = runner->options.is_quiet,
+            .wants_color = options_want_color(runner->options.options, STDOUT_FILENO),
+            .width = runner->width};
         if (!place_create(runner->loop, &options, &runner->places[i], error))
             return false;
         runner->place_count++;
@@ -168,8 +178,8 @@ static void tend(struct runner *runner)
 }
 
 /* Until each of [from, to) is what `is_there` asks, or the log of the first that is not. */
-static bool wait_for(struct runner *runner, unsigned from, unsigned to, bool (*is_there)(const struct place *),
-                     const char *what, struct error *error)
+static bool wait_for(struct runner *runner, unsigned from, unsigned to,
+                     bool (*is_there)(const struct place *), const char *what, struct error *error)
 {
     uint64_t until = now_ms() + READY_MS;
     for (unsigned at = from; at < to;) {
@@ -181,7 +191,8 @@ static bool wait_for(struct runner *runner, unsigned from, unsigned to, bool (*i
         if (is_interrupted(runner, error))
             return false;
         if (now_ms() > until || place_restarts(place) > 5) {
-            owned_str text = str_format("%s of %s does not become ready", what, place_instance(place)->name);
+            owned_str text =
+                str_format("%s of %s does not become ready", what, place_instance(place)->name);
             return fail_with_log(error, text, place_log(place));
         }
         runner_turn(runner, POLL_MS);
@@ -197,7 +208,8 @@ static bool start_sidecars(struct runner *runner, struct error *error)
     tend(runner);
     if (!wait_for(runner, 0, runner->place_count, place_is_sidecar_ready, "the sidecar", error))
         return false;
-    owned_str text = str_format("%u/%u ready, each with a certificate of its own", runner->place_count, runner->place_count);
+    owned_str text = str_format("%u/%u ready, each with a certificate of its own",
+                                runner->place_count, runner->place_count);
     tell(runner, "sidecars", began, text);
     return true;
 }
@@ -244,12 +256,17 @@ static struct runner *make(struct loop *loop, const struct runner_options *optio
     return runner;
 }
 
+static char *current_link(const struct runner *runner)
+{
+    owned_str copy = str_copy(runner->options.data);
+    return str_format("%s/current", dirname(copy));
+}
+
 /* The folder, locked; and "current" beside it, by which the other commands find its API. */
 static bool prepare(struct runner *runner, struct error *error)
 {
     const char *data = runner->options.data;
-    owned_str copy = str_copy(data);
-    owned_str link = str_format("%s/current", dirname(copy));
+    owned_str link = current_link(runner);
     if (!folder_make(data, error) || (runner->lock = folder_lock(data, error)) < 0)
         return false;
     if (runner->options.is_passing)
@@ -259,7 +276,8 @@ static bool prepare(struct runner *runner, struct error *error)
 
 static bool start_all(struct runner *runner, struct error *error)
 {
-    if (!prepare(runner, error) || !api_open(&runner->api_options, runner->loop, &runner->api, error))
+    if (!prepare(runner, error) ||
+        !api_open(&runner->api_options, runner->loop, &runner->api, error))
         return false;
     if (!start_control(runner, error))
         return false;
@@ -267,11 +285,13 @@ static bool start_all(struct runner *runner, struct error *error)
     runner->registry = registry_create(runner->api, runner->options.spec);
     if (!register_all(runner, error) || !registry_configure(runner->registry, error))
         return false;
-    tell(runner, "configuration", began, "services, workloads and the YAML of the mesh are in force");
+    tell(runner, "configuration", began,
+         "services, workloads and the YAML of the mesh are in force");
     return start_sidecars(runner, error) && start_programs(runner, error);
 }
 
-bool runner_start(struct loop *loop, const struct runner_options *options, struct runner **out, struct error *error)
+bool runner_start(struct loop *loop, const struct runner_options *options, struct runner **out,
+                  struct error *error)
 {
     struct runner *runner = make(loop, options);
     if (start_all(runner, error)) {
@@ -282,7 +302,8 @@ bool runner_start(struct loop *loop, const struct runner_options *options, struc
     return false;
 }
 
-static void end_each(struct runner *runner, void (*stop)(struct place *), bool (*runs)(const struct place *))
+static void end_each(struct runner *runner, void (*stop)(struct place *),
+                     bool (*runs)(const struct place *))
 {
     uint64_t until = now_ms() + END_MS;
     for (unsigned i = runner->place_count; i-- > 0;)
@@ -305,8 +326,11 @@ void runner_stop(struct runner *runner)
     registry_destroy(runner->registry);
     api_close(runner->api);
     control_destroy(runner->control);
-    if (runner->lock >= 0 && runner->options.is_passing)
+    if (runner->lock >= 0 && runner->options.is_passing) {
+        owned_str link = current_link(runner);
+        folder_unlink(link, runner->options.data);
         folder_remove(runner->options.data, true);
+    }
     if (runner->lock >= 0)
         close(runner->lock);
     for (size_t i = 0; i < runner->options.spec->instance_count; i++) {

@@ -21,7 +21,7 @@ struct runner;
 struct runner_options {
     const struct options *options;
     const struct spec *spec;
-    const char *data;     /* folder of this mesh: control plane, sidecars; made when it is not there */
+    const char *data; /* folder of this mesh: control plane, sidecars; made when it is not there */
     const char *programs; /* folder of tulle-proxy and tulled */
     const char *samples;  /* folder of the samples that are built; may be NULL */
     bool is_quiet;        /* the programs' output goes to files alone */
@@ -33,8 +33,8 @@ struct runner_options {
 };
 
 /* Everything runs and is ready, or false with the step that failed. */
-MUST_USE bool runner_start(struct loop *loop, const struct runner_options *options, struct runner **out,
-                           struct error *error);
+MUST_USE bool runner_start(struct loop *loop, const struct runner_options *options,
+                           struct runner **out, struct error *error);
 /* Ends programs, sidecars and the control plane, in that order. Accepts NULL. */
 void runner_stop(struct runner *runner);
 /* One turn of the loop, then what is due: leases, starts and restarts. What fails is said on stderr. */

@@ -26,7 +26,8 @@ static void on_step(void *owner, const char *step, const char *text, uint64_t to
     struct session *session = owner;
     if (session->is_silent)
         return;
-    printf(" %s %-16s %-68s %.2fs\n", options_want_unicode() ? "✓" : "ok", step, text, (double)took_us / 1e6);
+    printf(" %s %-16s %-68s %.2fs\n", options_want_unicode() ? "✓" : "ok", step, text,
+           (double)took_us / 1e6);
     fflush(stdout);
 }
 
@@ -43,10 +44,11 @@ static bool free_ports(struct session *session, struct error *error)
             if (instance->publish && session->spec.instances[j].publish == instance->publish)
                 instance->publish = port_free("127.0.0.1", (uint16_t)(instance->publish + 1));
         if (instance->publish == 0)
-            return error_set(error, "TUL1216", "no port from %u on is free for %s", wanted, instance->name);
+            return error_set(error, "TUL1216", "no port from %u on is free for %s", wanted,
+                             instance->name);
         if (instance->publish != wanted)
-            fprintf(stderr, "note: port %u is in use; %s is published on %u instead\n", wanted, instance->name,
-                    instance->publish);
+            fprintf(stderr, "note: port %u is in use; %s is published on %u instead\n", wanted,
+                    instance->name, instance->publish);
     }
     return true;
 }
@@ -54,7 +56,8 @@ static bool free_ports(struct session *session, struct error *error)
 char *session_sample(const char *path)
 {
     owned_str programs = folder_of_program();
-    static const char *const places[] = {"../../../samples", "../share/tulle/samples", "../samples"};
+    static const char *const places[] = {"../../../samples", "../share/tulle/samples",
+                                         "../samples"};
     for (size_t i = 0; i < COUNT(places); i++) {
         owned_str candidate = str_format("%s/%s/%s", programs, places[i], path);
         if (access(candidate, R_OK) == 0)
@@ -63,7 +66,8 @@ char *session_sample(const char *path)
     return NULL;
 }
 
-bool session_start(struct session *session, const struct session_options *options, struct error *error)
+bool session_start(struct session *session, const struct session_options *options,
+                   struct error *error)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, 0};
     owned_str home = api_home();
@@ -72,7 +76,8 @@ bool session_start(struct session *session, const struct session_options *option
         return false;
     int failure = loop_create(&(struct loop_options){.name = "run"}, &session->loop);
     if (!failure)
-        failure = signal_watch_create(session->loop, signals, on_signal, session, &session->signals);
+        failure =
+            signal_watch_create(session->loop, signals, on_signal, session, &session->signals);
     if (failure)
         return error_set(error, "TUL1217", "cannot make a loop: %s", strerror(-failure));
     session->data = str_format("%s/%s", home, options->name ? options->name : session->spec.mesh);

@@ -24,14 +24,15 @@ struct session {
 struct session_options {
     const struct options *options;
     const char *file;
-    const char *name;   /* of its folder under TULLE_HOME; NULL: the mesh's */
-    bool is_quiet;      /* the programs print to files alone */
-    bool is_passing;    /* nothing is kept */
-    bool is_silent;     /* no steps either */
+    const char *name; /* of its folder under TULLE_HOME; NULL: the mesh's */
+    bool is_quiet;    /* the programs print to files alone */
+    bool is_passing;  /* nothing is kept */
+    bool is_silent;   /* no steps either */
 };
 
 /* Everything runs, or false with what failed (and session_end is still to be called). */
-MUST_USE bool session_start(struct session *session, const struct session_options *options, struct error *error);
+MUST_USE bool session_start(struct session *session, const struct session_options *options,
+                            struct error *error);
 void session_end(struct session *session);
 /* The path of a sample, such as "shop/tulle.yaml", on the heap; NULL when it is nowhere. */
 char *session_sample(const char *path);
