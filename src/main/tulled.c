@@ -1,0 +1,143 @@
+/* tulled: the control plane. */
+#include "base/log.h"
+#include "base/slice.h"
+#include "base/memory.h"
+#include "control/process.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { EXIT_USAGE = 64 };
+
+enum flag {
+    FLAG_DATA = 256,
+    FLAG_CONFIG_DIR,
+    FLAG_XDS_PORT,
+    FLAG_XDS_TLS_PORT,
+    FLAG_XDS_ADDRESS,
+    FLAG_API_PORT,
+    FLAG_TRUST_DOMAIN,
+    FLAG_REGISTRY_ONLY,
+    FLAG_ACCESS_LOG,
+    FLAG_LOG_FORMAT,
+    FLAG_VERSION,
+};
+
+static const struct option flags[] = {
+    {"data", required_argument, NULL, FLAG_DATA},
+    {"config-dir", required_argument, NULL, FLAG_CONFIG_DIR},
+    {"xds-port", required_argument, NULL, FLAG_XDS_PORT},
+    {"xds-tls-port", required_argument, NULL, FLAG_XDS_TLS_PORT},
+    {"xds-address", required_argument, NULL, FLAG_XDS_ADDRESS},
+    {"api-port", required_argument, NULL, FLAG_API_PORT},
+    {"trust-domain", required_argument, NULL, FLAG_TRUST_DOMAIN},
+    {"registry-only", no_argument, NULL, FLAG_REGISTRY_ONLY},
+    {"access-log", required_argument, NULL, FLAG_ACCESS_LOG},
+    {"log-level", required_argument, NULL, 'l'},
+    {"log-format", required_argument, NULL, FLAG_LOG_FORMAT},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, FLAG_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+static void print_help(void)
+{
+    printf("tulled: the control plane of Tulle.\n\n"
+           "  tulled --data DIR [--config-dir DIR]\n\n"
+           "      --data DIR             what must survive: store, keys, sockets (required)\n"
+           "      --config-dir DIR       import the YAML files of this directory; may be repeated\n"
+           "      --trust-domain NAME    of every identity (cluster.local)\n"
+           "      --xds-port N           xDS in plaintext on 127.0.0.1, without secrets; 0: off (15010)\n"
+           "      --xds-tls-port N       xDS and certificates over TLS (15012)\n"
+           "      --xds-address IP       where the latter listens (127.0.0.1)\n"
+           "      --api-port N           the Kubernetes-style API on 127.0.0.1; 0: any (6443)\n"
+           "      --registry-only        proxies refuse destinations that the mesh does not know\n"
+           "      --access-log FILE      where proxies log requests, such as /dev/stdout (nowhere)\n"
+           "  -l, --log-level LEVEL      trace, debug, info, warning, error, critical or off (info)\n"
+           "      --log-format text|json of log lines on stderr (text)\n"
+           "  -h, --help                 this text\n"
+           "      --version              of this program\n");
+}
+
+static bool read_port(const char *flag, const char *text, uint16_t *port)
+{
+    uint64_t number;
+    if (!slice_to_u64(slice_str(text), UINT16_MAX, &number)) {
+        fprintf(stderr, "tulled: --%s takes a port, not \"%s\"\n", flag, text);
+        return false;
+    }
+    *port = (uint16_t)number;
+    return true;
+}
+
+static bool read_log_flag(int flag, const char *text)
+{
+    enum log_level level;
+    if (flag == 'l' && log_level_of(text, &level)) {
+        log_set_level(NULL, level);
+        return true;
+    }
+    if (flag == FLAG_LOG_FORMAT && (strcmp(text, "json") == 0 || strcmp(text, "text") == 0)) {
+        log_set_json(text[0] == 'j');
+        return true;
+    }
+    fprintf(stderr, "tulled: \"%s\" is no %s\n", text, flag == 'l' ? "log level" : "log format");
+    return false;
+}
+
+static bool read_flag(struct control_options *options, int flag)
+{
+    switch (flag) {
+    case FLAG_DATA: options->data = optarg; return true;
+    case FLAG_CONFIG_DIR:
+        if (options->directory_count == CONFIG_DIRECTORIES_MAX) {
+            fprintf(stderr, "tulled: more than %d directories\n", CONFIG_DIRECTORIES_MAX);
+            return false;
+        }
+        options->directories[options->directory_count++] = optarg;
+        return true;
+    case FLAG_XDS_PORT: return read_port("xds-port", optarg, &options->xds_port);
+    case FLAG_XDS_TLS_PORT: return read_port("xds-tls-port", optarg, &options->xds_tls_port);
+    case FLAG_API_PORT: return read_port("api-port", optarg, &options->api_port);
+    case FLAG_XDS_ADDRESS: options->xds_address = optarg; return true;
+    case FLAG_TRUST_DOMAIN: options->trust_domain = optarg; return true;
+    case FLAG_REGISTRY_ONLY: options->registry_only = true; return true;
+    case FLAG_ACCESS_LOG: options->access_log = optarg; return true;
+    case 'l':
+    case FLAG_LOG_FORMAT: return read_log_flag(flag, optarg);
+    default: return false;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct control_options options = {.trust_domain = "cluster.local",
+                                      .xds_address = "127.0.0.1",
+                                      .xds_port = 15010,
+                                      .xds_tls_port = 15012,
+                                      .api_port = 6443};
+    int flag;
+    while ((flag = getopt_long(argc, argv, "l:h", flags, NULL)) != -1) {
+        if (flag == 'h') {
+            print_help();
+            return EXIT_SUCCESS;
+        }
+        if (flag == FLAG_VERSION) {
+            printf("tulled %s\n", TULLE_VERSION);
+            return EXIT_SUCCESS;
+        }
+        if (!read_flag(&options, flag))
+            return EXIT_USAGE;
+    }
+    if (!options.data || optind < argc) {
+        fprintf(stderr, "tulled: --data DIR is needed, and nothing beside flags; see --help\n");
+        return EXIT_USAGE;
+    }
+    owned_error error = {0};
+    if (control_process_run(&options, &error))
+        return EXIT_SUCCESS;
+    owned_str text = error_text(&error, false);
+    fprintf(stderr, "%s\n", text);
+    return EXIT_FAILURE;
+}
