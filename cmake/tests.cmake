@@ -13,3 +13,13 @@ foreach(source IN LISTS UNIT_TESTS)
   add_test(NAME ${target} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(${target} PROPERTIES LABELS unit TIMEOUT 300)
 endforeach()
+
+# The oracle of HTTP/1 (Debian ships llhttp as C source): what it reads differently from us must have a reason.
+if(EXISTS /usr/share/llhttp/llhttp.c)
+  add_library(llhttp_oracle STATIC /usr/share/llhttp/llhttp.c /usr/share/llhttp/api.c /usr/share/llhttp/http.c)
+  target_compile_definitions(llhttp_oracle PUBLIC LLHTTP_STRICT_MODE=1)
+  target_include_directories(llhttp_oracle SYSTEM PUBLIC /usr/share/include/llhttp)
+  target_compile_options(llhttp_oracle PRIVATE -w)
+  target_compile_definitions(unit.http.h1_llhttp PRIVATE TULLE_HAS_LLHTTP)
+  target_link_libraries(unit.http.h1_llhttp PRIVATE llhttp_oracle)
+endif()

@@ -56,7 +56,8 @@ static bool read_extension(struct chunked *chunked, const struct http_limits *li
         return refuse(chunked, HTTP_REFUSAL_CHUNK_OVERHEAD);
     if (chunked->state == CHUNK_IN_EXTENSION && byte == '\r')
         return move(chunked, CHUNK_AT_SIZE_LF);
-    if (is_control(byte))
+    bool is_quoted = chunked->state != CHUNK_IN_EXTENSION;
+    if (is_control(byte) || (byte >= 0x80 && !is_quoted))
         return refuse(chunked, HTTP_REFUSAL_CHUNK_EXTENSION);
     if (chunked->state == CHUNK_AT_QUOTED)
         return move(chunked, CHUNK_IN_QUOTED);
