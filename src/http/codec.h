@@ -38,7 +38,7 @@ struct http_codec_consumer {
 struct http_codec_ops {
     void (*read)(struct http_codec *codec, struct block *block, const char *data, size_t size);
     void (*eof)(struct http_codec *codec, bool truncated);
-    void (*fail)(struct http_codec *codec, enum http_reset_reason reason);
+    void (*lost)(struct http_codec *codec, enum http_reset_reason reason);
     void (*sent)(struct http_codec *codec, size_t size, size_t backlog);
     void (*run)(struct http_codec *codec);
     struct http_stream *(*open)(struct http_codec *codec, struct arena *arena);
@@ -91,7 +91,7 @@ static inline void http_codec_eof(struct http_codec *codec, bool truncated)
 /* The transport is gone: every stream is reset for this reason. */
 static inline void http_codec_fail(struct http_codec *codec, enum http_reset_reason reason)
 {
-    codec->ops->fail(codec, reason);
+    codec->ops->lost(codec, reason);
 }
 /* The socket took `size` bytes, and `backlog` still wait. Streams get on_sent; HTTP/2 frames more. */
 static inline void http_codec_sent(struct http_codec *codec, size_t size, size_t backlog)

@@ -123,7 +123,7 @@ void h1_settle_reading(struct h1 *h1)
 
 /* --- the codec's interface ---------------------------------------------------------------------------------- */
 
-static void fail(struct http_codec *codec, enum http_reset_reason reason)
+static void lost(struct http_codec *codec, enum http_reset_reason reason)
 {
     struct h1 *h1 = h1_of(codec);
     h1_enter(h1);
@@ -237,7 +237,7 @@ static void destroy(struct http_codec *codec)
 static const struct http_codec_ops h1_ops = {
     .read = h1_read,
     .eof = h1_eof,
-    .fail = fail,
+    .lost = lost,
     .sent = sent,
     .run = run,
     .open = open_stream,

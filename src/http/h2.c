@@ -203,7 +203,7 @@ static void fail_all(struct h2 *h2, enum http_reset_reason reason)
     }
 }
 
-static void fail(struct http_codec *codec, enum http_reset_reason reason)
+static void lost(struct http_codec *codec, enum http_reset_reason reason)
 {
     struct h2 *h2 = h2_of(codec);
     h2_enter(h2);
@@ -262,8 +262,6 @@ static void settle(struct h2 *h2)
     if (h2->is_failed)
         return;
     codec->wants_read = !h2->pending;
-    /* The preface and the first head have their time, then idleness has its own. */
-    codec->in_head = false;
     bool is_done =
         list_is_empty(&codec->streams) && (h2->got_goaway || (h2->said_goaway && codec->draining));
     if (is_done && !h2->said_last) {
@@ -554,7 +552,7 @@ bool h2_ping_is_open(const struct http_codec *codec)
 static const struct http_codec_ops h2_ops = {
     .read = read_bytes,
     .eof = eof,
-    .fail = fail,
+    .lost = lost,
     .sent = sent,
     .run = run,
     .open = open_stream,
@@ -634,6 +632,7 @@ struct http_codec *h2_create(enum http_role role, const struct http_codec_events
     list_init(&h2->codec.streams);
     list_init(&h2->reap);
     list_init(&h2->credit);
+    h2->codec.in_head = role == HTTP_SERVER; /* until the preface's SETTINGS have come */
     h2->glitches.left = limits->glitch_burst;
     if (new_session(h2)) {
         mem_free(h2);

@@ -362,6 +362,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     struct h2 *h2 = user;
     bool is_end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     struct h2_stream *own;
+    h2->codec.in_head = false;
     switch (frame->hd.type) {
     case NGHTTP2_DATA: take_data(h2, frame); break;
     case NGHTTP2_HEADERS:
@@ -390,12 +391,15 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
-/* Priorities are switched off, so these mean nothing, and nghttp2 does not show them otherwise. */
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *user)
 {
+    struct h2 *h2 = user;
     (void)session;
+    /* What is begun must be finished in time; bodies have their streams' timeouts. */
+    h2->codec.in_head = head->type != NGHTTP2_DATA;
+    /* Priorities are switched off, so these mean nothing, and nghttp2 does not show them otherwise. */
     if (head->type == NGHTTP2_PRIORITY)
-        h2_glitch(user, 1);
+        h2_glitch(h2, 1);
     return 0;
 }
 
@@ -405,6 +409,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     struct h2 *h2 = user;
     struct h2_stream *own = find(session, frame->hd.stream_id);
     (void)error;
+    h2->codec.in_head = false;
     h2_glitch(h2, 1);
     if (!own)
         return 0;

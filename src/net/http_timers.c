@@ -58,7 +58,9 @@ static bool is_waiting_for_head(const struct http_connection *connection)
     if (connection->role == HTTP_CLIENT)
         return false;
     const struct http_codec *codec = connection->codec;
-    return !codec || codec->in_head || (codec->requests == 0 && http_codec_is_idle(codec));
+    if (!codec || codec->in_head)
+        return true;
+    return codec->protocol == HTTP_PROTOCOL_1 && codec->requests == 0 && http_codec_is_idle(codec);
 }
 
 /* Silence from the peer: a PING asks whether it is there. True when the last one was not answered. */
@@ -126,13 +128,16 @@ static void on_due(struct timer *timer)
     uint64_t now_ms = loop_now_ms(connection->loop), next = UINT64_MAX;
     if (connection->codec) {
         http_connection_enter(connection);
-        while (connection->transport && expire_one(connection, now_ms, &next))
+        bool expired = false;
+        while (connection->transport && expire_one(connection, now_ms, &next)) {
             next = UINT64_MAX;
+            expired = true;
+        }
+        if (expired)
+            http_connection_settle(connection);
     }
     if (!connection->transport || end_if_due(connection, now_ms, &next))
         return;
     if (next != UINT64_MAX)
         loop_timer_start(connection->loop, timer, next - now_ms, on_due);
-    if (connection->codec)
-        http_connection_settle(connection);
 }

@@ -82,7 +82,13 @@ static inline void end_release(struct end *end)
 /* True when it has left. */
 static inline bool end_release_if_done(struct end *end)
 {
-    bool is_done = end->got_end && (end->sent_end || (end->is_origin ? false : end->is_early));
+    bool is_done = end->sent_end && (end->got_end || (end->is_origin && end->is_early));
+    if (end->got_end && !end->is_origin && end->is_early)
+        is_done = true; /* the answer came before all was sent */
+    if (end->was_reset) {
+        end_release(end);
+        return true;
+    }
     if (is_done && end->owed == 0)
         end_release(end);
     return is_done;
@@ -105,7 +111,11 @@ static inline void end_send(struct end *end)
         bool is_last = end->sent + size == end->to_send;
         if (size > 0) {
             char *at = chain_reserve(&data, loop_blocks(end->loop), size);
-            CHECK(at, "the pool gives blocks");
+            if (!at) { /* the budget is spent */
+                end->was_reset = true;
+                http_stream_reset(end->stream, HTTP_RESET_INTERNAL);
+                return;
+            }
             for (size_t i = 0; i < size; i++)
                 at[i] = pattern(end->plan.id, end->sent + i);
             chain_commit(&data, size);
@@ -322,6 +332,8 @@ static inline void origin_on_request(void *owner, struct http_connection *connec
         end_begin_response(end);
     if (is_end)
         end_is_complete(end);
+    else if (end->is_early)
+        end_release_if_done(end);
 }
 
 /* --- a relay between them ------------------------------------------------------------------------------------- */
@@ -339,6 +351,7 @@ struct hop {
     struct list node;
     struct relay *relay;
     struct http_stream *down, *up;
+    bool is_error;
 };
 
 static inline void hop_release(struct hop *hop)
@@ -355,7 +368,10 @@ static inline void hop_release(struct hop *hop)
 
 static inline void hop_release_if_done(struct hop *hop)
 {
-    if (http_stream_is_whole(hop->down) && http_stream_is_whole(hop->up))
+    bool is_whole = http_stream_is_whole(hop->down) && http_stream_is_whole(hop->up);
+    /* An error before the request's end: what still comes is not worth relaying. */
+    bool is_refused = hop->down->out == HTTP_ENDED && hop->is_error;
+    if (is_whole || is_refused)
         hop_release(hop);
 }
 
@@ -368,6 +384,7 @@ static inline void up_on_response(struct http_stream *stream, struct http_respon
                                   bool is_end)
 {
     struct hop *hop = stream->owner;
+    hop->is_error = head->status >= 400;
     http_stream_send_response(hop->down, head, is_end);
     if (is_end)
         hop_release_if_done(hop);

@@ -1,155 +1,6 @@
 #include "net/http_connection.h"
 
-#include "base/memory.h"
-#include "io/sim.h"
-#include "net/exchanges.h"
-
-/* client - relay - origin, on one simulated loop. */
-struct world {
-    struct loop *loop;
-    struct memory_budget budget;
-    struct http_connection_options options[2]; /* downstream, upstream */
-    struct http_connection *client, *down, *up, *serving;
-    struct relay relay;
-    struct origin origin;
-    bool bad; /* seen by the client */
-    unsigned open;
-    enum http_closed reasons[4];
-    int closed[4]; /* client, down, up, serving */
-    enum http_refusal refused;
-};
-
-static struct world *world; /* of the running test */
-
-static void note_closed(struct http_connection **slot, int index, enum http_closed reason)
-{
-    world->closed[index]++;
-    world->reasons[index] = reason;
-    *slot = NULL;
-}
-static void client_on_closed(void *owner, struct http_connection *connection,
-                             enum http_closed reason, const struct transport_failure *failure)
-{
-    (void)owner, (void)connection, (void)failure;
-    note_closed(&world->client, 0, reason);
-}
-static void down_on_closed(void *owner, struct http_connection *connection, enum http_closed reason,
-                           const struct transport_failure *failure)
-{
-    (void)owner, (void)connection, (void)failure;
-    note_closed(&world->down, 1, reason);
-}
-static void up_on_closed(void *owner, struct http_connection *connection, enum http_closed reason,
-                         const struct transport_failure *failure)
-{
-    (void)owner, (void)connection, (void)failure;
-    world->relay.up = NULL;
-    note_closed(&world->up, 2, reason);
-}
-static void serving_on_closed(void *owner, struct http_connection *connection,
-                              enum http_closed reason, const struct transport_failure *failure)
-{
-    (void)owner, (void)connection, (void)failure;
-    note_closed(&world->serving, 3, reason);
-}
-static void on_refused(void *owner, struct http_connection *connection, enum http_refusal refusal)
-{
-    (void)owner, (void)connection;
-    world->refused = refusal;
-}
-
-static const struct http_connection_events client_events = {.on_closed = client_on_closed};
-static const struct http_connection_events down_connection_events = {
-    .on_request = relay_on_request, .on_refused = on_refused, .on_closed = down_on_closed};
-static const struct http_connection_events up_connection_events = {.on_room = relay_on_room,
-                                                                   .on_closed = up_on_closed};
-static const struct http_connection_events origin_events = {
-    .on_request = origin_on_request, .on_refused = on_refused, .on_closed = serving_on_closed};
-
-static struct transport *make_transport(struct world *w, int fd)
-{
-    static const struct conn_events none = {0};
-    static const struct transport_options plain = {0};
-    struct conn *conn = conn_adopt(w->loop, fd, 0, &none, NULL);
-    CHECK(conn);
-    struct transport *transport = transport_create(conn, NULL, &plain, NULL, NULL);
-    CHECK(transport);
-    return transport;
-}
-
-static struct http_connection *join(struct world *w, int fd, enum http_role role,
-                                    const struct http_connection_options *options,
-                                    const struct http_connection_events *events, void *owner)
-{
-    struct http_connection *connection =
-        http_connection_create(make_transport(w, fd), role, options, events, owner);
-    CHECK(connection);
-    return connection;
-}
-
-static void begin_world(struct world *w, uint64_t seed, enum http_choice down, enum http_choice up)
-{
-    *w = (struct world){0};
-    world = w;
-    struct loop_options options = {
-        .name = "test", .backend = LOOP_SIM, .budget = &w->budget, .seed = seed};
-    CHECK(loop_create(&options, &w->loop) == 0);
-    w->options[0] = w->options[1] = http_connection_defaults;
-    w->options[0].choice = (uint8_t)down;
-    w->options[1].choice = (uint8_t)up;
-    w->relay.loop = w->origin.loop = w->loop;
-    list_init(&w->relay.waiting);
-}
-
-static void connect_up(struct world *w)
-{
-    int fds[2];
-    sim_pair(w->loop, fds);
-    w->up = join(w, fds[0], HTTP_CLIENT, &w->options[1], &up_connection_events, &w->relay);
-    w->serving = join(w, fds[1], HTTP_SERVER, &w->options[1], &origin_events, &w->origin);
-    w->relay.up = w->up;
-}
-
-static void connect_down(struct world *w)
-{
-    int fds[2];
-    sim_pair(w->loop, fds);
-    w->client = join(w, fds[0], HTTP_CLIENT, &w->options[0], &client_events, w);
-    w->down = join(w, fds[1], HTTP_SERVER, &w->options[0], &down_connection_events, &w->relay);
-}
-
-static void close_one(struct http_connection **connection)
-{
-    if (*connection)
-        http_connection_close(*connection);
-    *connection = NULL;
-}
-
-/* Until all is quiet: late completions and slow ends included. */
-static void settle(struct world *w, unsigned turns)
-{
-    bool is_quiet = false;
-    while (turns-- > 0 && !is_quiet)
-        is_quiet = !loop_turn(w->loop, 100) && sim_open_count(w->loop) == 0 &&
-                   w->open + w->relay.open + w->origin.open == 0;
-}
-
-static void end_world(struct world *w)
-{
-    w->relay.up = NULL;
-    close_one(&w->client);
-    close_one(&w->down);
-    close_one(&w->up);
-    close_one(&w->serving);
-    settle(w, 2000);
-    CHECK(w->open == 0 && w->relay.open == 0 && w->origin.open == 0, "open: %u %u %u", w->open,
-          w->relay.open, w->origin.open);
-    CHECK(sim_open_count(w->loop) == 0, "%u descriptors are open", sim_open_count(w->loop));
-    CHECK(block_pool_in_use(loop_blocks(w->loop)) == 0, "%zu bytes of blocks are lent out",
-          block_pool_in_use(loop_blocks(w->loop)));
-    loop_destroy(w->loop);
-    CHECK(w->budget.in_use == 0, "%zu bytes are charged", w->budget.in_use);
-}
+#include "net/http_world.h"
 
 static const char *name_of(enum http_choice choice)
 {
@@ -286,4 +137,243 @@ TEST(connections_that_break_leave_nothing_half_and_leak_nothing)
     for (unsigned i = 0; i < seeds; i++)
         EACH (cell, cells)
             break_with_seed(sim_seed(i), *cell);
+}
+
+TEST(the_last_request_says_close)
+{
+    struct world w;
+    struct raw raw;
+    begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+    w.options[1].max_requests = 3;
+    connect_raw(&w, &raw);
+    raw_say(&w, &raw, ORIGIN_GET ORIGIN_GET ORIGIN_GET ORIGIN_GET);
+    pass(&w, 100);
+    CHECK(w.origin.requests == 3 && w.closed[3] == 1);
+    CHECK(w.reasons[3] == HTTP_CLOSED_MAX_REQUESTS && raw.ends == 1);
+    const char *close = strstr(heard(&raw), "connection: close");
+    CHECK(close && !strstr(close + 1, "connection: close"), "%s", heard(&raw));
+    raw_fini(&raw);
+    end_world(&w);
+}
+
+TEST(a_plaintext_server_knows_both_protocols_by_the_first_bytes)
+{
+    for (size_t cut = 1; cut <= 30; cut++) {
+        struct world w;
+        struct raw raw;
+        begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+        connect_raw(&w, &raw);
+        struct slice all = SLICE("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0");
+        while (all.size > 0) {
+            struct slice piece = slice_take(&all, MIN(cut, all.size));
+            struct chain bytes = {0};
+            CHECK(chain_append_copy(&bytes, loop_blocks(w.loop), piece));
+            conn_write(raw.conn, &bytes);
+            settle(&w, 3);
+        }
+        CHECK(http_connection_protocol(w.serving) == HTTP_PROTOCOL_2, "by %zu", cut);
+        raw_fini(&raw);
+        end_world(&w);
+
+        begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+        connect_raw(&w, &raw);
+        /* Shares its first bytes with the preface. */
+        const char *text = "PROPFIND /1/0/5/0 HTTP/1.1\r\nHost: origin:80\r\n\r\n";
+        for (size_t at = 0; at < strlen(text); at += cut) {
+            char piece[64] = "";
+            strncat(piece, text + at, cut);
+            raw_say(&w, &raw, piece);
+            settle(&w, 3);
+        }
+        pass(&w, 10);
+        CHECK(w.origin.requests == 1 && strstr(heard(&raw), "200 OK"), "by %zu", cut);
+        raw_fini(&raw);
+        end_world(&w);
+    }
+}
+
+TEST(a_tls_hello_or_text_where_http_should_be_is_refused)
+{
+    static const char *const texts[] = {"\x16\x03\x01\x02", "hello world\r\n\r\n",
+                                        "GET / HTTP/1.1\r\n\r\n"};
+    EACH (text, texts) {
+        struct world w;
+        struct raw raw;
+        begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+        connect_raw(&w, &raw);
+        raw_say(&w, &raw, *text);
+        pass(&w, 100);
+        CHECK(w.refused != HTTP_REFUSAL_NONE && w.reasons[3] == HTTP_CLOSED_REFUSED, "%s", *text);
+        CHECK(strncmp(heard(&raw), "HTTP/1.1 400 ", 13) == 0 && raw.ends == 1, "%s", *text);
+        raw_fini(&raw);
+        end_world(&w);
+    }
+}
+
+/* The client sends on and on, and still reads the answer: no reset may overtake it. */
+TEST(an_early_413_reaches_a_client_that_is_still_sending)
+{
+    unsigned seeds = sim_seed_count(50);
+    for (unsigned i = 0; i < seeds; i++) {
+        struct world w;
+        struct raw raw;
+        begin_world(&w, sim_seed(i), HTTP_ONLY_1, HTTP_ONLY_1);
+        struct sim_faults faults = sim_usual_faults();
+        sim_set_faults(w.loop, &faults);
+        int fds[2];
+        raw = (struct raw){0};
+        sim_pair(w.loop, fds);
+        raw.conn = conn_adopt(w.loop, fds[0], 0, &raw_events, &raw);
+        conn_read_start(raw.conn);
+        w.down = join(&w, fds[1], HTTP_SERVER, &w.options[0], &down_connection_events, &w.relay);
+        connect_up(&w);
+        raw_say(&w, &raw,
+                "POST /1/100000000/9/256 HTTP/1.1\r\nHost: origin:80\r\n"
+                "Content-Length: 100000000\r\n\r\n");
+        uint64_t until_ms = loop_now_ms(w.loop) + 10000;
+        while (loop_now_ms(w.loop) < until_ms && raw.ends == 0 && raw.errors == 0) {
+            if (conn_backlog(raw.conn) < 30000)
+                raw_say(&w, &raw, "a piece of a body that is much too long");
+            loop_turn(w.loop, 10);
+        }
+        CHECK(raw.errors == 0 && raw.ends == 1, "seed %llu: %d errors",
+              (unsigned long long)sim_seed(i), raw.errors);
+        CHECK(strncmp(heard(&raw), "HTTP/1.1 413 ", 13) == 0, "%s", heard(&raw));
+        CHECK(strstr(heard(&raw), "connection: close"), "%s", heard(&raw));
+        raw_fini(&raw);
+        end_world(&w);
+    }
+}
+
+/* --- draining, room and the end ----------------------------------------------------------------------------------- */
+
+TEST(a_drained_connection_ends_when_its_streams_do)
+{
+    EACH (cell, cells) {
+        struct world w;
+        struct end end;
+        begin_world(&w, 1, (*cell)[0], (*cell)[1]);
+        connect_down(&w);
+        connect_up(&w);
+        struct plan plan = {.id = 1, .response_bytes = 50000, .flags = SLOW_CLIENT};
+        CHECK(client_ask(w.client, &end, &plan, &w.bad, &w.open));
+        settle(&w, 20);
+        http_connection_drain(w.down);
+        http_connection_drain(w.up);
+        CHECK(http_connection_is_draining(w.down));
+        for (int turn = 0; turn < 5000 && (w.down || w.up); turn++)
+            loop_turn(w.loop, 10);
+        CHECK(end.got_end && end.got == 50000 && !end.was_reset, "got %zu", end.got);
+        CHECK(w.closed[1] == 1 && w.reasons[1] == HTTP_CLOSED_DONE);
+        CHECK(w.closed[2] == 1 && w.reasons[2] == HTTP_CLOSED_DONE);
+        end_world(&w);
+    }
+}
+
+TEST(a_drain_has_an_end)
+{
+    EACH (cell, cells) {
+        struct world w;
+        struct end end;
+        begin_world(&w, 1, (*cell)[0], (*cell)[1]);
+        connect_down(&w);
+        connect_up(&w);
+        struct plan plan = {.id = 1, .request_bytes = 100, .flags = CHUNKED_REQUEST};
+        CHECK(client_ask(w.client, &end, &plan, &w.bad, &w.open));
+        settle(&w, 20);
+        plan.id = 2;
+        plan.response_bytes = 500000;
+        plan.flags = SLOW_CLIENT;
+        if (w.open == 0)
+            CHECK(client_ask(w.client, &end, &plan, &w.bad, &w.open));
+        settle(&w, 20);
+        w.options[0].drain_timeout_ms = 20;
+        http_connection_drain(w.down);
+        pass(&w, 200);
+        CHECK(!w.down && end.was_reset && w.relay.open == 0);
+        end_world(&w);
+    }
+}
+
+TEST(a_connection_that_its_owner_closes_resets_its_streams_and_says_nothing)
+{
+    EACH (cell, cells) {
+        struct world w;
+        struct end end;
+        begin_world(&w, 1, (*cell)[0], (*cell)[1]);
+        connect_down(&w);
+        connect_up(&w);
+        struct plan plan = {.id = 1, .response_bytes = 500000, .flags = SLOW_CLIENT};
+        CHECK(client_ask(w.client, &end, &plan, &w.bad, &w.open));
+        settle(&w, 20);
+        http_connection_close(w.client);
+        w.client = NULL;
+        CHECK(!end.was_reset, "no event comes inside the call");
+        settle(&w, 50);
+        CHECK(end.was_reset && w.closed[0] == 0 && w.closed[1] == 1);
+        end_world(&w);
+    }
+}
+
+TEST(an_upstream_that_goes_away_between_exchanges_is_known_at_once)
+{
+    struct world w;
+    struct end end;
+    begin_world(&w, 1, HTTP_ONLY_1, HTTP_ONLY_1);
+    connect_up(&w);
+    struct plan plan = {.id = 1, .response_bytes = 10};
+    CHECK(client_ask(w.up, &end, &plan, &w.bad, &w.open));
+    settle(&w, 20);
+    CHECK(end.got_end && http_connection_room(w.up) == 1);
+    CHECK(http_connection_requests(w.up) == 1);
+    close_one(&w.serving);
+    settle(&w, 20);
+    CHECK(w.closed[2] == 1 && w.reasons[2] == HTTP_CLOSED_DONE);
+    end_world(&w);
+}
+
+TEST(an_idle_connection_holds_no_buffer)
+{
+    EACH (cell, cells) {
+        struct world w;
+        struct end end;
+        begin_world(&w, 1, (*cell)[0], (*cell)[1]);
+        connect_down(&w);
+        connect_up(&w);
+        struct plan plan = {.id = 1, .request_bytes = 50000, .response_bytes = 50000};
+        CHECK(client_ask(w.client, &end, &plan, &w.bad, &w.open));
+        for (int turn = 0; turn < 500; turn++)
+            loop_turn(w.loop, 10);
+        CHECK(end.got_end && w.open + w.relay.open + w.origin.open == 0);
+        CHECK(block_pool_in_use(loop_blocks(w.loop)) == 0, "%zu bytes of blocks",
+              block_pool_in_use(loop_blocks(w.loop)));
+        end_world(&w);
+    }
+}
+
+/* Memory that is refused ends an exchange, never the process. */
+TEST(a_budget_that_is_spent_refuses_and_recovers)
+{
+    EACH (cell, cells) {
+        struct world w;
+        begin_world(&w, 1, (*cell)[0], (*cell)[1]);
+        connect_down(&w);
+        connect_up(&w);
+        settle(&w, 20);
+        static struct end ends[8];
+        w.budget.limit = w.budget.in_use + 20000;
+        unsigned asked = 0;
+        for (unsigned i = 0; i < COUNT(ends); i++) {
+            struct plan plan = {.id = i, .request_bytes = 0, .response_bytes = 30000};
+            if (w.client && client_ask(w.client, &ends[asked], &plan, &w.bad, &w.open))
+                asked++;
+            for (int turn = 0; turn < 30; turn++)
+                loop_turn(w.loop, 10);
+        }
+        w.budget.limit = 0;
+        for (int turn = 0; turn < 200; turn++)
+            loop_turn(w.loop, 10);
+        CHECK(!w.bad && !w.origin.bad);
+        end_world(&w);
+    }
 }
