@@ -31,9 +31,10 @@ static void print_next(const struct session *session, uint64_t took_us)
            "to v2\n"
            "     tulle get vs product -o yaml | sed 's/weight: 90/weight: 50/; s/weight: "
            "10/weight: 50/' | tulle apply -f -\n"
-           "     tulle proxy status                                 what each sidecar runs\n",
+           "     tulle proxy status                                 what each sidecar runs\n"
+           "     KUBECONFIG=%s/kubeconfig kubectl get vs,dr,workloadentries\n",
            runner_sidecars(session->runner), (double)took_us / 1e6, published(session, "web"),
-           published(session, "load"));
+           published(session, "load"), session->data);
     fflush(stdout);
 }
 

@@ -5,26 +5,27 @@ import subprocess
 
 import pytest
 
-from lab.programs import TOP
-
-BIN = os.path.join(TOP, os.environ.get("TULLE_BUILD", "build/dev"), "bin")
+from lab.programs import need_tulle
 
 
 @pytest.fixture
 def tulle(tmp_path):
     """Runs `tulle WORDS` with a home of its own; its loopback is up."""
+    program = need_tulle("tulle")
     home = tmp_path / "home"
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     environment = {**os.environ, "TULLE_HOME": str(home)}
 
     def run(*words, timeout=120):
-        return subprocess.run([os.path.join(BIN, "tulle"), *words], env=environment, capture_output=True, text=True, timeout=timeout)
+        return subprocess.run([program, *words], env=environment, capture_output=True, text=True, timeout=timeout)
 
     run.home = home
     return run
 
 
-def need_namespaces(tulle):
+def need_mesh(tulle):
+    need_tulle("tulle-proxy")
+    need_tulle("tulled")
     checks = json.loads(tulle("check", "--pre", "-o", "json").stdout)
     network = checks[0]
     if network["result"] != "good":
@@ -32,7 +33,7 @@ def need_namespaces(tulle):
 
 
 def test_the_canary_shifts_without_losing_a_request(tulle):
-    need_namespaces(tulle)
+    need_mesh(tulle)
     done = tulle("demo", "--check", "-o", "json")
     assert done.stdout, done.stderr
     result = json.loads(done.stdout)
@@ -47,7 +48,7 @@ def test_the_canary_shifts_without_losing_a_request(tulle):
 
 
 def test_nothing_is_left_behind(tulle):
-    need_namespaces(tulle)
+    need_mesh(tulle)
     assert tulle("demo", "--check", "-o", "json").returncode == 0
     assert list(tulle.home.iterdir()) == []
     seen = subprocess.run(["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True).stdout
