@@ -46,7 +46,7 @@ static bool read_chain(struct context_certificate *to, struct slice text, struct
     if (to->chain_count == 0) {
         error_set(error, NULL, "the certificate chain holds no certificate in PEM or DER");
         error_fix(error,
-                  "give the text that begins with -----BEGIN CERTIFICATE-----, the leaf first");
+                  "give PEM text with the leaf certificate first");
         return false;
     }
     if (to->chain_count > TLS_CHAIN_MAX || total > TLS_CHAIN_BYTES_MAX)

@@ -82,7 +82,7 @@ static EVP_PKEY *decode_any(struct slice der)
 static bool not_a_key(struct error *error)
 {
     error_set(error, NULL, "there is no private key in PEM or DER");
-    error_fix(error, "give the text that begins with -----BEGIN PRIVATE KEY-----, not encrypted");
+    error_fix(error, "give PEM text with a private key that is not encrypted");
     return false;
 }
 

@@ -13,8 +13,17 @@ def pytest_configure(config):
         raise pytest.UsageError("run end-to-end tests by script/e2e: they need namespaces of their own")
 
 
+def known_gaps():
+    with open(os.path.join(os.path.dirname(__file__), "known_gaps.txt")) as lines:
+        rows = (line.partition(" | ") for line in lines if not line.startswith("#") and line.strip())
+        return {name.strip(): reason.strip() for name, _, reason in rows}
+
+
 def pytest_collection_modifyitems(items):
+    gaps = known_gaps()
     for item in items:
+        if item.nodeid in gaps:
+            item.add_marker(pytest.mark.xfail(reason=gaps[item.nodeid], strict=False))
         if SANITIZED and item.get_closest_marker("release"):
             item.add_marker(pytest.mark.skip(reason="measured on the release build only"))
 
