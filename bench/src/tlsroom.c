@@ -51,8 +51,10 @@ static void side_start(struct side *side)
 
 static void town_start(struct town *town)
 {
-    *town = (struct town){.root = pki_root("spiffe://cluster.local"), .keys = tls_ticket_keys_create()};
-    town->middle = pki_issue(&town->root, pki_spec(CERTIFICATE_INTERMEDIATE, "spiffe://cluster.local"));
+    *town =
+        (struct town){.root = pki_root("spiffe://cluster.local"), .keys = tls_ticket_keys_create()};
+    town->middle =
+        pki_issue(&town->root, pki_spec(CERTIFICATE_INTERMEDIATE, "spiffe://cluster.local"));
     town->near = pki_leaf(&town->root, "spiffe://cluster.local/ns/shop/sa/cart");
     town->far = pki_leaf(&town->middle, "spiffe://cluster.local/ns/shop/sa/cart");
     town->trust = pki_trust(&town->root, "cluster.local");
@@ -151,7 +153,8 @@ static void bench_handshakes(struct town *town, int count)
         {"1.3, chain known, no intermediate", TLS_1_3, false, false, false, false, false},
         {"1.3, chain new, no intermediate", TLS_1_3, false, true, false, false, false},
         {"1.3, resumed, with a byte each way and a ticket", TLS_1_3, true, false, true, true, true},
-        {"1.3, chain known, with a byte each way and a ticket", TLS_1_3, true, false, false, true, true},
+        {"1.3, chain known, with a byte each way and a ticket", TLS_1_3, true, false, false, true,
+         true},
         {"1.2, chain known", TLS_1_2, true, false, false, false, false},
     };
     for (size_t r = 0; r < COUNT(rows); r++) {
@@ -172,8 +175,8 @@ static void bench_handshakes(struct town *town, int count)
             end(&town->client);
             end(&town->server);
         }
-        printf("{\"handshake\":\"%s\",\"server_us\":%.1f,\"client_us\":%.1f}\n", rows[r].name, town->server.us / count,
-               town->client.us / count);
+        printf("{\"handshake\":\"%s\",\"server_us\":%.1f,\"client_us\":%.1f}\n", rows[r].name,
+               town->server.us / count, town->client.us / count);
     }
 }
 
@@ -192,12 +195,14 @@ static void bench_records(struct town *town, int count)
                 abort();
             sealed += now_us() - from - cost;
             from = now_us();
-            if (tls_session_feed(town->server.session, &town->server.in, &town->server.plain, 0) != TLS_FEED_MORE)
+            if (tls_session_feed(town->server.session, &town->server.in, &town->server.plain, 0) !=
+                TLS_FEED_MORE)
                 abort();
             opened += now_us() - from - cost;
             chain_fini(&town->server.plain);
         }
-        printf("{\"bytes\":%zu,\"seal_us\":%.3f,\"open_us\":%.3f}\n", sizes[s], sealed / count, opened / count);
+        printf("{\"bytes\":%zu,\"seal_us\":%.3f,\"open_us\":%.3f}\n", sizes[s], sealed / count,
+               opened / count);
     }
     end(&town->client);
     end(&town->server);
@@ -221,8 +226,8 @@ static void bench_memory(struct town *town, int count)
     struct side *sides[] = {&town->client, &town->server};
     for (int i = 0; i < 4; i++)
         tls_engine_trim(sides[i % 2]->engine);
-    printf("{\"sessions\":%d,\"bytes_each\":%zu,\"bytes_each_idle\":%zu}\n", 2 * count, lent / (size_t)(2 * count),
-           (mallinfo2().uordblks - before) / (size_t)(2 * count));
+    printf("{\"sessions\":%d,\"bytes_each\":%zu,\"bytes_each_idle\":%zu}\n", 2 * count,
+           lent / (size_t)(2 * count), (mallinfo2().uordblks - before) / (size_t)(2 * count));
 }
 
 int main(int argc, char **argv)

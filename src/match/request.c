@@ -38,8 +38,8 @@ bool header_key_build(struct header_key *key, struct slice name, struct table_me
     }
     if (!is_name(name))
         return false;
-    *key =
-        (struct header_key){.name = table_memory_copy_lower(memory, name), .source = HEADER_KEY_FIELD};
+    *key = (struct header_key){.name = table_memory_copy_lower(memory, name),
+                               .source = HEADER_KEY_FIELD};
     return true;
 }
 

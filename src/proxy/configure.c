@@ -164,18 +164,23 @@ static bool connect_ads(struct configure *configure, struct error *error)
     if (!context && tls)
         context = snapshot_tls(publisher_newest(configure->publisher), tls);
     bool is_pipe = at->kind == ENDPOINT_PIPE;
-    struct rpc_target target = {.host = is_pipe ? NULL : at->kind == ENDPOINT_HOST ? text : host,
+    struct rpc_target target = {.host = is_pipe                     ? NULL
+                                        : at->kind == ENDPOINT_HOST ? text
+                                                                    : host,
                                 .unix_path = is_pipe ? text : NULL,
                                 .port = at->port,
                                 .authority = authority,
                                 .server_name = tls || !context ? server_name : istiod.value.data,
                                 .expected = tls ? tls->expected : &istiod,
-                                .expected_count = tls ? tls->expected_count : context ? 1 : 0,
+                                .expected_count = tls       ? tls->expected_count
+                                                  : context ? 1
+                                                            : 0,
                                 .tls = context};
-    struct ads_client_config config = {.channel = {.target = target,
-                                                   .protocol = RPC_HTTP2,
-                                                   .connect_timeout_ms = cluster->connect_timeout_ms},
-                                       .node = buffer_slice(&node)};
+    struct ads_client_config config = {
+        .channel = {.target = target,
+                    .protocol = RPC_HTTP2,
+                    .connect_timeout_ms = cluster->connect_timeout_ms},
+        .node = buffer_slice(&node)};
     configure->ads = ads_client_create(configure->means, &config, &consumer, configure);
     return true;
 }

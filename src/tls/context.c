@@ -45,8 +45,7 @@ static bool read_chain(struct context_certificate *to, struct slice text, struct
     }
     if (to->chain_count == 0) {
         error_set(error, NULL, "the certificate chain holds no certificate in PEM or DER");
-        error_fix(error,
-                  "give PEM text with the leaf certificate first");
+        error_fix(error, "give PEM text with the leaf certificate first");
         return false;
     }
     if (to->chain_count > TLS_CHAIN_MAX || total > TLS_CHAIN_BYTES_MAX)

@@ -24,4 +24,5 @@ enum { SIDECAR_ADMIN_PORT = 15000 };
 /* An Envoy bootstrap in YAML. */
 void sidecar_bootstrap(const struct sidecar *sidecar, struct buffer *yaml);
 /* NULL-terminated, in the spec's arena. */
-const char **sidecar_command(const struct sidecar *sidecar, struct arena *arena, const char *program);
+const char **sidecar_command(const struct sidecar *sidecar, struct arena *arena,
+                             const char *program);

@@ -74,8 +74,7 @@ static void on_logged(void *owner, const struct store_written *written)
     Istio__V1__Auth__IstioCertificateResponse *response =
         pb_new(&arena, &istio__v1__auth__istio_certificate_response__descriptor);
     /* Leaf, what signed it, and the bundle last, as Istio's clients expect. */
-    PB_APPEND(&arena, response, cert_chain,
-              arena_copy(&arena, buffer_slice(&call->certificate)));
+    PB_APPEND(&arena, response, cert_chain, arena_copy(&arena, buffer_slice(&call->certificate)));
     PB_APPEND(&arena, response, cert_chain, arena_copy(&arena, trust->chain));
     PB_APPEND(&arena, response, cert_chain, arena_copy(&arena, trust->roots));
     owned_buffer body = {0};
@@ -100,8 +99,8 @@ static void on_signed(struct signer_order *order, const struct signer_answer *an
     buffer_format(&value, "\",\"notBefore\":%lld,\"notAfter\":%lld}",
                   (long long)answer->record.not_before_s, (long long)answer->record.not_after_s);
     struct store_put put = {.key = slice_str(key), .value = buffer_slice(&value)};
-    call->log_ticket = store_txn(call->service->store,
-                                 &(struct store_txn){.puts = &put, .put_count = 1}, on_logged, call);
+    call->log_ticket = store_txn(
+        call->service->store, &(struct store_txn){.puts = &put, .put_count = 1}, on_logged, call);
 }
 
 static void sign(struct call *call)
@@ -143,9 +142,8 @@ static bool read_request(struct call *call, struct slice message)
     owned_error error = {0};
     struct pb_limits limits = {
         .max_bytes = CSR_REQUEST_MAX, .max_depth = 16, .max_memory = 4 * CSR_REQUEST_MAX};
-    const Istio__V1__Auth__IstioCertificateRequest *request =
-        pb_decode(&istio__v1__auth__istio_certificate_request__descriptor, message, &arena, &limits,
-                  &error);
+    const Istio__V1__Auth__IstioCertificateRequest *request = pb_decode(
+        &istio__v1__auth__istio_certificate_request__descriptor, message, &arena, &limits, &error);
     if (request) {
         call->csr = str_copy(pb_str(request->csr));
         call->lifetime_s = PB_GET(request, validity_duration, 0);
@@ -214,8 +212,8 @@ void csr_service_destroy(struct csr_service *service)
 {
     if (!service)
         return;
-    LIST_EACH_SAFE (node, after, &service->calls)
-        call_destroy(LIST_ENTRY(node, struct call, node));
+    LIST_EACH_SAFE(node, after, &service->calls)
+    call_destroy(LIST_ENTRY(node, struct call, node));
     mem_free(service->trust_domain);
     mem_free(service);
 }

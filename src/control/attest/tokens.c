@@ -83,8 +83,8 @@ void tokens_close(struct tokens *tokens)
 {
     if (!tokens)
         return;
-    LIST_EACH_SAFE (node, after, &tokens->pending)
-        pending_destroy(LIST_ENTRY(node, struct pending, node));
+    LIST_EACH_SAFE(node, after, &tokens->pending)
+    pending_destroy(LIST_ENTRY(node, struct pending, node));
     mem_free(tokens->trust_domain);
     mem_free(tokens);
 }
@@ -145,9 +145,9 @@ static void on_leased(void *owner, const struct store_leased *leased)
     owned_buffer value = {0};
     buffer_append_str(&value, "{\"spiffeId\":\"");
     buffer_append_json(&value, slice_str(pending->spiffe_id));
-    buffer_format(&value, "\",\"expires\":%lld}",
-                  (long long)((loop_wall_us(pending->tokens->loop) / 1000 + TOKEN_LIFETIME_MS) /
-                              1000));
+    buffer_format(
+        &value, "\",\"expires\":%lld}",
+        (long long)((loop_wall_us(pending->tokens->loop) / 1000 + TOKEN_LIFETIME_MS) / 1000));
     struct store_compare absent = {.key = slice_str(pending->key)};
     struct store_put put = {slice_str(pending->key), buffer_slice(&value), leased->lease};
     pending->ticket = store_txn(
@@ -210,20 +210,19 @@ static void on_found(void *owner, const struct store_page *page)
         return;
     }
     if (page->count > 0)
-        pending->spiffe_id = read_value(page->entries[0].value,
-                                        loop_wall_us(pending->tokens->loop) / 1000000);
+        pending->spiffe_id =
+            read_value(page->entries[0].value, loop_wall_us(pending->tokens->loop) / 1000000);
     if (!pending->spiffe_id) {
         answer(pending, "the token is unknown, used or too old", false);
         return;
     }
     struct store_compare same = {slice_str(pending->key), page->entries[0].revision};
     struct slice key = slice_str(pending->key);
-    pending->ticket = store_txn(pending->tokens->store,
-                                &(struct store_txn){.compares = &same,
-                                                    .compare_count = 1,
-                                                    .deletes = &key,
-                                                    .delete_count = 1},
-                                on_consumed, pending);
+    pending->ticket =
+        store_txn(pending->tokens->store,
+                  &(struct store_txn){
+                      .compares = &same, .compare_count = 1, .deletes = &key, .delete_count = 1},
+                  on_consumed, pending);
 }
 
 uint64_t tokens_consume(struct tokens *tokens, struct slice token, tokens_on_answer *on_answer,
@@ -241,7 +240,8 @@ uint64_t tokens_consume(struct tokens *tokens, struct slice token, tokens_on_ans
 
 void tokens_cancel(struct tokens *tokens, uint64_t ticket)
 {
-    LIST_EACH (node, &tokens->pending) {
+    LIST_EACH(node, &tokens->pending)
+    {
         struct pending *pending = LIST_ENTRY(node, struct pending, node);
         if (pending->number != ticket)
             continue;

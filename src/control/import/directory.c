@@ -39,7 +39,8 @@ struct reading {
     struct directory *directory;
     struct arena arena;
     struct map *wanted; /* key: struct wanted */
-    struct map *kept;   /* sources ("dir:FILE") and keys that stay as they are, for they cannot be read */
+    struct map
+        *kept; /* sources ("dir:FILE") and keys that stay as they are, for they cannot be read */
 };
 struct wanted {
     struct value *document;
@@ -100,8 +101,7 @@ static void read_file(struct reading *reading, const char *name)
     if (status < 0)
         error_set(&error, NULL, "%s cannot be read: %s", file, strerror(-status));
     struct slice bytes = slice_of(arena_copy(&reading->arena, buffer_slice(&text)), text.size);
-    if (status < 0 ||
-        !document_read_yaml(bytes, file, NULL, &reading->arena, &documents, &error)) {
+    if (status < 0 || !document_read_yaml(bytes, file, NULL, &reading->arena, &documents, &error)) {
         owned_str line = error_text(&error, true);
         complain(reading->directory, line);
         map_put(reading->kept, slice_str(source), reading);
@@ -182,11 +182,11 @@ static void change_one(struct reading *reading, const struct wanted *wanted,
     const struct object *stored = model_get(directory->model, wanted->admitted.key);
     struct slice owner = stored ? object_source(stored->document) : SLICE_NONE;
     if (stored && owner.size == 0) {
-        complain(directory, arena_format(&reading->arena,
-                                         "%s: %.*s was made by the API, and stays as it is: delete "
-                                         "it there to have it from the file",
-                                         wanted->source + strlen("dir:"),
-                                         SLICE_ARG(wanted->admitted.key)));
+        complain(directory,
+                 arena_format(&reading->arena,
+                              "%s: %.*s was made by the API, and stays as it is: delete "
+                              "it there to have it from the file",
+                              wanted->source + strlen("dir:"), SLICE_ARG(wanted->admitted.key)));
         return;
     }
     char uid[37];
@@ -205,10 +205,9 @@ static void change_one(struct reading *reading, const struct wanted *wanted,
     owned_buffer text = {0};
     value_write_json(made, false, &text);
     add_compare(changes, wanted->admitted.key, stored ? stored->revision : 0);
-    changes->puts[changes->put_count++] =
-        (struct store_put){.key = wanted->admitted.key,
-                           .value = slice_of(arena_copy(&reading->arena, buffer_slice(&text)),
-                                             text.size)};
+    changes->puts[changes->put_count++] = (struct store_put){
+        .key = wanted->admitted.key,
+        .value = slice_of(arena_copy(&reading->arena, buffer_slice(&text)), text.size)};
 }
 
 static bool may_delete(struct directory *directory, const struct owned_objects *owned)
@@ -268,8 +267,8 @@ static void on_written(void *owner, const struct store_written *written)
         complain(directory, text);
     }
     /* The model learns of the write by its watch; then there is nothing left to do, or the rest. */
-    loop_timer_start(directory->loop, &directory->retry,
-                     written->status == STORE_OK ? 5 : RETRY_MS, on_retry);
+    loop_timer_start(directory->loop, &directory->retry, written->status == STORE_OK ? 5 : RETRY_MS,
+                     on_retry);
 }
 
 static void check(struct directory *directory)
@@ -277,8 +276,7 @@ static void check(struct directory *directory)
     if (directory->ticket)
         return; /* a check follows when the write is done */
     directory->report.problems = 0;
-    struct reading reading = {
-        .directory = directory, .wanted = map_create(), .kept = map_create()};
+    struct reading reading = {.directory = directory, .wanted = map_create(), .kept = map_create()};
     struct changes *changes = mem_new(struct changes);
     if (read_directory(&reading))
         compare(&reading, changes);
@@ -313,8 +311,8 @@ int directory_create(struct loop *loop, struct store *store, struct model *model
     if (!real)
         return -errno;
     struct directory *directory = mem_new(struct directory);
-    *directory = (struct directory){
-        .loop = loop, .store = store, .model = model, .path = str_copy(real)};
+    *directory =
+        (struct directory){.loop = loop, .store = store, .model = model, .path = str_copy(real)};
     free(real);
     int error = file_watch_create(loop, directory->path, on_change, directory, &directory->watch);
     if (error) {

@@ -23,10 +23,10 @@ void directory_start(struct directory *directory);
 void directory_check(struct directory *directory);
 
 struct directory_report {
-    size_t objects;  /* in the files */
-    size_t problems; /* files and objects that were refused at the last reading */
-    size_t held;     /* deletions that wait for a person */
-    bool settled;    /* the store holds what the files say */
+    size_t objects;           /* in the files */
+    size_t problems;          /* files and objects that were refused at the last reading */
+    size_t held;              /* deletions that wait for a person */
+    bool settled;             /* the store holds what the files say */
     const char *last_problem; /* borrowed; "" = none */
 };
 struct directory_report directory_report(const struct directory *directory);

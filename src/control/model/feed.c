@@ -14,8 +14,8 @@ struct feed {
     struct model *model;
     struct feed_listener listener;
     uint64_t ticket;
-    uint64_t revision; /* of the list under way, or up to which everything was seen */
-    struct map *seen;  /* keys of the list under way; NULL: watching */
+    uint64_t revision;  /* of the list under way, or up to which everything was seen */
+    struct map *seen;   /* keys of the list under way; NULL: watching */
     struct map *others; /* keys that are no object's */
     char *after;
     bool ready, degraded;
@@ -116,7 +116,8 @@ static void drop_missing(struct feed *feed)
         if (!map_get(feed->seen, it.key))
             vector_push(&missing.keys, slice_to_str(it.key));
     }
-    VECTOR_EACH (key, &missing.keys) {
+    VECTOR_EACH(key, &missing.keys)
+    {
         drop(feed, slice_str(*key));
         mem_free(*key);
     }

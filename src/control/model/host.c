@@ -2,8 +2,8 @@
 
 struct slice host_of_service(struct slice name, struct slice name_space, struct arena *arena)
 {
-    return slice_str(arena_format(arena, "%.*s.%.*s." HOST_DOMAIN, SLICE_ARG(name),
-                                  SLICE_ARG(name_space)));
+    return slice_str(
+        arena_format(arena, "%.*s.%.*s." HOST_DOMAIN, SLICE_ARG(name), SLICE_ARG(name_space)));
 }
 
 struct slice host_resolve(struct slice host, struct slice name_space, struct arena *arena)

@@ -17,4 +17,5 @@ struct slice host_of_service(struct slice name, struct slice name_space, struct 
 struct slice host_name_space(struct slice host);
 /* The next wildcard that holds the host, most specific first: *.shop.svc.cluster.local, *.svc.cluster.local, ..., *; *at starts
  * at 0. False after "*". In `text` (256 bytes). */
-MUST_USE bool host_next_wildcard(struct slice host, size_t *at, char text[256], struct slice *wildcard);
+MUST_USE bool host_next_wildcard(struct slice host, size_t *at, char text[256],
+                                 struct slice *wildcard);

@@ -86,6 +86,6 @@ struct slice object_key_prefix(enum kind kind, struct slice name_space, struct a
     const char *plural = kind_schema(kind)->plural;
     if (name_space.size == 0)
         return slice_str(arena_format(arena, "%s/%s/", kinds[kind].group_key, plural));
-    return slice_str(arena_format(arena, "%s/%s/%.*s/", kinds[kind].group_key, plural,
-                                  SLICE_ARG(name_space)));
+    return slice_str(
+        arena_format(arena, "%s/%s/%.*s/", kinds[kind].group_key, plural, SLICE_ARG(name_space)));
 }

@@ -14,7 +14,7 @@ struct model {
     struct map *objects;           /* by key */
     struct map *virtual_services;  /* by host: struct named */
     struct map *destination_rules; /* likewise */
-    struct map *own_rules;         /* by namespace: how many rules for hosts elsewhere (as pointer) */
+    struct map *own_rules; /* by namespace: how many rules for hosts elsewhere (as pointer) */
     model_on_change *on_change;
     void *owner;
 };

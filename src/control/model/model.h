@@ -30,7 +30,8 @@ bool model_remove(struct model *model, struct slice key);
 struct object *model_get(const struct model *model, struct slice key);
 size_t model_count(const struct model *model);
 /* All objects, in no particular order. */
-void model_each(const struct model *model, void (*visit)(const struct object *object, void *to), void *to);
+void model_each(const struct model *model, void (*visit)(const struct object *object, void *to),
+                void *to);
 
 /* The VirtualService that acts for the host: of the most specific host that holds it the oldest. NULL = none. */
 const struct object *model_virtual_service(const struct model *model, struct reader *reader,
@@ -53,13 +54,14 @@ struct destination_rules {
 };
 struct destination_rules model_destination_rules(const struct model *model, struct reader *reader,
                                                  struct slice client_name_space,
-                                                 struct slice service_name_space, struct slice host);
+                                                 struct slice service_name_space,
+                                                 struct slice host);
 /* Has the client's namespace rules of its own for services elsewhere? If not, it sees what all others see. */
 bool model_has_own_rules(const struct model *model, struct reader *reader,
                          struct slice client_name_space);
 /* NULL when no rule defines it. */
-const Istio__Networking__V1alpha3__Subset *destination_rules_subset(const struct destination_rules *rules,
-                                                                    const char *name);
+const Istio__Networking__V1alpha3__Subset *
+destination_rules_subset(const struct destination_rules *rules, const char *name);
 const Istio__Networking__V1alpha3__TrafficPolicy *
 destination_rules_policy(const struct destination_rules *rules);
 #define MODEL_ROOT_NAMESPACE "istio-system"

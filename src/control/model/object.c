@@ -23,7 +23,8 @@ metadata_of(const struct object *object)
 static struct hash128 hash_meaning(const struct value *document)
 {
     owned_buffer text = {0};
-    VALUE_EACH (member, document) {
+    VALUE_EACH(member, document)
+    {
         if (slice_equals_str(member->key, "status"))
             continue;
         buffer_append_slice(&text, member->key);

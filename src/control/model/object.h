@@ -38,10 +38,12 @@ struct object {
         const Tulle__Kinds__ServiceEntry *service_entry;
         const Tulle__Kinds__WorkloadEntry *workload_entry;
     };
-    struct hash128 meaning; /* of everything but status and resourceVersion: equal = nothing to do */
+    struct hash128
+        meaning; /* of everything but status and resourceVersion: equal = nothing to do */
     struct problems problems;
     struct arena arena;
-    struct object *later; /* where `document` lives when only status has changed since; a reference */
+    struct object
+        *later; /* where `document` lives when only status has changed since; a reference */
 };
 
 /* From the store's key and value. False with an error for what is no object at all; the caller owns one reference. */

@@ -17,7 +17,8 @@ static bool same(const struct value *a, const struct value *b, unsigned depth)
     if (a->count != b->count)
         return false;
     const struct value *other = b->first;
-    VALUE_EACH (child, a) {
+    VALUE_EACH(child, a)
+    {
         if (a->kind == VALUE_OBJECT)
             other = value_get_slice(b, child->key);
         if (!other || !same(child, other, depth + 1))
@@ -74,15 +75,16 @@ static bool is_among(struct slice key, const char *const *names)
 
 /* What people may not set: it comes from what is stored, or from the maker. */
 static const char *const server_owned[] = {
-    "namespace",  "uid",          "resourceVersion",   "generation", "creationTimestamp",
-    "selfLink",   "generateName", "deletionTimestamp", NULL};
+    "namespace", "uid",          "resourceVersion",   "generation", "creationTimestamp",
+    "selfLink",  "generateName", "deletionTimestamp", NULL};
 
 /* The annotations as wanted, with the source as the maker says: for an importer its own, else none. */
 static void put_annotations(struct value *metadata, const struct value *wanted,
                             const struct revision_maker *maker, struct arena *arena)
 {
     struct value *annotations = value_new(arena, VALUE_OBJECT);
-    VALUE_EACH (member, value_get(wanted, "annotations")) {
+    VALUE_EACH(member, value_get(wanted, "annotations"))
+    {
         if (!slice_equals_str(member->key, OBJECT_SOURCE_ANNOTATION))
             value_put(arena, annotations, member->key, share(member, arena));
     }
@@ -112,7 +114,8 @@ static struct value *make_metadata(const struct value *stored, const struct valu
         put_str(arena, metadata, "creationTimestamp", time_text(maker->now_s, arena));
     }
     value_put(arena, metadata, SLICE("generation"), value_new_i64(arena, generation));
-    VALUE_EACH (member, wanted) {
+    VALUE_EACH(member, wanted)
+    {
         if (is_among(member->key, server_owned) || slice_equals_str(member->key, "name") ||
             slice_equals_str(member->key, "annotations"))
             continue;
@@ -126,12 +129,13 @@ static struct value *make_metadata(const struct value *stored, const struct valu
 static bool spec_changed(const struct value *stored, const struct value *wanted)
 {
     static const char *const kept[] = {"apiVersion", "kind", "metadata", "status", NULL};
-    VALUE_EACH (member, wanted) {
-        if (!is_among(member->key, kept) &&
-            !same(member, value_get_slice(stored, member->key), 0))
+    VALUE_EACH(member, wanted)
+    {
+        if (!is_among(member->key, kept) && !same(member, value_get_slice(stored, member->key), 0))
             return true;
     }
-    VALUE_EACH (member, stored) {
+    VALUE_EACH(member, stored)
+    {
         if (!is_among(member->key, kept) && !value_get_slice(wanted, member->key) &&
             member->kind != VALUE_NULL)
             return true;
@@ -143,7 +147,8 @@ static struct value *with_status(const struct value *stored, const struct value 
                                  struct arena *arena)
 {
     struct value *document = value_new(arena, VALUE_OBJECT);
-    VALUE_EACH (member, stored) {
+    VALUE_EACH(member, stored)
+    {
         if (!slice_equals_str(member->key, "status"))
             value_put(arena, document, member->key, share(member, arena));
     }
@@ -169,11 +174,12 @@ struct value *object_revise(const struct value *stored, const struct value *want
     struct value *document = value_new(arena, VALUE_OBJECT);
     put_shared(arena, document, "apiVersion", value_get(wanted, "apiVersion"));
     put_shared(arena, document, "kind", value_get(wanted, "kind"));
-    value_put(arena, document, SLICE("metadata"),
-              make_metadata(old, value_get(wanted, "metadata"), admitted, maker, generation,
-                            arena));
+    value_put(
+        arena, document, SLICE("metadata"),
+        make_metadata(old, value_get(wanted, "metadata"), admitted, maker, generation, arena));
     static const char *const done[] = {"apiVersion", "kind", "metadata", "status", NULL};
-    VALUE_EACH (member, wanted) {
+    VALUE_EACH(member, wanted)
+    {
         if (!is_among(member->key, done))
             value_put(arena, document, member->key, share(member, arena));
     }

@@ -17,9 +17,10 @@ enum revise_part {
     REVISE_STATUS, /* status alone */
 };
 struct revision_maker {
-    int64_t now_s;     /* Unix seconds */
-    const char *uid;   /* for a new object: 36 characters */
-    struct slice source; /* "dir:PATH" of an importer, else empty: the annotation is kept as stored */
+    int64_t now_s;   /* Unix seconds */
+    const char *uid; /* for a new object: 36 characters */
+    struct slice
+        source; /* "dir:PATH" of an importer, else empty: the annotation is kept as stored */
 };
 /*
  * The document to store, in the arena, or NULL when it equals what is stored. `stored` is NULL for a new object. `wanted` is

@@ -98,10 +98,10 @@ static void check_regex(const struct value *match, const char *path, struct prob
 static void check_match(const struct value *match, const char *path, struct problems *problems)
 {
     check_regex(value_get(match, "uri"), arena_format(problems->arena, "%s.uri", path), problems);
-    VALUE_EACH (header, value_get(match, "headers"))
-        check_regex(header,
-                    arena_format(problems->arena, "%s.headers.%.*s", path, SLICE_ARG(header->key)),
-                    problems);
+    VALUE_EACH(header, value_get(match, "headers"))
+    check_regex(header,
+                arena_format(problems->arena, "%s.headers.%.*s", path, SLICE_ARG(header->key)),
+                problems);
 }
 
 static void check_destinations(const struct value *rule, const char *path,
@@ -110,9 +110,10 @@ static void check_destinations(const struct value *rule, const char *path,
     const struct value *routes = value_get(rule, "route");
     int64_t sum = 0;
     size_t index = 0;
-    VALUE_EACH (route, routes) {
-        const char *at = arena_format(problems->arena, "%s.route[%zu].destination.host", path,
-                                      index++);
+    VALUE_EACH(route, routes)
+    {
+        const char *at =
+            arena_format(problems->arena, "%s.route[%zu].destination.host", path, index++);
         check_host(value_get(value_get(route, "destination"), "host"), false, at, problems);
         int64_t weight = 0;
         if (value_get(route, "weight") && !value_to_i64(value_get(route, "weight"), &weight))
@@ -144,21 +145,19 @@ static void check_http_rule(const struct value *rule, const char *path, struct p
             arena_format(problems->arena, "%s.rewrite", path),
             "a rewrite needs a route to forward to", "remove rewrite, or add a route");
     size_t index = 0;
-    VALUE_EACH (match, value_get(rule, "match"))
-        check_match(match, arena_format(problems->arena, "%s.match[%zu]", path, index++),
-                    problems);
+    VALUE_EACH(match, value_get(rule, "match"))
+    check_match(match, arena_format(problems->arena, "%s.match[%zu]", path, index++), problems);
     check_destinations(rule, path, problems);
 }
 
 static void check_virtual_service(const struct value *spec, struct problems *problems)
 {
     size_t index = 0;
-    VALUE_EACH (host, value_get(spec, "hosts"))
-        check_host(host, true, arena_format(problems->arena, "spec.hosts[%zu]", index++),
-                   problems);
+    VALUE_EACH(host, value_get(spec, "hosts"))
+    check_host(host, true, arena_format(problems->arena, "spec.hosts[%zu]", index++), problems);
     index = 0;
-    VALUE_EACH (rule, value_get(spec, "http"))
-        check_http_rule(rule, arena_format(problems->arena, "spec.http[%zu]", index++), problems);
+    VALUE_EACH(rule, value_get(spec, "http"))
+    check_http_rule(rule, arena_format(problems->arena, "spec.http[%zu]", index++), problems);
 }
 
 /* --- the others -------------------------------------------------------------------------------------------------- */
@@ -168,7 +167,8 @@ static void check_unique(const struct value *list, const char *member, const cha
                          struct problems *problems)
 {
     size_t index = 0;
-    VALUE_EACH (item, list) {
+    VALUE_EACH(item, list)
+    {
         const struct value *name = value_get(item, member);
         for (const struct value *other = list->first; name && other != item; other = other->next) {
             const struct value *twin = value_get(other, member);
@@ -189,7 +189,8 @@ static void check_destination_rule(const struct value *spec, struct problems *pr
     check_host(value_get(spec, "host"), true, "spec.host", problems);
     check_unique(value_get(spec, "subsets"), "name", "spec.subsets", problems);
     size_t index = 0;
-    VALUE_EACH (subset, value_get(spec, "subsets")) {
+    VALUE_EACH(subset, value_get(spec, "subsets"))
+    {
         const struct value *name = value_get(subset, "name");
         if (name && !object_name_is_valid(name->text))
             add(problems, PROBLEM_BAD_VALUE, name,
@@ -210,7 +211,8 @@ static void check_service(const struct value *spec, struct problems *problems)
         add(problems, PROBLEM_MISSING, spec, "spec.ports", "a service needs a port",
             "add one under spec.ports");
     size_t index = 0;
-    VALUE_EACH (port, ports) {
+    VALUE_EACH(port, ports)
+    {
         if (ports->count > 1 && !value_get(port, "name"))
             add(problems, PROBLEM_MISSING, port,
                 arena_format(problems->arena, "spec.ports[%zu].name", index),
@@ -229,12 +231,13 @@ static void check_service(const struct value *spec, struct problems *problems)
 static void check_service_entry(const struct value *spec, struct problems *problems)
 {
     size_t index = 0;
-    VALUE_EACH (host, value_get(spec, "hosts")) {
-        check_host(host, true, arena_format(problems->arena, "spec.hosts[%zu]", index++),
-                   problems);
+    VALUE_EACH(host, value_get(spec, "hosts"))
+    {
+        check_host(host, true, arena_format(problems->arena, "spec.hosts[%zu]", index++), problems);
     }
     index = 0;
-    VALUE_EACH (address, value_get(spec, "addresses")) {
+    VALUE_EACH(address, value_get(spec, "addresses"))
+    {
         struct ip_prefix prefix;
         if (!ip_prefix_parse(address->text, &prefix) || !ip_is_v4(&prefix.ip) || prefix.bits != 128)
             add(problems, PROBLEM_BAD_VALUE, address,
@@ -247,13 +250,14 @@ static void check_service_entry(const struct value *spec, struct problems *probl
     check_unique(value_get(spec, "ports"), "number", "spec.ports", problems);
     check_unique(value_get(spec, "ports"), "name", "spec.ports", problems);
     const struct value *endpoints = value_get(spec, "endpoints");
-    if (endpoints && endpoints->count > 0 && 
+    if (endpoints && endpoints->count > 0 &&
         (value_get(spec, "workloadSelector") || value_get(spec, "workload_selector")))
         add(problems, PROBLEM_BAD_VALUE, endpoints, "spec.endpoints",
             "endpoints and workloadSelector exclude each other", "remove one of them");
     const char *resolution = value_str(value_get(spec, "resolution"), "NONE");
     index = 0;
-    VALUE_EACH (endpoint, endpoints) {
+    VALUE_EACH(endpoint, endpoints)
+    {
         const struct value *address = value_get(endpoint, "address");
         struct ip ip;
         if (strcmp(resolution, "STATIC") == 0 && address && !ip_parse(address->text, &ip))
@@ -381,8 +385,8 @@ static bool admit(const struct value *document, struct slice name_space, enum te
     return read && problems->fatal_count == 0;
 }
 
-bool object_admit(const struct value *document, struct slice name_space,
-                  struct problems *problems, struct admitted *out)
+bool object_admit(const struct value *document, struct slice name_space, struct problems *problems,
+                  struct admitted *out)
 {
     return admit(document, name_space, TEXT_STRICT, problems, out);
 }

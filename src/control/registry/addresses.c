@@ -14,7 +14,7 @@ enum { FIRST = 1, LAST = 65534, RETRY_MS = 1000, SWEEP_MS = 60000 };
 
 struct held {
     char *address;
-    uint64_t gone_since_ms;    /* 0: its service is there */
+    uint64_t gone_since_ms; /* 0: its service is there */
 };
 
 struct addresses {
@@ -142,9 +142,8 @@ static void allocate(struct slice host, void *to)
     }
     map_put(batch->addresses->owners, slice_str(address), batch->addresses);
     struct arena *arena = &batch->arena;
-    struct slice keys[] = {
-        slice_str(arena_format(arena, HOST_PREFIX "%.*s", SLICE_ARG(host))),
-        slice_str(arena_format(arena, OWNER_PREFIX "%s", address))};
+    struct slice keys[] = {slice_str(arena_format(arena, HOST_PREFIX "%.*s", SLICE_ARG(host))),
+                           slice_str(arena_format(arena, OWNER_PREFIX "%s", address))};
     struct slice values[] = {slice_str(arena_format(arena, "\"%s\"", address)),
                              slice_str(arena_format(arena, "\"%.*s\"", SLICE_ARG(host)))};
     for (size_t i = 0; i < 2; i++) {
@@ -226,9 +225,8 @@ static void on_sweep(struct timer *timer)
         }
     }
     if (count > 0 && !addresses->ticket)
-        addresses->ticket =
-            store_txn(addresses->store,
-                      &(struct store_txn){.deletes = deletes, .delete_count = count}, on_released,
-                      addresses);
+        addresses->ticket = store_txn(
+            addresses->store, &(struct store_txn){.deletes = deletes, .delete_count = count},
+            on_released, addresses);
     arena_fini(&arena);
 }

@@ -6,9 +6,8 @@
 
 #define TLS_MODE_LABEL "security.istio.io/tlsMode"
 
-
-
-static const char *label_of(const Istio__Networking__V1alpha3__WorkloadEntry *entry, const char *key)
+static const char *label_of(const Istio__Networking__V1alpha3__WorkloadEntry *entry,
+                            const char *key)
 {
     for (size_t i = 0; i < entry->n_labels; i++) {
         if (strcmp(entry->labels[i]->key, key) == 0)
@@ -17,7 +16,8 @@ static const char *label_of(const Istio__Networking__V1alpha3__WorkloadEntry *en
     return NULL;
 }
 
-static uint32_t port_by_name(const Istio__Networking__V1alpha3__WorkloadEntry *entry, const char *name)
+static uint32_t port_by_name(const Istio__Networking__V1alpha3__WorkloadEntry *entry,
+                             const char *name)
 {
     for (size_t i = 0; name && i < entry->n_ports; i++) {
         if (strcmp(entry->ports[i]->key, name) == 0)
@@ -27,7 +27,8 @@ static uint32_t port_by_name(const Istio__Networking__V1alpha3__WorkloadEntry *e
 }
 
 /* The port that the workload has for a port of the service; 0: it serves none. */
-static uint32_t port_on(const Istio__Networking__V1alpha3__WorkloadEntry *entry, const struct service_port *port)
+static uint32_t port_on(const Istio__Networking__V1alpha3__WorkloadEntry *entry,
+                        const struct service_port *port)
 {
     uint32_t number = port_by_name(entry, port->name);
     if (number == 0)
@@ -35,7 +36,8 @@ static uint32_t port_on(const Istio__Networking__V1alpha3__WorkloadEntry *entry,
     return number ? number : port->target;
 }
 
-static bool in_subset(const Istio__Networking__V1alpha3__WorkloadEntry *entry, const Istio__Networking__V1alpha3__Subset *subset)
+static bool in_subset(const Istio__Networking__V1alpha3__WorkloadEntry *entry,
+                      const Istio__Networking__V1alpha3__Subset *subset)
 {
     for (size_t i = 0; subset && i < subset->n_labels; i++) {
         const char *value = label_of(entry, subset->labels[i]->key);
@@ -51,7 +53,8 @@ struct backers {
 };
 
 static void add_backer(struct backers *backers, const struct service *service,
-                       const struct object *object, const Istio__Networking__V1alpha3__WorkloadEntry *entry)
+                       const struct object *object,
+                       const Istio__Networking__V1alpha3__WorkloadEntry *entry)
 {
     const char *mode = label_of(entry, TLS_MODE_LABEL);
     const char *account = entry->service_account;
@@ -71,7 +74,8 @@ static struct backers backers_of(const struct registry *registry, const struct s
     const struct workloads *workloads = map_get(registry->workloads, service->name_space);
     for (size_t i = 0; service->selector.count > 0 && workloads && i < workloads->list.count; i++) {
         const struct object *object = workloads->list.items[i];
-        const Istio__Networking__V1alpha3__WorkloadEntry *entry = object->disabled ? NULL : object->workload_entry->spec;
+        const Istio__Networking__V1alpha3__WorkloadEntry *entry =
+            object->disabled ? NULL : object->workload_entry->spec;
         if (entry && entry->address && labels_match(&service->selector, entry))
             add_backer(&backers, service, object, entry);
     }
@@ -104,7 +108,8 @@ struct endpoint_list registry_endpoints(const struct registry *registry, struct 
     struct backers backers = backers_of(registry, service);
     struct endpoint_list list = {
         .items = arena_calloc(arena, backers.list.count + 1, sizeof(struct service_endpoint))};
-    VECTOR_EACH (backer, &backers.list) {
+    VECTOR_EACH(backer, &backers.list)
+    {
         backer->port = port_on(backer->entry, port);
         if (backer->port > 0 && backer->port <= 65535 && in_subset(backer->entry, subset))
             list.items[list.count++] = *backer;
@@ -135,11 +140,11 @@ struct text_list registry_accounts(const struct registry *registry, struct reade
     struct backers backers = backers_of(registry, service);
     struct text_list list = {
         .items = arena_calloc(arena, backers.list.count + 1, sizeof(list.items[0]))};
-    VECTOR_EACH (backer, &backers.list) {
+    VECTOR_EACH(backer, &backers.list)
+    {
         if (backer->mtls)
-            list.items[list.count++] =
-                arena_format(arena, "%.*s/%.*s", SLICE_ARG(backer->name_space),
-                             SLICE_ARG(backer->account));
+            list.items[list.count++] = arena_format(
+                arena, "%.*s/%.*s", SLICE_ARG(backer->name_space), SLICE_ARG(backer->account));
     }
     vector_fini(&backers.list);
     qsort(list.items, list.count, sizeof(list.items[0]), compare_texts);
@@ -174,8 +179,7 @@ static int compare_hosts(const void *a, const void *b)
 }
 
 struct service_list registry_services_of(const struct registry *registry, struct reader *reader,
-                                         const struct workload_facts *workload,
-                                         struct arena *arena)
+                                         const struct workload_facts *workload, struct arena *arena)
 {
     facts_read(registry->facts, reader, "selectors/%.*s", SLICE_ARG(workload->name_space));
     const struct offers *offers = map_get(registry->selectors, workload->name_space);
@@ -200,7 +204,8 @@ uint32_t registry_workload_port(const struct registry *registry, struct reader *
     const struct workloads *workloads = map_get(registry->workloads, workload->name_space);
     for (size_t i = 0; workloads && i < workloads->list.count; i++) {
         const struct object *object = workloads->list.items[i];
-        const Istio__Networking__V1alpha3__WorkloadEntry *entry = object->disabled ? NULL : object->workload_entry->spec;
+        const Istio__Networking__V1alpha3__WorkloadEntry *entry =
+            object->disabled ? NULL : object->workload_entry->spec;
         if (entry && entry->address && slice_equals_str(workload->address, entry->address))
             return port_on(entry, port);
     }

@@ -1,3 +1,5 @@
+#include "control/registry/registry.h"
+
 #include "control/registry/registry_internal.h"
 
 #include "base/memory.h"
@@ -210,7 +212,7 @@ static void change_workload(struct registry *registry, const struct object *befo
     mem_free(accounts);
     if (old && old->address)
         facts_changed(registry->facts, "workload/%.*s/%s", SLICE_ARG(name_space), old->address);
-    if (new && new->address)
+    if (new &&new->address)
         facts_changed(registry->facts, "workload/%.*s/%s", SLICE_ARG(name_space), new->address);
 }
 

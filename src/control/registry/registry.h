@@ -45,7 +45,7 @@ struct service {
     bool external;        /* MESH_EXTERNAL */
     bool headless;
     enum resolution resolution;
-    struct slice address; /* virtual; empty: none yet */
+    struct slice address;             /* virtual; empty: none yet */
     const struct service_port *ports; /* by number */
     size_t port_count;
     struct label_pairs selector; /* of workloads in its namespace; none: it selects none */
@@ -57,8 +57,8 @@ const struct service_port *service_port(const struct service *service, uint32_t 
 struct service_endpoint {
     struct slice address; /* an IP, or a name with RESOLUTION_DNS */
     uint32_t port;
-    uint32_t weight; /* at least 1 */
-    bool mtls;       /* it has a sidecar: label security.istio.io/tlsMode: istio */
+    uint32_t weight;         /* at least 1 */
+    bool mtls;               /* it has a sidecar: label security.istio.io/tlsMode: istio */
     struct slice account;    /* "default" when none is written */
     struct slice name_space; /* of the workload */
     struct slice workload;   /* the object's name */

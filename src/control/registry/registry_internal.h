@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "base/map.h"
 #include "base/buffer.h"
+#include "base/map.h"
 #include "base/vector.h"
 #include "control/registry/registry.h"
 
@@ -27,12 +27,12 @@ struct workloads {
 struct registry {
     struct model *model;
     struct facts *facts;
-    struct map *hosts;      /* host: struct offers */
-    struct map *by_object;  /* key of a Service or ServiceEntry: struct offers, what it offers */
-    struct map *workloads;  /* namespace: struct workloads */
-    struct map *selectors;  /* namespace: struct offers, those that select workloads */
-    struct map *ports;      /* "8080": struct offers that act and have the port */
-    struct map *addresses;  /* host: char * */
+    struct map *hosts;     /* host: struct offers */
+    struct map *by_object; /* key of a Service or ServiceEntry: struct offers, what it offers */
+    struct map *workloads; /* namespace: struct workloads */
+    struct map *selectors; /* namespace: struct offers, those that select workloads */
+    struct map *ports;     /* "8080": struct offers that act and have the port */
+    struct map *addresses; /* host: char * */
 };
 
 /* What the object offers, appended; each is the caller's. */

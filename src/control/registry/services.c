@@ -10,13 +10,20 @@ static const struct {
     const char *word;
     enum protocol protocol;
 } words[] = {
-    {"http", PROTOCOL_HTTP},           {"http1", PROTOCOL_HTTP},
-    {"grpc", PROTOCOL_HTTP2},          {"grpc-web", PROTOCOL_HTTP},
-    {"http2", PROTOCOL_HTTP2},         {"kubernetes.io/h2c", PROTOCOL_HTTP2},
-    {"kubernetes.io/ws", PROTOCOL_HTTP}, {"https", PROTOCOL_TLS},
-    {"kubernetes.io/wss", PROTOCOL_TLS}, {"tls", PROTOCOL_TLS},
-    {"tcp", PROTOCOL_TCP},             {"mongo", PROTOCOL_TCP},
-    {"redis", PROTOCOL_TCP},           {"mysql", PROTOCOL_TCP},
+    {"http", PROTOCOL_HTTP},
+    {"http1", PROTOCOL_HTTP},
+    {"grpc", PROTOCOL_HTTP2},
+    {"grpc-web", PROTOCOL_HTTP},
+    {"http2", PROTOCOL_HTTP2},
+    {"kubernetes.io/h2c", PROTOCOL_HTTP2},
+    {"kubernetes.io/ws", PROTOCOL_HTTP},
+    {"https", PROTOCOL_TLS},
+    {"kubernetes.io/wss", PROTOCOL_TLS},
+    {"tls", PROTOCOL_TLS},
+    {"tcp", PROTOCOL_TCP},
+    {"mongo", PROTOCOL_TCP},
+    {"redis", PROTOCOL_TCP},
+    {"mysql", PROTOCOL_TCP},
 };
 
 static bool protocol_of_word(struct slice word, enum protocol *protocol)
@@ -90,7 +97,8 @@ static int compare_ports(const void *a, const void *b)
     return left->number < right->number ? -1 : left->number > right->number;
 }
 
-static void read_kubernetes_ports(struct offer *offer, const K8s__Io__Api__Core__V1__ServiceSpec *spec)
+static void read_kubernetes_ports(struct offer *offer,
+                                  const K8s__Io__Api__Core__V1__ServiceSpec *spec)
 {
     struct service_port *ports = arena_calloc(&offer->arena, spec->n_ports + 1, sizeof(*ports));
     size_t count = 0;
@@ -175,7 +183,8 @@ static void offer_host(const struct object *object, const char *host, struct off
     struct offer *offer = offer_make(object, out);
     struct service *service = &offer->service;
     service->host = host_resolve(slice_str(host), SLICE_NONE, &offer->arena);
-    if (slice_find_byte(slice_str(host), '.') == strlen(host)) /* here a short name is a whole one */
+    if (slice_find_byte(slice_str(host), '.') ==
+        strlen(host)) /* here a short name is a whole one */
         service->host = slice_str(arena_copy_str(&offer->arena, host));
     service->name = service->host;
     service->external =

@@ -40,10 +40,9 @@ void produce_static(struct production *p)
                      ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__ORIGINAL_DST,
                      ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__CLUSTER_PROVIDED);
     p->emit(p->to, RESOURCE_CLUSTER, PASSTHROUGH_CLUSTER, &pass->base);
-    cluster_message *hole =
-        make_cluster(p->arena, BLACK_HOLE_CLUSTER,
-                     ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STATIC,
-                     ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN);
+    cluster_message *hole = make_cluster(
+        p->arena, BLACK_HOLE_CLUSTER, ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STATIC,
+        ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN);
     p->emit(p->to, RESOURCE_CLUSTER, BLACK_HOLE_CLUSTER, &hole->base);
 }
 
@@ -61,8 +60,10 @@ static int lb_policy_of(const struct policy *policy)
 {
     const Istio__Networking__V1alpha3__LoadBalancerSettings *lb =
         POLICY_BLOCK(policy, load_balancer);
-    if (lb && lb->lb_policy_case == ISTIO__NETWORKING__V1ALPHA3__LOAD_BALANCER_SETTINGS__LB_POLICY_SIMPLE) {
-        if (lb->simple == ISTIO__NETWORKING__V1ALPHA3__LOAD_BALANCER_SETTINGS__SIMPLE_LB__ROUND_ROBIN)
+    if (lb && lb->lb_policy_case ==
+                  ISTIO__NETWORKING__V1ALPHA3__LOAD_BALANCER_SETTINGS__LB_POLICY_SIMPLE) {
+        if (lb->simple ==
+            ISTIO__NETWORKING__V1ALPHA3__LOAD_BALANCER_SETTINGS__SIMPLE_LB__ROUND_ROBIN)
             return ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN;
         if (lb->simple == ISTIO__NETWORKING__V1ALPHA3__LOAD_BALANCER_SETTINGS__SIMPLE_LB__RANDOM)
             return ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RANDOM;
@@ -119,8 +120,7 @@ static void secure_cluster(struct production *p, cluster_message *cluster, const
     const char *sni = arena_format(p->arena, "outbound_.%u_.%s_.%.*s", w->port->number,
                                    w->subset ? w->subset->name : "", SLICE_ARG(w->service->host));
     Envoy__Config__Core__V3__TransportSocket *socket =
-        make_upstream_tls(p->arena, p->mesh, sni, w->accounts,
-                          w->port->protocol == PROTOCOL_HTTP2);
+        make_upstream_tls(p->arena, p->mesh, sni, w->accounts, w->port->protocol == PROTOCOL_HTTP2);
     if (always) {
         cluster->transport_socket = socket;
         return;
@@ -149,8 +149,7 @@ static Envoy__Config__Core__V3__Metadata *cluster_metadata(struct arena *arena,
     services->list_value = list;
     Google__Protobuf__Struct *istio = pb_struct_new(arena);
     pb_struct_put(arena, istio, "services", services);
-    pb_struct_put(arena, istio, "default_original_port",
-                  pb_value_number(arena, w->port->number));
+    pb_struct_put(arena, istio, "default_original_port", pb_value_number(arena, w->port->number));
     if (w->service->external)
         pb_struct_put(arena, istio, "external", pb_value_bool(arena, true));
     if (w->subset)
@@ -169,16 +168,17 @@ static void fill_discovery(struct production *p, cluster_message *cluster, const
         cluster->eds_cluster_config->eds_config = make_ads(p->arena);
         cluster->eds_cluster_config->service_name = cluster->name;
     } else if (w->service->resolution == RESOLUTION_DNS) {
-        struct endpoint_list endpoints = registry_endpoints(p->registry, p->reader, w->service,
-                                                            w->port, w->subset, p->arena);
+        struct endpoint_list endpoints =
+            registry_endpoints(p->registry, p->reader, w->service, w->port, w->subset, p->arena);
         struct service_endpoint host = {.address = w->service->host,
-                                .port = w->port->target,
-                                .weight = 1,
-                                .account = SLICE("default"),
-                                .name_space = w->service->name_space,
-                                .workload = w->service->name,
-                                .entry = MAKE(p->arena, Istio__Networking__V1alpha3__WorkloadEntry,
-                                              istio__networking__v1alpha3__workload_entry)};
+                                        .port = w->port->target,
+                                        .weight = 1,
+                                        .account = SLICE("default"),
+                                        .name_space = w->service->name_space,
+                                        .workload = w->service->name,
+                                        .entry = MAKE(p->arena,
+                                                      Istio__Networking__V1alpha3__WorkloadEntry,
+                                                      istio__networking__v1alpha3__workload_entry)};
         if (w->service->object->service_entry->spec->n_endpoints == 0 && !w->subset &&
             w->service->selector.count == 0)
             endpoints = (struct endpoint_list){&host, 1};
@@ -246,8 +246,8 @@ void produce_clusters(struct production *p, struct slice host, struct slice clie
     const struct service *service = registry_service(p->registry, p->reader, host);
     if (!service)
         return;
-    struct destination_rules rules = model_destination_rules(
-        p->model, p->reader, client_name_space, service->name_space, host);
+    struct destination_rules rules =
+        model_destination_rules(p->model, p->reader, client_name_space, service->name_space, host);
     struct text_list accounts = registry_accounts(p->registry, p->reader, service, p->arena);
     for (size_t i = 0; i < service->port_count; i++) {
         struct wanted wanted = {.service = service,
@@ -263,8 +263,8 @@ static void produce_subset_endpoints(struct production *p,
                                      const Istio__Networking__V1alpha3__Subset *subset, void *to)
 {
     const struct wanted *wanted = to;
-    struct endpoint_list list = registry_endpoints(p->registry, p->reader, wanted->service,
-                                                   wanted->port, subset, p->arena);
+    struct endpoint_list list =
+        registry_endpoints(p->registry, p->reader, wanted->service, wanted->port, subset, p->arena);
     size_t kept = 0;
     for (size_t i = 0; i < list.count; i++) {
         struct ip ip; /* a name where an address belongs would have the whole assignment refused */
@@ -282,8 +282,8 @@ void produce_endpoints(struct production *p, struct slice host, struct slice cli
     const struct service *service = registry_service(p->registry, p->reader, host);
     if (!service || service->resolution != RESOLUTION_STATIC)
         return;
-    struct destination_rules rules = model_destination_rules(
-        p->model, p->reader, client_name_space, service->name_space, host);
+    struct destination_rules rules =
+        model_destination_rules(p->model, p->reader, client_name_space, service->name_space, host);
     for (size_t i = 0; i < service->port_count; i++) {
         struct wanted wanted = {.service = service, .port = &service->ports[i], .rules = &rules};
         each_subset(&rules, produce_subset_endpoints, p, &wanted);

@@ -60,33 +60,30 @@ static void add_listener_filter(struct arena *arena, listener_message *listener,
 
 static void inspect_http(struct arena *arena, listener_message *listener)
 {
-    const Envoy__Extensions__Filters__Listener__HttpInspector__V3__HttpInspector *http =
-        pb_new(arena,
-               &envoy__extensions__filters__listener__http_inspector__v3__http_inspector__descriptor);
+    const Envoy__Extensions__Filters__Listener__HttpInspector__V3__HttpInspector *http = pb_new(
+        arena,
+        &envoy__extensions__filters__listener__http_inspector__v3__http_inspector__descriptor);
     add_listener_filter(arena, listener, "envoy.filters.listener.http_inspector", &http->base);
 }
 
 static void inspect_tls(struct arena *arena, listener_message *listener)
 {
-    const Envoy__Extensions__Filters__Listener__TlsInspector__V3__TlsInspector *tls =
-        pb_new(arena,
-               &envoy__extensions__filters__listener__tls_inspector__v3__tls_inspector__descriptor);
+    const Envoy__Extensions__Filters__Listener__TlsInspector__V3__TlsInspector *tls = pb_new(
+        arena, &envoy__extensions__filters__listener__tls_inspector__v3__tls_inspector__descriptor);
     add_listener_filter(arena, listener, "envoy.filters.listener.tls_inspector", &tls->base);
 }
 
 /* --- outbound ------------------------------------------------------------------------------------------------------- */
 
-static Envoy__Config__Listener__V3__Filter *outbound_http(struct production *p,
-                                                          const char *stat_prefix,
-                                                          const char *table)
+static Envoy__Config__Listener__V3__Filter *
+outbound_http(struct production *p, const char *stat_prefix, const char *table)
 {
     Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *hcm =
         make_hcm(p->arena, p->mesh, stat_prefix);
     hcm->route_specifier_case =
         ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_RDS;
-    hcm->rds =
-        MAKE(p->arena, Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__Rds,
-             envoy__extensions__filters__network__http_connection_manager__v3__rds);
+    hcm->rds = MAKE(p->arena, Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__Rds,
+                    envoy__extensions__filters__network__http_connection_manager__v3__rds);
     hcm->rds->config_source = make_ads(p->arena);
     hcm->rds->route_config_name = arena_copy_str(p->arena, table);
     return make_hcm_filter(p->arena, hcm);
@@ -109,18 +106,19 @@ static void produce_wildcard(struct production *p, uint32_t port)
 static void produce_addressed(struct production *p, const struct service *service,
                               const struct service_port *port)
 {
-    char *name =
-        arena_format(p->arena, "%.*s_%u", SLICE_ARG(service->address), port->number);
+    char *name = arena_format(p->arena, "%.*s_%u", SLICE_ARG(service->address), port->number);
     char *cluster = make_cluster_name(p->arena, port->number, NULL, service->host);
     listener_message *listener =
         make_listener(p->arena, name, service->address, port->number, SLICE_NONE, true);
     listener->bind_to_port = pb_bool_new(p->arena, false);
-    filter_chain *tcp = make_chain(p->arena, NULL, make_tcp_proxy(p->arena, p->mesh, cluster, cluster));
+    filter_chain *tcp =
+        make_chain(p->arena, NULL, make_tcp_proxy(p->arena, p->mesh, cluster, cluster));
     if (port->protocol == PROTOCOL_UNKNOWN) {
-        filter_chain *http = make_chain(
-            p->arena, "http",
-            outbound_http(p, arena_format(p->arena, "outbound_%s;", name),
-                          arena_format(p->arena, "%.*s:%u", SLICE_ARG(service->host), port->number)));
+        filter_chain *http =
+            make_chain(p->arena, "http",
+                       outbound_http(p, arena_format(p->arena, "outbound_%s;", name),
+                                     arena_format(p->arena, "%.*s:%u", SLICE_ARG(service->host),
+                                                  port->number)));
         Envoy__Config__Listener__V3__FilterChainMatch *match = match_of(p->arena, http);
         match->transport_protocol = arena_copy_str(p->arena, "raw_buffer");
         PB_APPEND(p->arena, match, application_protocols, arena_copy_str(p->arena, "http/1.1"));
@@ -171,11 +169,10 @@ void produce_names(struct production *p)
         if (service->address.size > 0)
             PB_APPEND(p->arena, names, ips, arena_copy(p->arena, service->address));
         if (service->headless) {
-            struct endpoint_list list =
-                service->port_count > 0
-                    ? registry_endpoints(p->registry, p->reader, service, &service->ports[0], NULL,
-                                         p->arena)
-                    : (struct endpoint_list){0};
+            struct endpoint_list list = service->port_count > 0
+                                            ? registry_endpoints(p->registry, p->reader, service,
+                                                                 &service->ports[0], NULL, p->arena)
+                                            : (struct endpoint_list){0};
             for (size_t e = 0; e < list.count; e++)
                 PB_APPEND(p->arena, names, ips, arena_copy(p->arena, list.items[e].address));
         }
@@ -325,8 +322,8 @@ static Envoy__Config__Listener__V3__Filter *inbound_http(struct production *p,
     route->route->timeout = pb_duration_new(arena, 0);
     route->decorator =
         MAKE(arena, Envoy__Config__Route__V3__Decorator, envoy__config__route__v3__decorator);
-    route->decorator->operation = arena_format(arena, "%.*s:%u/*", SLICE_ARG(own->service->host),
-                                               own->port->number);
+    route->decorator->operation =
+        arena_format(arena, "%.*s:%u/*", SLICE_ARG(own->service->host), own->port->number);
     Envoy__Config__Route__V3__VirtualHost *host =
         MAKE(arena, Envoy__Config__Route__V3__VirtualHost, envoy__config__route__v3__virtual_host);
     host->name = arena_format(arena, "inbound|http|%u", own->number);
@@ -341,11 +338,13 @@ static Envoy__Config__Listener__V3__Filter *inbound_http(struct production *p,
     hcm->route_config->name = arena_copy_str(arena, route->route->cluster);
     hcm->route_config->validate_clusters = pb_bool_new(arena, false);
     PB_APPEND(arena, hcm->route_config, virtual_hosts, host);
-    PB_SET(hcm, server_header_transformation,
-           ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__SERVER_HEADER_TRANSFORMATION__PASS_THROUGH);
+    PB_SET(
+        hcm, server_header_transformation,
+        ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__SERVER_HEADER_TRANSFORMATION__PASS_THROUGH);
     if (secure) {
-        PB_SET(hcm, forward_client_cert_details,
-               ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__FORWARD_CLIENT_CERT_DETAILS__APPEND_FORWARD);
+        PB_SET(
+            hcm, forward_client_cert_details,
+            ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__FORWARD_CLIENT_CERT_DETAILS__APPEND_FORWARD);
         hcm->set_current_client_cert_details = pb_new(
             arena,
             &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__set_current_client_cert_details__descriptor);
@@ -362,10 +361,9 @@ static filter_chain *inbound_chain(struct production *p, const struct proxy_spec
     char *name = arena_format(p->arena, "0.0.0.0_%u", own->number);
     char *cluster = arena_format(p->arena, "inbound|%u||", own->number);
     bool http = protocol_is_http(own->port->protocol);
-    filter_chain *chain =
-        make_chain(p->arena, name,
-                   http ? inbound_http(p, own, spec->secure)
-                        : make_tcp_proxy(p->arena, p->mesh, cluster, cluster));
+    filter_chain *chain = make_chain(p->arena, name,
+                                     http ? inbound_http(p, own, spec->secure)
+                                          : make_tcp_proxy(p->arena, p->mesh, cluster, cluster));
     if (spec->secure)
         chain->transport_socket = make_downstream_tls(p->arena, p->mesh, http);
     return chain;
@@ -374,9 +372,8 @@ static filter_chain *inbound_chain(struct production *p, const struct proxy_spec
 static void produce_virtual_inbound(struct production *p, const struct proxy_spec *spec,
                                     const struct own_port *ports, size_t count)
 {
-    listener_message *listener =
-        make_listener(p->arena, "virtualInbound", SLICE("0.0.0.0"), INBOUND_PORT,
-                      spec->network_namespace, false);
+    listener_message *listener = make_listener(p->arena, "virtualInbound", SLICE("0.0.0.0"),
+                                               INBOUND_PORT, spec->network_namespace, false);
     const Envoy__Extensions__Filters__Listener__OriginalDst__V3__OriginalDst *original =
         pb_new(p->arena,
                &envoy__extensions__filters__listener__original_dst__v3__original_dst__descriptor);
@@ -413,8 +410,7 @@ void produce_own(struct production *p, const struct proxy_spec *spec)
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        char *name =
-            arena_format(p->arena, "%.*s_%u", SLICE_ARG(spec->address), ports[i].number);
+        char *name = arena_format(p->arena, "%.*s_%u", SLICE_ARG(spec->address), ports[i].number);
         listener_message *listener =
             make_listener(p->arena, name, spec->address, ports[i].number, SLICE_NONE, false);
         PB_APPEND(p->arena, listener, filter_chains, inbound_chain(p, spec, &ports[i]));

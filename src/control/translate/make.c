@@ -47,9 +47,8 @@ Envoy__Config__Core__V3__ConfigSource *make_ads(struct arena *arena)
 Envoy__Config__Core__V3__Address *make_address(struct arena *arena, struct slice ip, uint32_t port,
                                                struct slice network_namespace)
 {
-    Envoy__Config__Core__V3__SocketAddress *socket =
-        MAKE(arena, Envoy__Config__Core__V3__SocketAddress,
-             envoy__config__core__v3__socket_address);
+    Envoy__Config__Core__V3__SocketAddress *socket = MAKE(
+        arena, Envoy__Config__Core__V3__SocketAddress, envoy__config__core__v3__socket_address);
     socket->address = arena_copy(arena, ip);
     socket->port_specifier_case =
         ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PORT_SPECIFIER_PORT_VALUE;
@@ -79,20 +78,19 @@ void make_config_path(struct arena *arena, Google__Protobuf__Struct *fields,
 {
     const char *kind =
         object->kind == KIND_VIRTUAL_SERVICE ? "virtual-service" : "destination-rule";
-    pb_struct_put(arena, fields, "config",
-                  pb_value_str(arena, arena_format(arena,
-                                                   "/apis/networking.istio.io/v1alpha3/namespaces/"
-                                                   "%s/%s/%s",
-                                                   object->name_space.data, kind,
-                                                   object->name.data)));
+    pb_struct_put(
+        arena, fields, "config",
+        pb_value_str(arena, arena_format(arena,
+                                         "/apis/networking.istio.io/v1alpha3/namespaces/"
+                                         "%s/%s/%s",
+                                         object->name_space.data, kind, object->name.data)));
 }
 
 Envoy__Config__Core__V3__TransportSocket *make_transport(struct arena *arena, const char *name,
                                                          const ProtobufCMessage *config)
 {
-    Envoy__Config__Core__V3__TransportSocket *socket =
-        MAKE(arena, Envoy__Config__Core__V3__TransportSocket,
-             envoy__config__core__v3__transport_socket);
+    Envoy__Config__Core__V3__TransportSocket *socket = MAKE(
+        arena, Envoy__Config__Core__V3__TransportSocket, envoy__config__core__v3__transport_socket);
     socket->name = arena_copy_str(arena, name);
     socket->config_type_case = ENVOY__CONFIG__CORE__V3__TRANSPORT_SOCKET__CONFIG_TYPE_TYPED_CONFIG;
     socket->typed_config = pb_any_pack(config, arena);
@@ -112,15 +110,16 @@ static Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig *make_sds(s
     return sds;
 }
 
-static void allow_peer(struct arena *arena,
-                       Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext *to,
-                       bool prefix, char *text)
+static void
+allow_peer(struct arena *arena,
+           Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext *to,
+           bool prefix, char *text)
 {
-    Envoy__Type__Matcher__V3__StringMatcher *matcher =
-        MAKE(arena, Envoy__Type__Matcher__V3__StringMatcher,
-             envoy__type__matcher__v3__string_matcher);
+    Envoy__Type__Matcher__V3__StringMatcher *matcher = MAKE(
+        arena, Envoy__Type__Matcher__V3__StringMatcher, envoy__type__matcher__v3__string_matcher);
     if (prefix) {
-        matcher->match_pattern_case = ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_PREFIX;
+        matcher->match_pattern_case =
+            ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_PREFIX;
         matcher->prefix = text;
     } else {
         matcher->match_pattern_case = ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_EXACT;
@@ -174,11 +173,9 @@ make_tls(struct arena *arena, const struct mesh_settings *mesh, const struct tex
     return tls;
 }
 
-Envoy__Config__Core__V3__TransportSocket *make_upstream_tls(struct arena *arena,
-                                                            const struct mesh_settings *mesh,
-                                                            const char *sni,
-                                                            const struct text_list *accounts,
-                                                            bool http2)
+Envoy__Config__Core__V3__TransportSocket *
+make_upstream_tls(struct arena *arena, const struct mesh_settings *mesh, const char *sni,
+                  const struct text_list *accounts, bool http2)
 {
     Envoy__Extensions__TransportSockets__Tls__V3__UpstreamTlsContext *tls =
         MAKE(arena, Envoy__Extensions__TransportSockets__Tls__V3__UpstreamTlsContext,
@@ -191,9 +188,8 @@ Envoy__Config__Core__V3__TransportSocket *make_upstream_tls(struct arena *arena,
     return make_transport(arena, "envoy.transport_sockets.tls", &tls->base);
 }
 
-Envoy__Config__Core__V3__TransportSocket *make_downstream_tls(struct arena *arena,
-                                                              const struct mesh_settings *mesh,
-                                                              bool http)
+Envoy__Config__Core__V3__TransportSocket *
+make_downstream_tls(struct arena *arena, const struct mesh_settings *mesh, bool http)
 {
     Envoy__Extensions__TransportSockets__Tls__V3__DownstreamTlsContext *tls =
         MAKE(arena, Envoy__Extensions__TransportSockets__Tls__V3__DownstreamTlsContext,
@@ -248,7 +244,8 @@ static Envoy__Config__Accesslog__V3__AccessLog *make_log(struct arena *arena, co
     Envoy__Config__Core__V3__SubstitutionFormatString *format =
         MAKE(arena, Envoy__Config__Core__V3__SubstitutionFormatString,
              envoy__config__core__v3__substitution_format_string);
-    format->format_case = ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT_SOURCE;
+    format->format_case =
+        ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT_SOURCE;
     format->text_format_source = text;
     Envoy__Extensions__AccessLoggers__File__V3__FileAccessLog *file =
         MAKE(arena, Envoy__Extensions__AccessLoggers__File__V3__FileAccessLog,
@@ -326,7 +323,8 @@ Envoy__Config__Listener__V3__Filter *make_hcm_filter(struct arena *arena, const 
 
 /* --- endpoints ---------------------------------------------------------------------------------------------------- */
 
-static const char *label_or(const struct service_endpoint *endpoint, const char *key, const char *other)
+static const char *label_or(const struct service_endpoint *endpoint, const char *key,
+                            const char *other)
 {
     for (size_t i = 0; i < endpoint->entry->n_labels; i++) {
         if (strcmp(endpoint->entry->labels[i]->key, key) == 0)
@@ -341,14 +339,14 @@ static Envoy__Config__Core__V3__Metadata *endpoint_metadata(struct arena *arena,
 {
     Google__Protobuf__Struct *istio = pb_struct_new(arena);
     const char *workload = label_or(endpoint, "tulle.dev/workload", endpoint->workload.data);
-    const char *canonical = label_or(endpoint, "service.istio.io/canonical-name",
-                                     label_or(endpoint, "app", workload));
+    const char *canonical =
+        label_or(endpoint, "service.istio.io/canonical-name", label_or(endpoint, "app", workload));
     const char *revision = label_or(endpoint, "service.istio.io/canonical-revision",
                                     label_or(endpoint, "version", "latest"));
-    pb_struct_put(arena, istio, "workload",
-                  pb_value_str(arena, arena_format(arena, "%s;%.*s;%s;%s;Kubernetes", workload,
-                                                   SLICE_ARG(endpoint->name_space), canonical,
-                                                   revision)));
+    pb_struct_put(
+        arena, istio, "workload",
+        pb_value_str(arena, arena_format(arena, "%s;%.*s;%s;%s;Kubernetes", workload,
+                                         SLICE_ARG(endpoint->name_space), canonical, revision)));
     Envoy__Config__Core__V3__Metadata *metadata = make_metadata(arena, "istio", istio);
     if (endpoint->mtls) {
         Google__Protobuf__Struct *match = pb_struct_new(arena);
@@ -382,16 +380,15 @@ make_assignment(struct arena *arena, const char *name, const struct endpoint_lis
                  envoy__config__endpoint__v3__lb_endpoint);
         to->host_identifier_case =
             ENVOY__CONFIG__ENDPOINT__V3__LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT;
-        to->endpoint =
-            MAKE(arena, Envoy__Config__Endpoint__V3__Endpoint, envoy__config__endpoint__v3__endpoint);
+        to->endpoint = MAKE(arena, Envoy__Config__Endpoint__V3__Endpoint,
+                            envoy__config__endpoint__v3__endpoint);
         to->endpoint->address = make_address(arena, from->address, from->port, SLICE_NONE);
         to->load_balancing_weight = pb_u32_new(arena, from->weight);
         to->metadata = endpoint_metadata(arena, from);
         sum += from->weight;
         PB_APPEND(arena, locality, lb_endpoints, to);
     }
-    locality->load_balancing_weight =
-        pb_u32_new(arena, (uint32_t)MIN(sum, (uint64_t)UINT32_MAX));
+    locality->load_balancing_weight = pb_u32_new(arena, (uint32_t)MIN(sum, (uint64_t)UINT32_MAX));
     PB_APPEND(arena, assignment, endpoints, locality);
     return assignment;
 }

@@ -46,14 +46,11 @@ Envoy__Config__Core__V3__TransportSocket *make_transport(struct arena *arena, co
                                                          const ProtobufCMessage *config);
 /* TLS with the workload's certificate from SDS. `accounts` (NAMESPACE/ACCOUNT) are who the server may be; none: anybody of the
  * trust domain. */
-Envoy__Config__Core__V3__TransportSocket *make_upstream_tls(struct arena *arena,
-                                                            const struct mesh_settings *mesh,
-                                                            const char *sni,
-                                                            const struct text_list *accounts,
-                                                            bool http2);
-Envoy__Config__Core__V3__TransportSocket *make_downstream_tls(struct arena *arena,
-                                                              const struct mesh_settings *mesh,
-                                                              bool http);
+Envoy__Config__Core__V3__TransportSocket *
+make_upstream_tls(struct arena *arena, const struct mesh_settings *mesh, const char *sni,
+                  const struct text_list *accounts, bool http2);
+Envoy__Config__Core__V3__TransportSocket *
+make_downstream_tls(struct arena *arena, const struct mesh_settings *mesh, bool http);
 /* HTTP/1.1 or HTTP/2 towards the cluster's endpoints. */
 void make_http_options(struct arena *arena, Envoy__Config__Cluster__V3__Cluster *cluster,
                        bool http2);

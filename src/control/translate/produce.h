@@ -17,7 +17,8 @@ struct production {
     struct reader *reader;
     struct arena *arena;
     /* A resource; its bytes are packed before the call returns. Of two with one name the first counts. */
-    void (*emit)(void *to, enum resource_type type, const char *name, const ProtobufCMessage *message);
+    void (*emit)(void *to, enum resource_type type, const char *name,
+                 const ProtobufCMessage *message);
     void *to;
 };
 

@@ -141,9 +141,9 @@ static bool write_key(const struct claims *claims, bool secure, struct buffer *k
         buffer_format(key, "%s\n", claims->grpc && i > 0 ? "" : text);
     }
     if (claims->labels && !claims->grpc && !add_labels(claims->labels, key, arena))
-        return refuse(code, reason, GRPC_INVALID_ARGUMENT,
-                      str_format("the node's LABELS are no map of at most %d texts",
-                                 PROXY_LABELS_MAX));
+        return refuse(
+            code, reason, GRPC_INVALID_ARGUMENT,
+            str_format("the node's LABELS are no map of at most %d texts", PROXY_LABELS_MAX));
     return true;
 }
 
@@ -153,8 +153,8 @@ bool proxy_key_of_peer(const struct ads_peer *peer, const char *trust_domain, st
     struct arena arena = {0};
     owned_error error = {0};
     bool ok = false;
-    const Envoy__Config__Core__V3__Node *node = pb_decode(
-        &envoy__config__core__v3__node__descriptor, peer->node, &arena, NULL, &error);
+    const Envoy__Config__Core__V3__Node *node =
+        pb_decode(&envoy__config__core__v3__node__descriptor, peer->node, &arena, NULL, &error);
     struct claims claims = {0};
     if (!node)
         refuse(code, reason, GRPC_INVALID_ARGUMENT, str_format("the node: %s", error.what));

@@ -60,9 +60,8 @@ static void match_header(struct arena *arena, Envoy__Config__Route__V3__RouteMat
         header->present_match = true;
         return;
     }
-    Envoy__Type__Matcher__V3__StringMatcher *text =
-        MAKE(arena, Envoy__Type__Matcher__V3__StringMatcher,
-             envoy__type__matcher__v3__string_matcher);
+    Envoy__Type__Matcher__V3__StringMatcher *text = MAKE(
+        arena, Envoy__Type__Matcher__V3__StringMatcher, envoy__type__matcher__v3__string_matcher);
     if (how == ISTIO__NETWORKING__V1ALPHA3__STRING_MATCH__MATCH_TYPE_EXACT) {
         text->match_pattern_case = ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_EXACT;
         text->exact = arena_copy_str(arena, match->exact);
@@ -112,10 +111,11 @@ static Envoy__Config__Core__V3__HeaderValueOption *make_header(struct arena *are
         MAKE(arena, Envoy__Config__Core__V3__HeaderValue, envoy__config__core__v3__header_value);
     option->header->key = arena_copy_str(arena, key);
     option->header->value = arena_copy_str(arena, value ? value : "");
-    PB_SET(option, append_action,
-           replace
-               ? ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__OVERWRITE_IF_EXISTS_OR_ADD
-               : ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD);
+    PB_SET(
+        option, append_action,
+        replace
+            ? ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__OVERWRITE_IF_EXISTS_OR_ADD
+            : ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD);
     return option;
 }
 
@@ -124,12 +124,14 @@ static bool is_host(const char *key)
     return slice_equals_nocase(slice_str(key), SLICE("host")) || strcmp(key, ":authority") == 0;
 }
 
-static const header_operations *request_operations(const Istio__Networking__V1alpha3__Headers *headers)
+static const header_operations *
+request_operations(const Istio__Networking__V1alpha3__Headers *headers)
 {
     return headers ? headers->request : NULL;
 }
 
-static const header_operations *response_operations(const Istio__Networking__V1alpha3__Headers *headers)
+static const header_operations *
+response_operations(const Istio__Networking__V1alpha3__Headers *headers)
 {
     return headers ? headers->response : NULL;
 }
@@ -164,12 +166,12 @@ static const char *host_of(const header_operations *request)
                       arena_copy_str((arena), put_request->remove[h]));                            \
         for (size_t h = 0; put_response && h < put_response->n_set; h++)                           \
             PB_APPEND((arena), (to), response_headers_to_add,                                      \
-                      make_header((arena), put_response->set[h]->key,                              \
-                                  put_response->set[h]->value, true));                             \
+                      make_header((arena), put_response->set[h]->key, put_response->set[h]->value, \
+                                  true));                                                          \
         for (size_t h = 0; put_response && h < put_response->n_add; h++)                           \
             PB_APPEND((arena), (to), response_headers_to_add,                                      \
-                      make_header((arena), put_response->add[h]->key,                              \
-                                  put_response->add[h]->value, false));                            \
+                      make_header((arena), put_response->add[h]->key, put_response->add[h]->value, \
+                                  false));                                                         \
         for (size_t h = 0; put_response && h < put_response->n_remove; h++)                        \
             PB_APPEND((arena), (to), response_headers_to_remove,                                   \
                       arena_copy_str((arena), put_response->remove[h]));                           \
@@ -186,7 +188,8 @@ static Envoy__Config__Route__V3__RetryPolicy *make_retries(struct arena *arena)
     policy->num_retries = pb_u32_new(arena, 2);
     PB_SET(policy, host_selection_retry_max_attempts, 5);
     const Envoy__Extensions__Retry__Host__PreviousHosts__V3__PreviousHostsPredicate *config = pb_new(
-        arena, &envoy__extensions__retry__host__previous_hosts__v3__previous_hosts_predicate__descriptor);
+        arena,
+        &envoy__extensions__retry__host__previous_hosts__v3__previous_hosts_predicate__descriptor);
     Envoy__Config__Route__V3__RetryPolicy__RetryHostPredicate *predicate =
         MAKE(arena, Envoy__Config__Route__V3__RetryPolicy__RetryHostPredicate,
              envoy__config__route__v3__retry_policy__retry_host_predicate);
@@ -273,9 +276,8 @@ static void make_route_action(struct production *p, route_message *route,
     } else {
         action->cluster_specifier_case =
             ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS;
-        action->weighted_clusters =
-            MAKE(p->arena, Envoy__Config__Route__V3__WeightedCluster,
-                 envoy__config__route__v3__weighted_cluster);
+        action->weighted_clusters = MAKE(p->arena, Envoy__Config__Route__V3__WeightedCluster,
+                                         envoy__config__route__v3__weighted_cluster);
         for (size_t i = 0; i < rule->n_route; i++) {
             if (rule->route[i]->has_weight && rule->route[i]->weight > 0)
                 add_weight(p, action,
@@ -434,8 +436,8 @@ static void add_default(struct production *p, virtual_host *host, const struct s
 virtual_host *produce_virtual_host(struct production *p, const struct service *service,
                                    const struct service_port *port)
 {
-    virtual_host *host =
-        MAKE(p->arena, Envoy__Config__Route__V3__VirtualHost, envoy__config__route__v3__virtual_host);
+    virtual_host *host = MAKE(p->arena, Envoy__Config__Route__V3__VirtualHost,
+                              envoy__config__route__v3__virtual_host);
     host->name = arena_format(p->arena, "%.*s:%u", SLICE_ARG(service->host), port->number);
     PB_SET(host, include_request_attempt_count, true);
     const struct object *rules = model_virtual_service(p->model, p->reader, service->host);
@@ -475,8 +477,8 @@ static void add_aliases(struct production *p, struct map *taken, virtual_host *h
 
 static virtual_host *make_catch_all(struct production *p)
 {
-    virtual_host *host =
-        MAKE(p->arena, Envoy__Config__Route__V3__VirtualHost, envoy__config__route__v3__virtual_host);
+    virtual_host *host = MAKE(p->arena, Envoy__Config__Route__V3__VirtualHost,
+                              envoy__config__route__v3__virtual_host);
     host->name = arena_copy_str(p->arena, p->mesh->registry_only ? "block_all" : "allow_any");
     PB_APPEND(p->arena, host, domains, arena_copy_str(p->arena, "*"));
     PB_SET(host, include_request_attempt_count, true);
@@ -517,7 +519,8 @@ static Envoy__Config__Route__V3__RouteConfiguration *make_table(struct productio
 static bool is_routed(const struct service *service, uint32_t number, bool sniffed)
 {
     const struct service_port *port = service_port(service, number);
-    return port && (sniffed ? port->protocol == PROTOCOL_UNKNOWN : protocol_is_http(port->protocol));
+    return port &&
+           (sniffed ? port->protocol == PROTOCOL_UNKNOWN : protocol_is_http(port->protocol));
 }
 
 static void emit_table(struct production *p, char *name, const struct service_list *services,
@@ -531,8 +534,7 @@ static void emit_table(struct production *p, char *name, const struct service_li
         virtual_host *host = produce_virtual_host(p, service, service_port(service, port));
         add_domain(p, taken, host, arena_copy(p->arena, service->host));
         if (service->host.data[0] != '*')
-            add_domain(p, taken, host,
-                       arena_format(p->arena, "%.*s.", SLICE_ARG(service->host)));
+            add_domain(p, taken, host, arena_format(p->arena, "%.*s.", SLICE_ARG(service->host)));
         PB_APPEND(p->arena, table, virtual_hosts, host);
     }
     for (size_t i = 0; i < services->count; i++)
@@ -545,8 +547,8 @@ static void emit_table(struct production *p, char *name, const struct service_li
 void produce_routes(struct production *p, uint32_t port, struct slice client_name_space)
 {
     struct service_list all = registry_services_on_port(p->registry, p->reader, port, p->arena);
-    struct service_list http = {
-        .items = arena_calloc(p->arena, all.count + 1, sizeof(all.items[0]))};
+    struct service_list http = {.items =
+                                    arena_calloc(p->arena, all.count + 1, sizeof(all.items[0]))};
     for (size_t i = 0; i < all.count; i++) {
         if (is_routed(all.items[i], port, false))
             http.items[http.count++] = all.items[i];
@@ -576,9 +578,9 @@ void produce_grpc(struct production *p, struct slice host, struct slice client_n
             make_hcm(p->arena, &(struct mesh_settings){0}, table_name);
         hcm->route_specifier_case =
             ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_RDS;
-        hcm->rds = MAKE(p->arena,
-                        Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__Rds,
-                        envoy__extensions__filters__network__http_connection_manager__v3__rds);
+        hcm->rds =
+            MAKE(p->arena, Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__Rds,
+                 envoy__extensions__filters__network__http_connection_manager__v3__rds);
         hcm->rds->config_source = make_ads(p->arena);
         hcm->rds->route_config_name = table_name;
         Envoy__Config__Listener__V3__ApiListener *api =
@@ -586,11 +588,10 @@ void produce_grpc(struct production *p, struct slice host, struct slice client_n
                  envoy__config__listener__v3__api_listener);
         api->api_listener = pb_any_pack(&hcm->base, p->arena);
         /* One for each name under which a client may ask. */
-        const char *names[] = {service->host.data, service->name.data,
-                               arena_format(p->arena, "%s.%s", service->name.data,
-                                            service->name_space.data),
-                               arena_format(p->arena, "%s.%s.svc", service->name.data,
-                                            service->name_space.data)};
+        const char *names[] = {
+            service->host.data, service->name.data,
+            arena_format(p->arena, "%s.%s", service->name.data, service->name_space.data),
+            arena_format(p->arena, "%s.%s.svc", service->name.data, service->name_space.data)};
         for (size_t n = 0; n < (service->from_kubernetes ? COUNT(names) : 1); n++) {
             if (n == 1 && !slice_equals(service->name_space, client_name_space))
                 continue;

@@ -43,7 +43,7 @@ struct unit {
     struct derived derived;
     enum unit_kind kind;
     struct translate *translate;
-    char *name; /* in the map of units; NULL for a class's own */
+    char *name;                    /* in the map of units; NULL for a class's own */
     struct slice host, name_space; /* point into name */
     uint32_t port;
     bool secure;
@@ -67,7 +67,8 @@ struct scope {
     VECTOR(struct class *) classes;
 };
 
-struct class {
+struct class
+{
     char *key;
     struct slice key_slice;
     struct proxy_spec spec;
@@ -100,8 +101,8 @@ static int compare_outputs(const void *a, const void *b)
 
 static void outputs_fini(struct outputs *outputs)
 {
-    VECTOR_EACH (output, &outputs->list)
-        blob_unref(output->blob);
+    VECTOR_EACH(output, &outputs->list)
+    blob_unref(output->blob);
     vector_fini(&outputs->list);
 }
 
@@ -109,7 +110,8 @@ static void outputs_emit(void *to, enum resource_type type, const char *name,
                          const ProtobufCMessage *message)
 {
     struct outputs *outputs = to;
-    VECTOR_EACH (output, &outputs->list) {
+    VECTOR_EACH(output, &outputs->list)
+    {
         if (output->blob->type == type && slice_equals_str(blob_name(output->blob), name))
             return;
     }
@@ -151,9 +153,10 @@ static void unit_replace(struct unit *unit, struct outputs *now)
     struct outputs *old = &unit->outputs;
     size_t o = 0, n = 0;
     while (o < old->list.count || n < now->list.count) {
-        int order = o == old->list.count   ? 1
-                    : n == now->list.count ? -1
-                                           : compare_outputs(&old->list.items[o], &now->list.items[n]);
+        int order = o == old->list.count ? 1
+                    : n == now->list.count
+                        ? -1
+                        : compare_outputs(&old->list.items[o], &now->list.items[n]);
         if (order == 0 && same_blob(old->list.items[o].blob, now->list.items[n].blob)) {
             blob_unref(now->list.items[n].blob);
             now->list.items[n].blob = blob_ref(old->list.items[o].blob);
@@ -245,8 +248,7 @@ static struct unit *find_unit(struct translate *t, enum unit_kind kind, uint32_t
     unit->name = name;
     size_t size = strlen(name);
     unit->host = slice_of(name + size - host.size, host.size);
-    unit->name_space =
-        slice_of(name + size - host.size - 1 - name_space.size, name_space.size);
+    unit->name_space = slice_of(name + size - host.size - 1 - name_space.size, name_space.size);
     unit->port = port;
     unit->secure = secure;
     map_put(t->units, slice_str(name), unit);
@@ -255,8 +257,8 @@ static struct unit *find_unit(struct translate *t, enum unit_kind kind, uint32_t
 
 static void unit_leave(struct unit *unit, struct scope *scope)
 {
-    VECTOR_EACH (output, &unit->outputs.list)
-        scope_remove(scope, output->blob);
+    VECTOR_EACH(output, &unit->outputs.list)
+    scope_remove(scope, output->blob);
     for (size_t i = 0; i < unit->users.count; i++) {
         if (unit->users.items[i] != scope)
             continue;
@@ -278,8 +280,8 @@ static void scope_hold(struct scope *scope, struct map *wanted, struct unit *uni
         return;
     if (!unit->fresh)
         unit_run(unit);
-    VECTOR_EACH (output, &unit->outputs.list)
-        scope_add(scope, output->blob);
+    VECTOR_EACH(output, &unit->outputs.list)
+    scope_add(scope, output->blob);
     vector_push(&unit->users, scope);
 }
 
@@ -297,8 +299,7 @@ static void hold_services(struct scope *scope, struct map *wanted, struct arena 
         scope_hold(scope, wanted, find_unit(t, UNIT_CLUSTERS, 0, secure, rules, host));
         scope_hold(scope, wanted, find_unit(t, UNIT_ENDPOINTS, 0, false, rules, host));
         if (scope->grpc)
-            scope_hold(scope, wanted,
-                       find_unit(t, UNIT_GRPC, 0, false, scope->name_space, host));
+            scope_hold(scope, wanted, find_unit(t, UNIT_GRPC, 0, false, scope->name_space, host));
     }
 }
 
@@ -315,8 +316,9 @@ static void scope_run(struct scope *scope)
         for (size_t i = 0; i < ports.count; i++) {
             scope_hold(scope, wanted,
                        find_unit(t, UNIT_OUTBOUND, ports.items[i], false, SLICE_NONE, SLICE_NONE));
-            scope_hold(scope, wanted, find_unit(t, UNIT_ROUTES, ports.items[i], false,
-                                                scope->name_space, SLICE_NONE));
+            scope_hold(
+                scope, wanted,
+                find_unit(t, UNIT_ROUTES, ports.items[i], false, scope->name_space, SLICE_NONE));
         }
         scope_hold(scope, wanted, find_unit(t, UNIT_STATIC, 0, false, SLICE_NONE, SLICE_NONE));
         scope_hold(scope, wanted, find_unit(t, UNIT_NAMES, 0, false, SLICE_NONE, SLICE_NONE));
@@ -388,11 +390,13 @@ static size_t join_edits(struct blob_edit *edits, size_t count)
 static void scope_edit_table(struct scope *scope, enum resource_type type)
 {
     VECTOR(struct blob_edit) edits = {0};
-    VECTOR_EACH (output, &scope->added) {
+    VECTOR_EACH(output, &scope->added)
+    {
         if (output->blob->type == type)
             vector_push(&edits, {blob_name(output->blob), output->blob});
     }
-    VECTOR_EACH (output, &scope->removed) {
+    VECTOR_EACH(output, &scope->removed)
+    {
         if (output->blob->type == type)
             vector_push(&edits, {blob_name(output->blob), NULL});
     }
@@ -412,10 +416,10 @@ static void scope_flush(struct scope *scope)
         if (scope->tables[type])
             scope_edit_table(scope, type);
     }
-    VECTOR_EACH (output, &scope->added)
-        blob_unref(output->blob);
-    VECTOR_EACH (output, &scope->removed)
-        blob_unref(output->blob);
+    VECTOR_EACH(output, &scope->added)
+    blob_unref(output->blob);
+    VECTOR_EACH(output, &scope->removed)
+    blob_unref(output->blob);
     scope->added.count = scope->removed.count = 0;
     scope->touched = false;
     for (size_t i = 0; i < scope->classes.count; i++)
@@ -429,7 +433,8 @@ static void class_flush(struct class *class)
         if (!class->scope->tables[type])
             continue;
         VECTOR(struct blob_edit) edits = {0};
-        VECTOR_EACH (output, &class->own.outputs.list) {
+        VECTOR_EACH(output, &class->own.outputs.list)
+        {
             if (output->blob->type == type)
                 vector_push(&edits, {blob_name(output->blob), output->blob});
         }
@@ -478,10 +483,10 @@ static void scope_destroy(struct scope *scope)
     while (map_next(scope->members, &it))
         unit_leave(it.value, scope);
     map_destroy(scope->members);
-    VECTOR_EACH (output, &scope->added)
-        blob_unref(output->blob);
-    VECTOR_EACH (output, &scope->removed)
-        blob_unref(output->blob);
+    VECTOR_EACH(output, &scope->added)
+    blob_unref(output->blob);
+    VECTOR_EACH(output, &scope->removed)
+    blob_unref(output->blob);
     vector_fini(&scope->added);
     vector_fini(&scope->removed);
     vector_fini(&scope->classes);

@@ -29,7 +29,7 @@ struct downstream {
     struct hash128 tls_demands;
     struct address local, peer;
     struct address original_destination; /* none when the connection was not redirected */
-    struct list exchanges; /* under way */
+    struct list exchanges;               /* under way */
 
     /* What the current snapshot says; looked up again when its epoch differs. */
     uint64_t epoch;

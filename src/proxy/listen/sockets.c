@@ -18,8 +18,8 @@
 
 /* An address that is listened on. */
 struct socket_entry {
-    char *key;            /* address and options that cannot change in place */
-    struct name listener; /* owned text: whose it is now */
+    char *key;               /* address and options that cannot change in place */
+    struct name listener;    /* owned text: whose it is now */
     char *network_namespace; /* file of the one it is in; NULL: our own */
     struct listen_group *group;
     unsigned bound; /* workers that have not let go yet */

@@ -18,7 +18,8 @@ static void begin(struct fixture *f)
 {
     *f = (struct fixture){0};
     CHECK(loop_create(&(struct loop_options){.name = "test"}, &f->loop) == 0);
-    CHECK(sqlite_store_open(f->loop, &(struct sqlite_options){.path = ":memory:"}, &f->store, NULL));
+    CHECK(
+        sqlite_store_open(f->loop, &(struct sqlite_options){.path = ":memory:"}, &f->store, NULL));
     f->tokens = tokens_open(f->loop, f->store, "cluster.local");
 }
 

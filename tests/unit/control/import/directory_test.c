@@ -54,11 +54,10 @@ static void begin(struct fixture *f)
     f->registry = registry_create(f->model);
     f->addresses = addresses_create(f->loop, f->store, f->registry);
     CHECK(directory_create(f->loop, f->store, f->model, f->path, &f->directory) == 0);
-    f->feed = feed_create(f->loop, f->store, f->model,
-                          &(struct feed_listener){.on_object = on_object,
-                                                  .on_other = on_other,
-                                                  .on_ready = on_ready,
-                                                  .owner = f});
+    f->feed = feed_create(
+        f->loop, f->store, f->model,
+        &(struct feed_listener){
+            .on_object = on_object, .on_other = on_other, .on_ready = on_ready, .owner = f});
 }
 
 static void end(struct fixture *f)

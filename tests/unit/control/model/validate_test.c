@@ -5,8 +5,9 @@
 
 #include "test.h"
 
-static const char *const service = "apiVersion: v1\nkind: Service\nmetadata: {name: cart}\n"
-                                   "spec: {selector: {app: cart}, ports: [{name: http, port: 80}]}\n";
+static const char *const service =
+    "apiVersion: v1\nkind: Service\nmetadata: {name: cart}\n"
+    "spec: {selector: {app: cart}, ports: [{name: http, port: 80}]}\n";
 
 static struct value *read(const char *yaml, struct arena *arena)
 {
@@ -129,8 +130,8 @@ TEST(a_write_keeps_uid_and_raises_generation_only_with_the_spec)
     struct arena arena = {0};
     struct value *first = revise(NULL, service, &arena, NULL);
     const struct value *metadata = value_get(first, "metadata");
-    CHECK(strcmp(value_str(value_get(metadata, "creationTimestamp"), ""),
-                 "2026-01-01T00:00:00Z") == 0);
+    CHECK(strcmp(value_str(value_get(metadata, "creationTimestamp"), ""), "2026-01-01T00:00:00Z") ==
+          0);
     CHECK(strcmp(value_get(metadata, "generation")->text.data, "1") == 0);
     CHECK(!revise(first, service, &arena, NULL), "the same again is nothing to write");
 

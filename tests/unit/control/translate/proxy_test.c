@@ -8,8 +8,8 @@
 
 #include "test.h"
 
-static bool key_of(const char *node, const char *identity, struct buffer *key,
-                   enum grpc_code *code, char **reason)
+static bool key_of(const char *node, const char *identity, struct buffer *key, enum grpc_code *code,
+                   char **reason)
 {
     struct arena arena = {0};
     struct error error = {0};

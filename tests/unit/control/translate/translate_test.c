@@ -46,11 +46,12 @@ static void put(struct mesh *m, const char *kind, const char *name, const char *
     struct slice space, local;
     CHECK(slice_cut(slice_str(name), '/', &space, &local));
     struct slice key = object_key_make(k, space, local, &arena);
-    char *text = arena_format(&arena,
-                              "{\"apiVersion\":\"%s\",\"kind\":\"%s\",\"metadata\":{\"name\":\"%.*s\","
-                              "\"namespace\":\"%.*s\",\"creationTimestamp\":\"2026-01-01T00:00:%sZ\"},"
-                              "\"spec\":%s}",
-                              version, kind, SLICE_ARG(local), SLICE_ARG(space), created, spec);
+    char *text =
+        arena_format(&arena,
+                     "{\"apiVersion\":\"%s\",\"kind\":\"%s\",\"metadata\":{\"name\":\"%.*s\","
+                     "\"namespace\":\"%.*s\",\"creationTimestamp\":\"2026-01-01T00:00:%sZ\"},"
+                     "\"spec\":%s}",
+                     version, kind, SLICE_ARG(local), SLICE_ARG(space), created, spec);
     struct object *object = NULL;
     struct error error = {0};
     CHECK(object_load(key, slice_str(text), ++m->revision, &object, &error), "%s: %s", text,
@@ -160,7 +161,8 @@ static void make_shop(struct mesh *m)
         "{\"hosts\":[\"product\"],\"http\":[{\"route\":[{\"destination\":{\"host\":\"product\","
         "\"subset\":\"v1\"},\"weight\":90},{\"destination\":{\"host\":\"product\",\"subset\":\"v2\""
         "},\"weight\":10}]}]}");
-    registry_set_address(m->registry, SLICE("product.shop.svc.cluster.local"), SLICE("240.240.0.7"));
+    registry_set_address(m->registry, SLICE("product.shop.svc.cluster.local"),
+                         SLICE("240.240.0.7"));
     registry_set_address(m->registry, SLICE("web.shop.svc.cluster.local"), SLICE("240.240.0.8"));
 }
 
@@ -303,15 +305,16 @@ static void random_spec(struct change *c, unsigned i, struct random *random)
     unsigned a = (unsigned)random_below(random, 4), b = (unsigned)random_below(random, 4);
     unsigned w = (unsigned)random_below(random, 100), port = 80 + (unsigned)random_below(random, 3);
     static const char *const names[] = {"http", "tcp", "grpc", "odd"};
-    static const char *const hosts[] = {"s0", "s1", "s2.b.svc.cluster.local", "*.b.svc.cluster.local",
-                                        "e0.example.com"};
+    static const char *const hosts[] = {"s0", "s1", "s2.b.svc.cluster.local",
+                                        "*.b.svc.cluster.local", "e0.example.com"};
     const char *host = hosts[random_below(random, COUNT(hosts))];
     switch (i % 5) {
     case 0:
-        snprintf(c->spec, sizeof(c->spec),
-                 "{\"selector\":{\"app\":\"s%u\"},\"ports\":[{\"name\":\"%s\",\"port\":%u},{\"name\":"
-                 "\"x\",\"port\":9%u}]}",
-                 a, names[b], port, a);
+        snprintf(
+            c->spec, sizeof(c->spec),
+            "{\"selector\":{\"app\":\"s%u\"},\"ports\":[{\"name\":\"%s\",\"port\":%u},{\"name\":"
+            "\"x\",\"port\":9%u}]}",
+            a, names[b], port, a);
         break;
     case 1:
         snprintf(c->spec, sizeof(c->spec),
@@ -338,8 +341,7 @@ static void random_spec(struct change *c, unsigned i, struct random *random)
                  "{\"hosts\":[\"e%u.example.com\"],\"location\":\"%s\",\"resolution\":\"%s\","
                  "\"ports\":[{\"number\":%u,\"name\":\"%s\"}]%s}",
                  a % 2, w % 2 ? "MESH_INTERNAL" : "MESH_EXTERNAL", w % 3 ? "STATIC" : "DNS", port,
-                 names[b],
-                 w % 3 ? ",\"endpoints\":[{\"address\":\"10.9.0.1\"}]" : "");
+                 names[b], w % 3 ? ",\"endpoints\":[{\"address\":\"10.9.0.1\"}]" : "");
     }
 }
 

@@ -146,8 +146,8 @@ TEST(intake_gives_up_waiting_where_the_configuration_says_so)
 #define TCP_LISTENER(name, port, cluster)                                                          \
     "{name: " name ", address: {socket_address: {address: 10.0.0.1, port_value: " port "}}, "      \
     "bind_to_port: false, default_filter_chain: {filters: [{name: t, typed_config: {'@type': "     \
-    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, cluster: " cluster \
-    "}}]}}"
+    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, "                 \
+    "cluster: " cluster "}}]}}"
 
 TEST(intake_lets_a_listener_wait_for_its_routes_and_finds_it_by_address)
 {
