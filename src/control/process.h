@@ -20,12 +20,12 @@ struct control_options {
     const char *directories[CONFIG_DIRECTORIES_MAX]; /* imported */
     unsigned directory_count;
     const char *trust_domain;
-    const char *xds_address;  /* where 15012 listens: "127.0.0.1" unless said otherwise */
-    uint16_t xds_port;        /* plaintext, on loopback, never with secrets; 0 = off */
+    const char *xds_address; /* where 15012 listens: "127.0.0.1" unless said otherwise */
+    uint16_t xds_port;       /* plaintext, on loopback, never with secrets; 0 = off */
     uint16_t xds_tls_port;
-    uint16_t api_port;        /* on loopback, over TLS */
+    uint16_t api_port; /* on loopback, over TLS */
     bool registry_only;
-    const char *access_log;   /* of proxies; NULL = none */
+    const char *access_log; /* of proxies; NULL = none */
 };
 /* Runs until SIGTERM or SIGINT. False when it cannot start. */
 MUST_USE bool control_process_run(const struct control_options *options, struct error *error);

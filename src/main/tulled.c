@@ -1,7 +1,7 @@
 /* tulled: the control plane. */
 #include "base/log.h"
-#include "base/slice.h"
 #include "base/memory.h"
+#include "base/slice.h"
 #include "control/process.h"
 
 #include <getopt.h>
@@ -43,21 +43,23 @@ static const struct option flags[] = {
 
 static void print_help(void)
 {
-    printf("tulled: the control plane of Tulle.\n\n"
-           "  tulled --data DIR [--config-dir DIR]\n\n"
-           "      --data DIR             what must survive: store, keys, sockets (required)\n"
-           "      --config-dir DIR       import the YAML files of this directory; may be repeated\n"
-           "      --trust-domain NAME    of every identity (cluster.local)\n"
-           "      --xds-port N           xDS in plaintext on 127.0.0.1, without secrets; 0: off (15010)\n"
-           "      --xds-tls-port N       xDS and certificates over TLS (15012)\n"
-           "      --xds-address IP       where the latter listens (127.0.0.1)\n"
-           "      --api-port N           the Kubernetes-style API on 127.0.0.1; 0: any (6443)\n"
-           "      --registry-only        proxies refuse destinations that the mesh does not know\n"
-           "      --access-log FILE      where proxies log requests, such as /dev/stdout (nowhere)\n"
-           "  -l, --log-level LEVEL      trace, debug, info, warning, error, critical or off (info)\n"
-           "      --log-format text|json of log lines on stderr (text)\n"
-           "  -h, --help                 this text\n"
-           "      --version              of this program\n");
+    printf(
+        "tulled: the control plane of Tulle.\n\n"
+        "  tulled --data DIR [--config-dir DIR]\n\n"
+        "      --data DIR             what must survive: store, keys, sockets (required)\n"
+        "      --config-dir DIR       import the YAML files of this directory; may be repeated\n"
+        "      --trust-domain NAME    of every identity (cluster.local)\n"
+        "      --xds-port N           xDS in plaintext on 127.0.0.1, without secrets; 0: off "
+        "(15010)\n"
+        "      --xds-tls-port N       xDS and certificates over TLS (15012)\n"
+        "      --xds-address IP       where the latter listens (127.0.0.1)\n"
+        "      --api-port N           the Kubernetes-style API on 127.0.0.1; 0: any (6443)\n"
+        "      --registry-only        proxies refuse destinations that the mesh does not know\n"
+        "      --access-log FILE      where proxies log requests, such as /dev/stdout (nowhere)\n"
+        "  -l, --log-level LEVEL      trace, debug, info, warning, error, critical or off (info)\n"
+        "      --log-format text|json of log lines on stderr (text)\n"
+        "  -h, --help                 this text\n"
+        "      --version              of this program\n");
 }
 
 static bool read_port(const char *flag, const char *text, uint16_t *port)
