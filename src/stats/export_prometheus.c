@@ -59,10 +59,10 @@ static void append_series(struct buffer *out, const char *name, const char *suff
 
 static void append_sum(struct buffer *out, const struct stats_family *family, uint64_t sum)
 {
-    if (family->metric.unit == STATS_MICROSECONDS && sum % 1000 != 0)
-        buffer_format(out, "%lu.%03u", (unsigned long)(sum / 1000), (unsigned)(sum % 1000));
-    else
-        buffer_append_u64(out, family->metric.unit == STATS_MICROSECONDS ? sum / 1000 : sum);
+    uint64_t scale = (uint64_t)scrape_scale(family);
+    buffer_append_u64(out, sum / scale);
+    if (sum % scale != 0)
+        buffer_format(out, ".%0*lu", scale == 1000 ? 3 : 6, (unsigned long)(sum % scale));
     buffer_append_byte(out, '\n');
 }
 

@@ -17,8 +17,8 @@
 #include "stats/set.h"
 
 enum stats_kind { STATS_COUNTER, STATS_GAUGE, STATS_HISTOGRAM };
-/* What a histogram's values are: shown as they are, or recorded in microseconds and shown in milliseconds. */
-enum stats_unit { STATS_PLAIN, STATS_MICROSECONDS };
+/* What a histogram's values are: shown as they are, or recorded in microseconds and shown in milliseconds or seconds. */
+enum stats_unit { STATS_PLAIN, STATS_MICROSECONDS, STATS_SECONDS };
 
 struct stats_metric {
     const char *name; /* for Prometheus, with its prefix: "envoy_cluster_upstream_rq_total" */

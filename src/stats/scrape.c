@@ -125,7 +125,12 @@ const double *scrape_bounds(const struct stats_shown *shown, size_t *count)
 
 double scrape_scale(const struct stats_family *family)
 {
-    return family->metric.unit == STATS_MICROSECONDS ? 1000 : 1;
+    switch (family->metric.unit) {
+    case STATS_PLAIN: break;
+    case STATS_MICROSECONDS: return 1000;
+    case STATS_SECONDS: return 1000000;
+    }
+    return 1;
 }
 
 void scrape_count_below(const struct stats_shown *shown, const struct histogram_totals *totals,

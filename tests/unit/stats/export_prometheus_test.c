@@ -134,3 +134,21 @@ TEST(export_prometheus_can_leave_out_what_is_unused)
     CHECK(slice_find(buffer_slice(&f.out), SLICE("istio_requests_total 0")) == SIZE_MAX);
     tear_down(&f);
 }
+
+TEST(export_prometheus_shows_seconds_where_the_metric_has_seconds)
+{
+    static const struct stats_metric seconds = {
+        .name = "pilot_debounce_time", .kind = STATS_HISTOGRAM, .unit = STATS_SECONDS};
+    static const double bounds[] = {0.1, 1};
+    struct fixture f = set_up("w");
+    uint32_t slot = stats_resolve(f.registry, &seconds, NULL);
+    stats_set_bounds(f.registry, "pilot_", bounds, 2);
+    histogram_record(f.set, slot, 100000);
+    histogram_record(f.set, slot, 400050);
+    export(&f, false);
+    CHECK(strstr(f.out.data, "pilot_debounce_time_bucket{le=\"0.1\"} 1\n"), "%s", f.out.data);
+    CHECK(strstr(f.out.data, "pilot_debounce_time_bucket{le=\"1\"} 2\n"), "%s", f.out.data);
+    CHECK(strstr(f.out.data, "pilot_debounce_time_sum 0.500050\n"), "%s", f.out.data);
+    stats_release(f.registry, slot);
+    tear_down(&f);
+}
