@@ -219,7 +219,8 @@ static void on_response(struct http_stream *stream, struct http_response *head, 
         take_status(call, &head->headers);
     if (call->is_grpc)
         check_grpc_head(call, head);
-    if (!call->ending && call->handler->on_head)
+    /* A gRPC head that is all there is (Trailers-Only) is an end, not a beginning. */
+    if (!call->ending && call->handler->on_head && !(call->is_grpc && last))
         call->handler->on_head(call->owner, head);
     if (call->gone || call->ending)
         return;

@@ -26,7 +26,7 @@ struct rpc_end {
 
 /* owner is what was given with the call. Those not wanted may be NULL, except on_end. */
 struct rpc_call_handler {
-    /* The response's head, borrowed. */
+    /* The response's head, borrowed. Not for a gRPC call that failed before it began. */
     void (*on_head)(void *owner, const struct http_response *head);
     /* gRPC: one whole message, borrowed. */
     void (*on_message)(void *owner, struct slice message);

@@ -40,15 +40,19 @@ static void pump(struct task *task)
         }
         struct ads_stream *stream = LIST_ENTRY(server->ready.next, struct ads_stream, ready);
         list_remove(&stream->ready);
-        if (ads_stream_send(stream))
+        if (ads_stream_send(stream)) {
             list_push_back(&server->ready, &stream->ready);
+            stream->queued_us = clock_now_us();
+        }
     }
 }
 
 void ads_server_ready(struct ads_server *server, struct ads_stream *stream)
 {
-    if (list_is_empty(&stream->ready))
+    if (list_is_empty(&stream->ready)) {
         list_push_back(&server->ready, &stream->ready);
+        stream->queued_us = clock_now_us();
+    }
     if (!task_is_queued(&server->pump))
         loop_run_later(server->loop, &server->pump);
 }

@@ -43,14 +43,24 @@ struct ads_peer {
     enum ads_variant variant;
 };
 
+/* A response that went out. */
+struct ads_sent {
+    enum resource_type type;
+    size_t resources, bytes;
+    uint64_t queued_us, composed_us,
+        written_us; /* how long it waited for its turn, and took to be made and written */
+};
+
 struct ads_source {
     /* A stream has said who it is. The source answers with ads_server_serve or ads_server_refuse, now or later. */
     void (*on_stream)(void *owner, uint64_t stream, const struct ads_peer *peer);
     /* The stream is gone; its handle is stale from now on. */
     void (*on_gone)(void *owner, uint64_t stream, const struct ads_peer *peer);
-    /* A proxy answered a response. reason is NULL for an ACK. */
+    /* A proxy answered a response. reason is NULL for an ACK. May be NULL. */
     void (*on_answer)(void *owner, uint64_t stream, enum resource_type type, const char *reason);
-    /* Everything that its view asks for has been sent and answered. */
+    /* May be NULL. */
+    void (*on_sent)(void *owner, uint64_t stream, const struct ads_sent *sent);
+    /* Everything that its view asks for has been sent and answered. May be NULL. */
     void (*on_settled)(void *owner, uint64_t stream, uint64_t generation);
     /* istio.io/debug/PAGE was asked for (syncz). The source answers with ads_server_debug, now or later. NULL: there are no
      * such pages. */

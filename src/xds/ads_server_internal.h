@@ -43,6 +43,7 @@ struct ads_stream {
     struct ads_peer peer;        /* likewise */
     struct arena strings;        /* what peer points to */
     struct ads_bucket requests;
+    uint64_t queued_us; /* when it joined the ready */
     uint64_t connected_ms;
     int64_t connected_wall_us;
     uint64_t generation;         /* of its view */

@@ -1,4 +1,5 @@
 #include "base/chain.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -322,10 +323,29 @@ static bool write_response(struct ads_stream *stream, const struct ads_response 
     return sent;
 }
 
+static void note_sent(struct ads_stream *stream, const struct ads_response *response,
+                      uint64_t began_us, uint64_t composed_us)
+{
+    struct ads_server *server = stream->server;
+    server->totals.responses[response->type]++;
+    server->totals.resources[response->type] += response->blobs.count;
+    server->totals.bytes += response->bytes;
+    if (!server->source->on_sent)
+        return;
+    struct ads_sent sent = {.type = response->type,
+                            .resources = response->blobs.count,
+                            .bytes = response->bytes,
+                            .queued_us = began_us - stream->queued_us,
+                            .composed_us = composed_us - began_us,
+                            .written_us = clock_now_us() - composed_us};
+    server->source->on_sent(server->owner, stream->name, &sent);
+}
+
 bool ads_stream_send(struct ads_stream *stream)
 {
     struct ads_server *server = stream->server;
     struct ads_response *response = &server->response;
+    uint64_t began_us = clock_now_us();
     if (!stream->session || !rpc_exchange_is_writable(stream->exchange))
         return false;
     if (!ads_session_next(stream->session, loop_now_ms(server->loop), loop_wall_us(server->loop),
@@ -333,13 +353,12 @@ bool ads_stream_send(struct ads_stream *stream)
         note_settled(stream);
         return false;
     }
+    uint64_t composed_us = clock_now_us();
     if (!write_response(stream, response)) {
         ads_stream_end(stream, GRPC_RESOURCE_EXHAUSTED, SLICE("no memory is left for a response"));
         return false;
     }
-    server->totals.responses[response->type]++;
-    server->totals.resources[response->type] += response->blobs.count;
-    server->totals.bytes += response->bytes;
+    note_sent(stream, response, began_us, composed_us);
     return true;
 }
 

@@ -84,8 +84,11 @@ static inline void mesh_on_debug(void *owner, uint64_t stream, const struct ads_
     struct discovery_any any = {SLICE("type.googleapis.com/page"), slice_str(peer->node_id)};
     ads_server_debug(m->server, stream, page, &any, 1);
 }
-UNUSED static const struct ads_source mesh_source = {mesh_on_stream, mesh_on_gone, mesh_on_answer,
-                                                     mesh_on_settled, mesh_on_debug};
+UNUSED static const struct ads_source mesh_source = {.on_stream = mesh_on_stream,
+                                                     .on_gone = mesh_on_gone,
+                                                     .on_answer = mesh_on_answer,
+                                                     .on_settled = mesh_on_settled,
+                                                     .on_debug = mesh_on_debug};
 
 UNUSED static struct mesh *mesh_open(const struct ads_server_limits *limits, uint64_t seed)
 {
@@ -172,13 +175,15 @@ static inline void proxy_on_disconnected(void *owner, const char *reason)
 UNUSED static const struct ads_consumer proxy_consumer = {proxy_on_update, proxy_on_connected,
                                                           proxy_on_disconnected};
 
-UNUSED static void proxy_open(struct proxy *proxy, struct mesh *m, const char *id, uint16_t port)
+UNUSED static void proxy_open_as(struct proxy *proxy, struct mesh *m, const char *id,
+                                 const char *cluster, uint16_t port)
 {
     struct arena arena;
     arena_init(&arena, NULL);
     Envoy__Config__Core__V3__Node *node =
         pb_new(&arena, &envoy__config__core__v3__node__descriptor);
     node->id = arena_copy_str(&arena, id);
+    node->cluster = arena_copy_str(&arena, cluster);
     node->user_agent_name = arena_copy_str(&arena, "tulle-proxy");
     struct ads_client_config config = {
         .channel = {.target = {.host = "10.0.0.1", .port = port ? port : 8080},
@@ -189,6 +194,11 @@ UNUSED static void proxy_open(struct proxy *proxy, struct mesh *m, const char *i
         proxy->holds[i] = map_create();
     proxy->client = ads_client_create(&m->pair->means, &config, &proxy_consumer, proxy);
     arena_fini(&arena);
+}
+
+UNUSED static void proxy_open(struct proxy *proxy, struct mesh *m, const char *id, uint16_t port)
+{
+    proxy_open_as(proxy, m, id, "", port);
 }
 
 UNUSED static void proxy_close(struct proxy *proxy)
