@@ -29,10 +29,6 @@ room(control LINKS room_xds room_build PkgConfig::SQLITE PkgConfig::SECCOMP)
 room(cli LINKS room_xds room_build)
 
 foreach(program tulle-proxy tulled tulle)
-  # tulled serves xDS by control/push, and cannot be linked before that is there.
-  if(program STREQUAL tulled AND NOT EXISTS ${PROJECT_SOURCE_DIR}/src/control/push/push.c)
-    continue()
-  endif()
   if(EXISTS ${PROJECT_SOURCE_DIR}/src/main/${program}.c)
     add_executable(${program} ${PROJECT_SOURCE_DIR}/src/main/${program}.c)
     target_link_libraries(${program} PRIVATE tulle_flags)

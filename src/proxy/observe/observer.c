@@ -279,7 +279,7 @@ static struct series_key key_of(const struct record *record, enum reporter repor
     key.flags = record->flags;
     key.status = record->status;
     key.protocol = !record->request ? 2 : record->is_grpc;
-    key.reporter = reporter;
+    key.reporter = (uint8_t)reporter;
     key.grpc_status = record->is_grpc ? grpc_status_of(record) | 0x10000 : 0;
     return key;
 }

@@ -56,8 +56,8 @@ TEST(chain_table_follows_the_order_of_criteria)
         "transport_protocol: tls, application_protocols: [istio]",
         "transport_protocol: tls",
         "source_type: SAME_IP_OR_LOOPBACK",
-        "source_prefix_ranges: [{address_prefix: 192.168.0.0, prefix_len: 16}], source_ports: [1, "
-        "2]",
+        ("source_prefix_ranges: [{address_prefix: 192.168.0.0, prefix_len: 16}], source_ports: [1, "
+         "2]"),
         "direct_source_prefix_ranges: [{address_prefix: 172.16.0.0, prefix_len: 12}]",
     };
     static const struct {
