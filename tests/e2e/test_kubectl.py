@@ -134,16 +134,20 @@ def test_explain_prints_our_comments(kubectl):
     assert "FIELDS" in kubectl("explain", "service.spec.ports")
 
 
+def test_dry_runs_write_nothing(kubectl):
+    dry = kubectl("apply", "--dry-run=server", "-f", "-", input=SHOP)
+    assert dry.count("created (server dry run)") == 3
+    assert kubectl.get("vs,dr,svc", "-A")["items"] == []
+
+
 def test_refusals_are_told(kubectl):
-    wrong = kubectl("apply", "--validate=false", "-f", "-", input=SHOP.replace("http:", "htpp:", 1), check=False)
-    assert wrong.returncode == 1 and "htpp" in wrong.stderr, wrong.stderr
+    wrong = kubectl("apply", "--validate=false", "-f", "-", input=SHOP.replace("weight: 90", "weight: most"), check=False)
+    assert wrong.returncode == 1 and "spec.http[0].route[0].weight" in wrong.stderr, wrong.stderr
     unknown = kubectl("apply", "-f", "-", input=SHOP.replace("http:", "htpp:", 1), check=False)
     assert unknown.returncode == 1 and "htpp" in unknown.stderr
     missing = kubectl("get", "vs", "nobody", check=False)
     assert 'virtualservices.networking.istio.io "nobody" not found' in missing.stderr
-    dry = kubectl("apply", "--dry-run=server", "-f", "-", input=SHOP)
-    assert dry.count("created (server dry run)") == 3
-    assert kubectl.get("vs", "-A")["items"] == []
+    assert len(kubectl.get("vs,dr,svc", "-A")["items"]) == 2, "what was right in the first file, and nothing else"
 
 
 def test_watch_goes_on_after_a_kill(kubectl):

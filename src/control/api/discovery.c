@@ -311,6 +311,10 @@ void discovery_answer(struct operation *operation)
     struct slice path = rpc_exchange_path(operation->exchange);
     if (path.size > 1 && path.data[path.size - 1] == '/')
         path.size--;
+    if (operation->request.verb != VERB_LIST) {
+        operation_fail(operation, 405, "this can only be read");
+        return;
+    }
     bool core = slice_equals_str(path, "/api");
     const char *aggregated = wants_aggregated(operation);
     if (aggregated && (core || slice_equals_str(path, "/apis"))) {

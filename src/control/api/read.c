@@ -87,8 +87,8 @@ static struct value *begin_list(struct operation *operation, enum present_form f
 }
 
 /*
- * Without a limit from the client the whole list is one answer, also when the store gives it in pages: what a selector
- * lets through has no bound of its own, but the store's own pages have, so the client is given a continuation then.
+ * A page of the store's is a page of ours: without a limit from the client it holds STORE_LIST_MAX objects, and what lies
+ * beyond comes by the continuation.
  */
 static void on_list(void *owner, const struct store_page *page)
 {

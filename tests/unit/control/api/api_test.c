@@ -52,6 +52,7 @@ TEST(the_schema_names_every_kind_and_is_made_in_every_form)
     CHECK(ask(&f, "GET", "/openapi/v3/api/v1", NULL) == 200);
     CHECK(strcmp(told(&f, "openapi"), "3.0.0") == 0);
     CHECK(ask(&f, "GET", "/openapi/v3/api/v2", NULL) == 404);
+    CHECK(ask(&f, "POST", "/openapi/v3", "{}") == 405);
     CHECK(ask_with(&f, "GET", "/openapi/v2", NULL,
                    "accept: application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
                    NULL) == 200);
