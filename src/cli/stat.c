@@ -101,6 +101,7 @@ static void survey_fini(struct survey *survey)
     mem_free(workload->admin);
     vector_fini(&survey->services);
     vector_fini(&survey->workloads);
+    loop_settle(survey->loop);
     loop_destroy(survey->loop);
 }
 

@@ -14,7 +14,7 @@ enum { ATTEMPTS_MAX = DIAL_ADDRESSES_MAX };
 
 struct dialer {
     struct dialer_options options;
-    VECTOR(uint16_t) own_ports;
+    VECTOR(struct dialer_own) own;
     struct list dials;
     size_t active;
 };
@@ -58,20 +58,35 @@ const char *dial_status_name(enum dial_status status)
 
 /* --- ourselves ------------------------------------------------------------------------------- */
 
-void dialer_set_own_ports(struct dialer *dialer, const uint16_t *ports, size_t count)
+void dialer_set_own(struct dialer *dialer, const struct dialer_own *own, size_t count)
 {
-    dialer->own_ports.count = 0;
+    dialer->own.count = 0;
     for (size_t i = 0; i < count; i++)
-        vector_push(&dialer->own_ports, ports[i]);
+        vector_push(&dialer->own, own[i]);
+}
+
+/* Connecting to a wildcard is connecting to loopback, so it meets any of our addresses. */
+static bool meets(const struct dialer *dialer, const struct address *own,
+                  const struct address *address)
+{
+    if (address_port(own) != address_port(address))
+        return false;
+    if (address_is_wildcard(own) || address_is_wildcard(address))
+        return interfaces_are_local(dialer->options.interfaces, address);
+    return address_equals_ip(own, address);
+}
+
+static bool is_own(const struct dialer *dialer, const struct address *address, bool elsewhere)
+{
+    VECTOR_EACH(own, &dialer->own)
+    if ((own->is_elsewhere || !elsewhere) && meets(dialer, &own->at, address))
+        return true;
+    return false;
 }
 
 bool dialer_is_own(const struct dialer *dialer, const struct address *address)
 {
-    uint16_t port = address_port(address);
-    VECTOR_EACH(own, &dialer->own_ports)
-    if (*own == port)
-        return interfaces_are_local(dialer->options.interfaces, address);
-    return false;
+    return is_own(dialer, address, false);
 }
 
 /* --- ending ---------------------------------------------------------------------------------- */
@@ -253,7 +268,7 @@ static void on_timeout(struct timer *timer)
 static bool is_usable(struct dial *dial, const struct address *address)
 {
     const struct dial_options *options = &dial->options;
-    if (dialer_is_own(dial->dialer, address)) {
+    if (is_own(dial->dialer, address, options->network_namespace > 0)) {
         dial->status = DIAL_SELF;
         dial->error = 0;
         return false;
@@ -352,6 +367,6 @@ void dialer_destroy(struct dialer *dialer)
         return;
     while (!list_is_empty(&dialer->dials))
         dial_free(LIST_ENTRY(dialer->dials.next, struct dial, node));
-    vector_fini(&dialer->own_ports);
+    vector_fini(&dialer->own);
     mem_free(dialer);
 }

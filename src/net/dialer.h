@@ -29,9 +29,14 @@ struct dialer *dialer_create(const struct dialer_options *options);
 /* Dials that are under way end without an answer. Accepts NULL. */
 void dialer_destroy(struct dialer *dialer);
 OWNED(dialer, dialer_destroy)
-/* The TCP ports that this process listens on, all of them; copied. */
-void dialer_set_own_ports(struct dialer *dialer, const uint16_t *ports, size_t count);
-/* True when a dial to it would be refused. */
+/* Where this process listens. */
+struct dialer_own {
+    struct address at; /* a wildcard: that port of every local address */
+    bool is_elsewhere; /* in another network namespace, such as a pod's */
+};
+/* All of them; copied. A dial inside of another namespace can meet those only that are elsewhere. */
+void dialer_set_own(struct dialer *dialer, const struct dialer_own *own, size_t count);
+/* True when a dial to it in our own network namespace would be refused. */
 bool dialer_is_own(const struct dialer *dialer, const struct address *address);
 
 enum dial_status {

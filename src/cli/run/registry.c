@@ -79,7 +79,8 @@ static bool put_workload(struct registry *registry, const struct spec_instance *
     const char *space = registry->spec->name_space;
     owned_str folder =
         str_format("/apis/networking.istio.io/v1/namespaces/%s/workloadentries", space);
-    json_t *labels = json_pack("{s:s}", "app", instance->service);
+    json_t *labels =
+        json_pack("{s:s, s:s}", "app", instance->service, "security.istio.io/tlsMode", "istio");
     if (instance->version)
         json_object_set_new(labels, "version", json_string(instance->version));
     json_t *spec =

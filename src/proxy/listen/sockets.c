@@ -33,7 +33,7 @@ struct sockets {
     unsigned worker_count;
     struct map *entries; /* by key */
     struct buffer problem;
-    VECTOR(uint16_t) ports;
+    VECTOR(struct dialer_own) own;
 };
 
 /* A worker's acceptor on one address. */
@@ -274,45 +274,45 @@ static void leave(struct sockets *sockets, struct socket_entry *entry)
     post_all(sockets, entry, false);
 }
 
-struct ports_mail {
+struct own_mail {
     struct mail mail;
     struct worker *worker;
     size_t count;
-    uint16_t ports[];
+    struct dialer_own own[];
 };
 
-static void on_ports(struct mail *mail)
+static void on_own(struct mail *mail)
 {
-    struct ports_mail *ports = CONTAINER_OF(mail, struct ports_mail, mail);
-    dialer_set_own_ports(ports->worker->dialer, ports->ports, ports->count);
-    mem_free(ports);
+    struct own_mail *own = CONTAINER_OF(mail, struct own_mail, mail);
+    dialer_set_own(own->worker->dialer, own->own, own->count);
+    mem_free(own);
 }
 
-static void drop_ports(struct mail *mail)
+static void drop_own(struct mail *mail)
 {
-    mem_free(CONTAINER_OF(mail, struct ports_mail, mail));
+    mem_free(CONTAINER_OF(mail, struct own_mail, mail));
 }
 
 /* The dialers must know what is ours before anyone can dial it. */
-static void tell_ports(struct sockets *sockets)
+static void tell_own(struct sockets *sockets)
 {
     struct map_iterator each = {0};
-    sockets->ports.count = 0;
+    sockets->own.count = 0;
     while (map_next(sockets->entries, &each)) {
         const struct socket_entry *entry = each.value;
         struct address address = listen_group_address(entry->group);
         if (address_port(&address))
-            vector_push(&sockets->ports, address_port(&address));
+            vector_push(&sockets->own, {address, entry->network_namespace != NULL});
     }
     for (unsigned i = 0; i < sockets->worker_count; i++) {
-        size_t bytes = sockets->ports.count * sizeof(uint16_t);
-        struct ports_mail *mail = mem_calloc(1, sizeof(*mail) + bytes);
-        mail->mail.deliver = on_ports;
-        mail->mail.drop = drop_ports;
+        size_t bytes = sockets->own.count * sizeof(struct dialer_own);
+        struct own_mail *mail = mem_calloc(1, sizeof(*mail) + bytes);
+        mail->mail.deliver = on_own;
+        mail->mail.drop = drop_own;
         mail->worker = sockets->workers[i];
-        mail->count = sockets->ports.count;
+        mail->count = sockets->own.count;
         if (bytes)
-            memcpy(mail->ports, sockets->ports.items, bytes);
+            memcpy(mail->own, sockets->own.items, bytes);
         loop_post(sockets->workers[i]->loop, &mail->mail);
     }
 }
@@ -332,7 +332,7 @@ void sockets_follow(struct sockets *sockets, const struct snapshot *snapshot)
     VECTOR_EACH(entry, &gone)
     leave(sockets, *entry);
     vector_fini(&gone);
-    tell_ports(sockets);
+    tell_own(sockets);
 }
 
 void sockets_drain(struct sockets *sockets)
@@ -375,7 +375,7 @@ void sockets_destroy(struct sockets *sockets)
     while (map_next(sockets->entries, &each))
         entry_free(each.value);
     map_destroy(sockets->entries);
-    vector_fini(&sockets->ports);
+    vector_fini(&sockets->own);
     buffer_fini(&sockets->problem);
     mem_free(sockets);
 }

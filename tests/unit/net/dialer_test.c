@@ -229,7 +229,9 @@ TEST(dialer_refuses_ourselves_in_every_spelling)
     interfaces_add(s.interfaces, &local);
     CHECK(address_parse_ip(SLICE("fd00::1"), 0, &local), "-");
     interfaces_add(s.interfaces, &local);
-    dialer_set_own_ports(s.dialer, (const uint16_t[]){15001, 15006}, 2);
+    const struct dialer_own wildcards[] = {{.at = address_v4(INADDR_ANY, 15001)},
+                                           {.at = address_v6(&in6addr_any, 15006)}};
+    dialer_set_own(s.dialer, wildcards, 2);
     EACH (text, own) {
         CHECK(address_parse(slice_str(*text), &address), "%s", *text);
         CHECK(dialer_is_own(s.dialer, &address), "%s", *text);
@@ -246,8 +248,49 @@ TEST(dialer_refuses_ourselves_in_every_spelling)
     dial(&s, &call, both, 2, 0);
     UNTIL(&s.w, call.answers);
     CHECK(call.result.status == DIAL_OK, "the other address serves");
-    dialer_set_own_ports(s.dialer, NULL, 0);
+    dialer_set_own(s.dialer, NULL, 0);
     CHECK(!dialer_is_own(s.dialer, &both[0]), "the list is replaced");
+    scene_close(&s);
+}
+
+/* Sidecars of one host share its loopback: another's address is not ours, though the port is. */
+TEST(dialer_knows_its_addresses_from_its_neighbours)
+{
+    struct scene s;
+    scene_open(&s, 1);
+    const struct dialer_own own[] = {{.at = address_v4(0x7f010101, 9000)},
+                                     {.at = address_v4(INADDR_ANY, 15001), .is_elsewhere = true}};
+    struct address ours = own[0].at, neighbour = address_v4(0x7f010102, 9000),
+                   any = address_v4(INADDR_ANY, 9000), pod = address_v4(INADDR_LOOPBACK, 15001);
+    dialer_set_own(s.dialer, own, 2);
+    CHECK(dialer_is_own(s.dialer, &ours) && dialer_is_own(s.dialer, &any));
+    CHECK(!dialer_is_own(s.dialer, &neighbour));
+    CHECK(dialer_is_own(s.dialer, &pod));
+    scene_close(&s);
+}
+
+/* Inside of a pod only what we listen on there is ours: the program has the port that we have outside. */
+TEST(dialer_meets_itself_in_a_pod_only_where_it_listens_there)
+{
+    struct scene s;
+    struct call call;
+    scene_open(&s, 1);
+    const struct dialer_own own[] = {{.at = address_v4(INADDR_ANY, 9000)},
+                                     {.at = address_v4(INADDR_ANY, 15001), .is_elsewhere = true}};
+    dialer_set_own(s.dialer, own, 2);
+    struct address program = address_v4(INADDR_LOOPBACK, 9000),
+                   capture = address_v4(INADDR_LOOPBACK, 15001);
+    struct dial_options options = {
+        .addresses = &program, .address_count = 1, .network_namespace = 3, .timeout_ms = 1000};
+    call = (struct call){.loop = s.w.loop};
+    (void)dialer_dial(s.dialer, &options, on_dialed, &call);
+    UNTIL(&s.w, call.answers);
+    CHECK(call.result.status != DIAL_SELF, "nothing enters a namespace in this scene, but it may");
+    options.addresses = &capture;
+    call = (struct call){.loop = s.w.loop};
+    (void)dialer_dial(s.dialer, &options, on_dialed, &call);
+    UNTIL(&s.w, call.answers);
+    CHECK(call.result.status == DIAL_SELF);
     scene_close(&s);
 }
 
