@@ -13,22 +13,15 @@ static void free_server_stream(struct http_stream *stream)
     arena_fini(&arena);
 }
 
-void h1_enter(struct h1 *h1)
-{
-    h1->busy++;
-}
-
-/* A codec that is over tells its connection when the last stream has left. */
 void h1_left(struct h1 *h1)
 {
     if ((h1->codec.broken || h1->codec.closing) && list_is_empty(&h1->codec.streams))
         h1_wake(h1);
 }
 
-void h1_leave(struct h1 *h1)
+void h1_sweep(struct h1 *h1)
 {
-    if (--h1->busy > 0 || !h1_is_server(h1) || list_is_empty(&h1->codec.streams))
-        return;
+    h1->has_released = false;
     LIST_EACH_SAFE(node, after, &h1->codec.streams)
     {
         struct http_stream *stream = LIST_ENTRY(node, struct http_stream, node);
@@ -230,8 +223,7 @@ static void destroy(struct http_codec *codec)
 {
     struct h1 *h1 = h1_of(codec);
     h1_drop_pending(h1);
-    h1_enter(h1);
-    h1_leave(h1);
+    h1_sweep(h1);
 }
 
 static const struct http_codec_ops h1_ops = {

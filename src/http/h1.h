@@ -49,9 +49,10 @@ struct h1 {
     uint32_t begin_turn;          /* in which the request was opened */
     uint32_t informational_bytes; /* of 1xx heads in this exchange */
     uint16_t informational;
-    uint8_t in;   /* enum h1_in */
-    uint8_t out;  /* enum h1_out */
-    uint8_t busy; /* depth of calls that deliver events: nothing is freed meanwhile */
+    uint8_t in;        /* enum h1_in */
+    uint8_t out;       /* enum h1_out */
+    uint8_t busy;      /* depth of calls that deliver events: nothing is freed meanwhile */
+    bool has_released; /* a server stream waits for busy to be 0 */
     bool peer_is_1_0;
     bool keeps_alive; /* as far as the heads of this exchange say */
     bool skipped_line;

@@ -40,8 +40,17 @@ static inline bool h1_is_unsent(const struct h1 *h1)
 }
 
 /* Events may be delivered between the two; the second frees what was released meanwhile. */
-void h1_enter(struct h1 *h1);
-void h1_leave(struct h1 *h1);
+void h1_sweep(struct h1 *h1);
+static inline void h1_enter(struct h1 *h1)
+{
+    h1->busy++;
+}
+static inline void h1_leave(struct h1 *h1)
+{
+    if (--h1->busy == 0 && h1->has_released)
+        h1_sweep(h1);
+}
+/* A codec that is over tells its connection when the last stream has left. */
 void h1_left(struct h1 *h1);
 
 void h1_write(struct h1 *h1, struct chain *bytes);

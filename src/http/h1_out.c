@@ -316,6 +316,7 @@ static void release(struct http_stream *stream)
         h1_left(h1);
         return;
     }
+    h1->has_released = true;
     h1_enter(h1);
     h1_leave(h1);
 }

@@ -88,8 +88,9 @@ static size_t fields_size(const struct headers *headers)
 /* A field that was made here rather than received: a last look that it cannot begin a line of its own. */
 static void put_field(struct writer *writer, const struct header *header)
 {
+    bool is_known = header->id != HEADER_OTHER;
     if (scan_control(header->value, header->value_size) < header->value_size ||
-        !is_token(header->name, header->name_size))
+        (!is_known && !is_token(header->name, header->name_size)))
         return;
     put(writer, header->name, header->name_size);
     PUT(writer, ": ");
@@ -122,6 +123,16 @@ static void put_fields(struct writer *writer, const struct headers *headers)
             put_field(writer, header++);
         }
     }
+}
+
+/* Three digits, whatever the number. */
+static void put_status(struct writer *writer, unsigned status)
+{
+    char line[] = "HTTP/1.1 000 ";
+    line[9] = (char)('0' + status / 100 % 10);
+    line[10] = (char)('0' + status / 10 % 10);
+    line[11] = (char)('0' + status % 10);
+    PUT(writer, line);
 }
 
 static void put_framing(struct writer *writer, const struct h1_head_style *style)
@@ -197,9 +208,7 @@ bool h1_write_response(struct chain *out, struct block_pool *pool, const struct 
     struct slice reason = http_status_text(head->status);
     struct writer writer = {.out = out, .pool = pool};
     reserve(&writer, fields_size(&head->headers) + head->upgrade.size + reason.size + EXTRAS_MAX);
-    PUT(&writer, "HTTP/1.1 ");
-    put_number(&writer, head->status);
-    PUT(&writer, " ");
+    put_status(&writer, head->status);
     put_slice(&writer, reason);
     PUT(&writer, "\r\n");
     put_fields(&writer, &head->headers);

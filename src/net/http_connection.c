@@ -123,12 +123,11 @@ static void settle_timers(struct http_connection *connection)
     }
 }
 
-static void settle_client(struct http_connection *connection)
+/* Where there was none before, there may be room for a stream again. */
+static void settle_room(struct http_connection *connection)
 {
-    bool has_room = http_codec_room(connection->codec) > 0;
-    bool told = connection->had_room;
-    connection->had_room = has_room;
-    if (has_room && !told && connection->events->on_room)
+    connection->had_room = http_codec_room(connection->codec) > 0;
+    if (connection->had_room && connection->events->on_room)
         connection->events->on_room(connection->owner, connection);
 }
 
@@ -158,8 +157,8 @@ void http_connection_settle(struct http_connection *connection)
     }
     settle_reading(connection);
     settle_timers(connection);
-    if (connection->role == HTTP_CLIENT)
-        settle_client(connection);
+    if (!connection->had_room)
+        settle_room(connection);
 }
 
 /* --- the codec's side --------------------------------------------------------------------------------------- */
@@ -415,6 +414,7 @@ struct http_connection *http_connection_create(struct transport *transport, enum
     connection->owner = owner;
     connection->loop = loop;
     connection->role = (uint8_t)role;
+    connection->had_room = role == HTTP_SERVER; /* which is never asked for any */
     connection->was_idle = true;
     connection->idle_since_ms = connection->head_since_ms = now_ms;
     connection->moved_ms = connection->heard_ms = now_ms;
@@ -483,8 +483,10 @@ struct http_stream *http_connection_open_stream(struct http_connection *connecti
         return NULL;
     http_connection_enter(connection);
     struct http_stream *stream = http_codec_open(codec, arena);
-    if (!stream)
+    if (!stream) {
+        connection->had_room = false;
         return NULL;
+    }
     stream->events = events;
     stream->owner = owner;
     connection->had_room = http_codec_room(codec) > 0;
