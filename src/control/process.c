@@ -30,7 +30,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SERIES_MAX = 10000, RENEW_MS = 6 * 3600 * 1000, RETRY_MS = 5000, ASK_MS = 1000 };
+enum { SERIES_MAX = 10000, RENEW_MS = 6 * 3600 * 1000, RETRY_MS = 5000 };
 
 struct control_process {
     const struct control_options *options;
@@ -60,9 +60,6 @@ struct control_process {
     struct signer_order server_order;
     struct tls_ticket_keys *tickets;
     struct timer renew;
-    struct timer ask;
-    handle question;
-    struct buffer rows; /* of proxies, a JSON list; at most ASK_MS old */
     bool listening;
     struct error failure; /* found while it ran */
 };
@@ -93,7 +90,7 @@ static void on_ready(void *owner)
     addresses_check(p->addresses);
     for (unsigned i = 0; i < p->options->directory_count; i++)
         directory_start(p->directories[i]);
-    push_set_ready(p->push);
+    push_set_ready(p->push, true);
     log_info("tulled", "ready: %zu objects", model_count(p->model));
 }
 
@@ -113,8 +110,9 @@ static bool listen_secure(struct control_process *p, struct tls_context *context
         rpc_server_set_tls(p->secure, p->secure_listener, context);
         return true;
     }
-    struct rpc_listen listen = {
-        .address = p->options->xds_address, .port = p->options->xds_tls_port, .tls = context};
+    struct rpc_listen listen = {.address = p->options->xds_address,
+                                .port = p->options->xds_tls_port,
+                                .tls = context};
     p->secure_listener = rpc_server_listen(p->secure, &listen, error);
     p->listening = p->secure_listener >= 0;
     if (p->listening)
@@ -223,6 +221,11 @@ static void issue_token(void *owner, struct slice name_space, struct slice accou
     tokens_create(p->tokens, name_space, account, on_token, order);
 }
 
+struct proxy_rows {
+    struct value *items;
+    struct arena *arena;
+};
+
 static void put(struct arena *arena, struct value *object, const char *key, struct value *value)
 {
     value_put(arena, object, slice_str(key), value);
@@ -233,66 +236,41 @@ static struct value *text_value(struct arena *arena, const char *text)
     return value_new_string(arena, slice_str(text ? text : ""));
 }
 
-static void on_ask(struct timer *timer);
-
-static struct value *make_row(const struct push_row *from, struct arena *arena)
+static void add_proxy(void *to, const struct push_status *status)
 {
+    struct proxy_rows *rows = to;
+    struct arena *arena = rows->arena;
     struct value *row = value_new(arena, VALUE_OBJECT);
-    put(arena, row, "name", text_value(arena, from->peer.node_id));
-    put(arena, row, "identity", text_value(arena, from->peer.identity));
-    put(arena, row, "address", text_value(arena, from->peer.address));
-    put(arena, row, "userAgent", text_value(arena, from->peer.user_agent));
-    put(arena, row, "version", text_value(arena, from->peer.user_agent_version));
-    put(arena, row, "connectedMs", value_new_i64(arena, from->connected_wall_us / 1000));
-    put(arena, row, "stale", value_new_bool(arena, from->stale));
+    put(arena, row, "name", text_value(arena, status->peer->node_id));
+    put(arena, row, "identity", text_value(arena, status->peer->identity));
+    put(arena, row, "address", text_value(arena, status->peer->address));
+    put(arena, row, "userAgent", text_value(arena, status->peer->user_agent));
+    put(arena, row, "version", text_value(arena, status->peer->user_agent_version));
+    put(arena, row, "connectedMs", value_new_i64(arena, status->connected_wall_us / 1000));
+    put(arena, row, "stale", value_new_bool(arena, status->stale));
     struct value *types = value_new(arena, VALUE_OBJECT);
     for (enum resource_type type = 0; type < RESOURCE_TYPES; type++) {
-        const struct push_type_row *of = &from->types[type];
+        const struct push_type_status *of = &status->types[type];
         if (!of->watched)
             continue;
+        const char *word = of->error              ? "ERROR"
+                           : of->sent == 0        ? "NOT SENT"
+                           : of->sent == of->acked ? "SYNCED"
+                                                   : "STALE";
         struct value *cell = value_new(arena, VALUE_OBJECT);
-        put(arena, cell, "status", text_value(arena, push_type_status(of)));
+        put(arena, cell, "status", text_value(arena, word));
         if (of->error)
             put(arena, cell, "error", text_value(arena, of->error));
         put(arena, types, resource_type_short(type), cell);
     }
     put(arena, row, "types", types);
-    return row;
-}
-
-static void on_rows(void *owner, const struct push_row *rows, size_t count)
-{
-    struct control_process *p = owner;
-    struct arena arena = {0};
-    struct value *list = value_new(&arena, VALUE_LIST);
-    for (size_t i = 0; i < count; i++)
-        value_append(list, make_row(&rows[i], &arena));
-    buffer_reset(&p->rows);
-    value_write_json(list, false, &p->rows);
-    arena_fini(&arena);
-    p->question = 0;
-    loop_timer_start(p->loop, &p->ask, ASK_MS, on_ask);
-}
-
-/* Rows are asked of the xDS threads once a second, so that whoever lists them has an answer at once. */
-static void on_ask(struct timer *timer)
-{
-    struct control_process *p = CONTAINER_OF(timer, struct control_process, ask);
-    p->question = push_ask(p->push, on_rows, p);
+    value_append(rows->items, row);
 }
 
 static void list_proxies(void *owner, struct value *items, struct arena *arena)
 {
     struct control_process *p = owner;
-    struct value *rows;
-    struct slice text = slice_of(arena_copy(arena, buffer_slice(&p->rows)), p->rows.size);
-    if (p->rows.size == 0 || !document_read_json(text, "proxies", NULL, arena, &rows, NULL))
-        return;
-    for (struct value *row = rows->first, *next; row; row = next) {
-        next = row->next;
-        row->next = NULL;
-        value_append(items, row);
-    }
+    push_each(p->push, add_proxy, &(struct proxy_rows){items, arena});
 }
 
 /* --- making ------------------------------------------------------------------------------------------------------------ */
@@ -365,7 +343,8 @@ static void make_model(struct control_process *p)
     snprintf(config.identifier, sizeof(config.identifier),
              "{\"Component\":\"tulled\",\"ID\":\"%s\",\"Info\":{\"version\":\"%s\"}}", host,
              TULLE_VERSION);
-    p->push = push_create(p->loop, p->stats, &config, &source_of_views, &p->source);
+    void *stats = p->stats;
+    p->push = push_create(p->loop, stats, &config, &source_of_views, &p->source);
     p->source.push = p->push;
     p->addresses = addresses_create(p->loop, p->store, p->registry);
 }
@@ -385,13 +364,13 @@ static bool make_servers(struct control_process *p, struct error *error)
             return false;
     }
     ask_certificate(p);
-    loop_timer_start(p->loop, &p->ask, 0, on_ask);
-    struct api_options api = {
-        .data = p->options->data,
-        .port = p->options->api_port,
-        .version = TULLE_VERSION,
-        .authorizer = {.own_uid = (unsigned)getuid()},
-        .services = {.owner = p, .issue_token = issue_token, .proxies = list_proxies}};
+    struct api_options api = {.data = p->options->data,
+                              .port = p->options->api_port,
+                              .version = TULLE_VERSION,
+                              .authorizer = {.own_uid = (unsigned)getuid()},
+                              .services = {.owner = p,
+                                           .issue_token = issue_token,
+                                           .proxies = list_proxies}};
     return api_create(&p->means, p->store, &api, &p->api, error);
 }
 
@@ -414,7 +393,6 @@ static void stop(struct control_process *p)
     api_destroy(p->api);
     if (p->loop) {
         loop_timer_stop(p->loop, &p->renew);
-        loop_timer_stop(p->loop, &p->ask);
         loop_on_turn(p->loop, NULL, NULL);
     }
     if (p->signer && p->server_order.node.next)
@@ -433,8 +411,6 @@ static void stop(struct control_process *p)
     csr_service_destroy(p->csr);
     tokens_close(p->tokens);
     addresses_destroy(p->addresses);
-    if (p->push && p->question)
-        push_forget(p->push, p->question);
     if (p->push)
         push_destroy(p->push);
     translate_destroy(p->translate);
@@ -455,7 +431,6 @@ static void stop(struct control_process *p)
     if (p->stats)
         stats_registry_destroy(p->stats);
     signer_destroy(p->signer);
-    buffer_fini(&p->rows);
 }
 
 bool control_process_run(const struct control_options *options, struct error *error)

@@ -62,6 +62,8 @@ struct ads_source {
     void (*on_sent)(void *owner, uint64_t stream, const struct ads_sent *sent);
     /* Everything that its view asks for has been sent and answered. May be NULL. */
     void (*on_settled)(void *owner, uint64_t stream, uint64_t generation);
+    /* The peer stands still, or no longer does. May be NULL. */
+    void (*on_stale)(void *owner, uint64_t stream, bool stale);
     /* istio.io/debug/PAGE was asked for (syncz). The source answers with ads_server_debug, now or later. NULL: there are no
      * such pages. */
     void (*on_debug)(void *owner, uint64_t stream, const struct ads_peer *peer, struct slice page);

@@ -382,7 +382,10 @@ void ads_stream_tick(struct ads_stream *stream)
         log_warning("xds", "%s has taken nothing for %u s", stream->peer.node_id,
                     server->limits.stale_ms / 1000);
     }
+    bool is_news = stale != stream->stale;
     stream->stale = stale;
+    if (is_news && stream->announced && server->source->on_stale)
+        server->source->on_stale(server->owner, stream->name, stale);
     if (stood_ms >= server->limits.dead_ms) {
         server->totals.dead_streams++;
         if (rpc_exchange_backlog(stream->exchange) > 0)

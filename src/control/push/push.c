@@ -180,11 +180,18 @@ void push_member_came(struct push *push, struct push_mail *mail)
         place(push, member);
 }
 
+static void forget_errors(struct push_member *member)
+{
+    for (unsigned i = 0; i < RESOURCE_TYPES; i++)
+        mem_free((char *)member->status.types[i].error);
+}
+
 static void member_destroy(struct push *push, struct push_member *member)
 {
     push->source->on_proxy_gone(push->owner, &member->proxy);
     leave_class(member);
     list_remove(&member->node);
+    forget_errors(member);
     arena_fini(&member->strings);
     mem_free(member);
 }
@@ -196,6 +203,50 @@ void push_member_gone(struct push *push, struct push_thread *thread, uint64_t st
     if (member)
         member_destroy(push, member);
     gauge_set(push->metrics.set, push->metrics.proxies, (int64_t)map_count(push->members));
+}
+
+void push_take_rows(struct push *push, const struct push_mail *mail)
+{
+    for (size_t i = 0; i < mail->count; i++) {
+        const struct push_row *row = &mail->rows[i];
+        struct member_key key = {mail->thread, row->stream};
+        struct push_member *member = map_get(push->members, key_of(&key));
+        if (!member)
+            continue;
+        forget_errors(member);
+        member->status.stale = row->stale;
+        member->status.connected_wall_us = row->connected_wall_us;
+        memcpy(member->status.types, row->types, sizeof(row->types));
+        for (unsigned t = 0; t < RESOURCE_TYPES; t++) {
+            const char *error = row->types[t].error;
+            member->status.types[t].error = error ? str_copy(error) : NULL;
+        }
+    }
+}
+
+const char *push_status_word(const struct push_type_status *status)
+{
+    if (!status->watched)
+        return "IGNORED";
+    if (status->error)
+        return "ERROR";
+    if (status->sent == 0)
+        return "NOT SENT";
+    return status->sent == status->acked ? "SYNCED" : "STALE";
+}
+
+void push_each(struct push *push, void (*visit)(void *to, const struct push_status *status),
+               void *to)
+{
+    LIST_EACH(node, &push->member_list)
+    {
+        struct push_member *member = LIST_ENTRY(node, struct push_member, node);
+        const struct push_class *class = member->class;
+        member->status.peer = &member->peer;
+        member->status.class_key = class ? slice_str(class->key) : SLICE_NONE;
+        member->status.generation = class ? view_generation(class->view) : 0;
+        visit(to, &member->status);
+    }
 }
 
 size_t push_proxy_count(const struct push *push)
@@ -211,11 +262,11 @@ void push_reclassify(struct push *push)
     place(push, LIST_ENTRY(node, struct push_member, node));
 }
 
-void push_set_ready(struct push *push)
+void push_set_ready(struct push *push, bool ready)
 {
-    if (push->ready)
+    if (push->ready == ready)
         return;
-    push->ready = true;
+    push->ready = ready;
     push_reclassify(push);
     loop_run_later(push->loop, &push->refresh);
 }
@@ -276,7 +327,6 @@ struct push *push_create(struct loop *model_loop, struct stats_registry *stats,
     push->classes = map_create();
     push->members = map_create();
     list_init(&push->member_list);
-    list_init(&push->questions);
     lane_init(&push->lanes[PUSH_CONFIG], push->config.config_quiet_ms, push->config.config_most_ms,
               false);
     lane_init(&push->lanes[PUSH_ENDPOINTS], push->config.endpoint_quiet_ms,
@@ -295,8 +345,6 @@ void push_destroy(struct push *push)
     LIST_EACH_SAFE(node, after, &push->member_list)
     member_destroy(push, LIST_ENTRY(node, struct push_member, node));
     map_destroy(push->members);
-    LIST_EACH_SAFE(at, later, &push->questions)
-    push_question_destroy(LIST_ENTRY(at, struct push_question, node));
     struct map_iterator it = {0};
     while (map_next(push->classes, &it))
         class_destroy(it.value);

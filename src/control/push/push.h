@@ -3,7 +3,7 @@
  *
  * Two kinds of thread meet here. The model thread owns a `push`: it collects notes of change in two lanes, and when a
  * lane is due asks its source for the views that changed. xDS threads own streams: each gets, by mail, counted views
- * and nothing else, and mails back who came, who went and, when asked, what was acknowledged. There may be one xDS
+ * and nothing else, and mails back who came, who went and what was acknowledged. There may be one xDS
  * thread, and it may be the model thread; the mail is the same.
  *
  *   model thread:  push_note -> lane due -> source.refresh -> push_publish(class, view) --+
@@ -17,12 +17,10 @@
 #pragma once
 
 #include "base/attributes.h"
-#include "base/handle.h"
 #include "base/slice.h"
 #include "xds/ads_server.h"
 #include "xds/view.h"
 
-struct arena;
 struct buffer;
 struct loop;
 struct push;
@@ -82,8 +80,9 @@ struct push_thread *push_add_thread(struct push *push, struct loop *loop,
 /* Ends its streams without reports. After both loops have stopped, or, when it is one loop, on its thread. */
 void push_remove_thread(struct push_thread *thread);
 
-/* Every configured source has given its first list: proxies are answered from now on. Said once. */
-void push_set_ready(struct push *push);
+/* Every configured source has given its first list: proxies are answered from now on. False: those that come are not
+ * answered any more; who is served stays served. */
+void push_set_ready(struct push *push, bool ready);
 
 /* Something changed; kind is the label of pilot_push_triggers ("service", "config", "endpoint", "proxy"): one of a few. */
 void push_note(struct push *push, enum push_lane lane, const char *kind);
@@ -91,10 +90,9 @@ void push_note(struct push *push, enum push_lane lane, const char *kind);
 void push_publish(struct push *push, struct slice key, const struct view *view);
 /* Asks the source for the class of each proxy anew (labels of a workload changed, a Sidecar came). */
 void push_reclassify(struct push *push);
-size_t push_proxy_count(const struct push *push);
 
-/* What people see of one proxy. */
-struct push_type_row {
+/* What people see: one row a proxy, kept by the xDS threads' mail and so at most some 50 ms old. */
+struct push_type_status {
     bool watched;
     uint64_t sent, acked; /* nonces; sent 0: nothing was sent; unequal: an answer is awaited */
     uint64_t generation_sent, generation_acked;
@@ -103,19 +101,17 @@ struct push_type_row {
     struct hash128 version_sent, version_acked;
     const char *error; /* why the last response was refused; NULL once one was accepted */
 };
-/* Istio's words for it: SYNCED, NOT SENT, STALE, ERROR; IGNORED when the type is not watched. */
-const char *push_type_status(const struct push_type_row *row);
-struct push_row {
-    struct ads_peer peer;
-    struct slice class_key;
+/* Istio's words: SYNCED, NOT SENT, STALE, ERROR; IGNORED when the type is not watched. */
+const char *push_status_word(const struct push_type_status *status);
+struct push_status {
+    const struct ads_peer *peer;
+    struct slice class_key; /* empty: none yet */
     int64_t connected_wall_us;
     bool stale;          /* it has taken or answered nothing for half a minute */
-    uint64_t generation; /* of the view that it is to have; 0 = none yet */
-    struct push_type_row types[RESOURCE_TYPES];
+    uint64_t generation; /* of its class's newest view; 0 = none yet */
+    struct push_type_status types[RESOURCE_TYPES];
 };
-/* Gathers a row a proxy from every xDS thread (there must be one); on_rows comes once, from the model loop, with the rows in the order of
- * node ids, borrowed. Names the question for push_forget. */
-typedef void push_on_rows(void *owner, const struct push_row *rows, size_t count);
-handle push_ask(struct push *push, push_on_rows *on_rows, void *owner);
-/* No answer comes any more. A stale name is ignored. */
-void push_forget(struct push *push, handle question);
+/* On the model thread, in the order in which they came; rows are borrowed for the visit. */
+void push_each(struct push *push, void (*visit)(void *to, const struct push_status *status),
+               void *to);
+size_t push_proxy_count(const struct push *push);

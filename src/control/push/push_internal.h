@@ -11,6 +11,8 @@
 #include "control/push/push_metrics.h"
 #include "io/loop.h"
 
+struct push_mail;
+
 /* --- the model thread ------------------------------------------------------------------------- */
 
 struct push_class {
@@ -30,18 +32,8 @@ struct push_member {
     struct push_thread *thread;
     uint64_t stream;
     uint64_t came_us;
-    struct push_class *class; /* NULL: not classified yet, or refused */
-};
-
-struct push_question {
-    struct list node; /* of the push */
-    struct push *push;
-    push_on_rows *on_rows;
-    void *owner;
-    size_t awaited; /* threads that have not answered */
-    VECTOR(struct push_row) rows;
-    VECTOR(struct push_mail *) answers; /* whose memory the rows lie in */
-    struct push_mail *asker; /* of a debug page; goes with the question unless it was answered */
+    struct push_class *class;  /* NULL: not classified yet, or refused */
+    struct push_status status; /* its errors are our own copies */
 };
 
 struct push {
@@ -57,18 +49,16 @@ struct push {
     struct map *classes;
     struct map *members; /* by thread and stream */
     struct list member_list;
-    struct list questions;
     VECTOR(struct push_thread *) threads;
     struct push_metrics metrics;
 };
 
 void push_member_came(struct push *push, struct push_mail *mail);
 void push_member_gone(struct push *push, struct push_thread *thread, uint64_t stream);
-/* Rows of one thread; the mail is kept until the question is answered. */
-void push_take_rows(struct push *push, struct push_mail *mail);
+/* What some streams of a thread have acknowledged. */
+void push_take_rows(struct push *push, const struct push_mail *mail);
 /* A debug page, answered by mail. */
 void push_debug(struct push *push, struct push_mail *mail);
-void push_question_destroy(struct push_question *question);
 
 /* --- an xDS thread ---------------------------------------------------------------------------- */
 
@@ -88,6 +78,7 @@ struct thread_stream {
     struct thread_class *class; /* NULL: it is not served yet */
     uint64_t served_us;         /* when it was first served */
     bool settled;               /* it has had a whole view once */
+    struct list changed;        /* its row is to be mailed */
 };
 
 /* Mail holds it, for mail may still be under way when it is removed. */
@@ -99,6 +90,8 @@ struct push_thread {
     struct ads_server *server;
     struct map *classes;
     struct map *streams;
+    struct list changed; /* streams whose rows changed */
+    struct timer mailing;
     struct push_metrics metrics;
 };
 
@@ -107,9 +100,16 @@ void push_thread_unref(struct push_thread *thread);
 void push_thread_serve(struct push_thread *thread, const struct push_mail *mail);
 void push_thread_view(struct push_thread *thread, const struct push_mail *mail);
 void push_thread_forget(struct push_thread *thread, struct slice key);
-void push_thread_rows(struct push_thread *thread, struct push_mail *mail);
 
 /* --- mail ------------------------------------------------------------------------------------- */
+
+/* What is known of one stream. */
+struct push_row {
+    uint64_t stream;
+    bool stale;
+    int64_t connected_wall_us;
+    struct push_type_status types[RESOURCE_TYPES];
+};
 
 /* One kind of envelope for everything; what is used of it depends on where it goes. It owns all that it holds. */
 struct push_mail {
@@ -121,7 +121,6 @@ struct push_mail {
     const struct view *view;
     enum grpc_code code;
     uint64_t at_us;
-    handle question;
     struct arena arena; /* of the rest */
     struct ads_peer peer;
     struct push_row *rows;
@@ -144,5 +143,4 @@ void push_mail_serve(struct push_mail *mail);
 void push_mail_refuse(struct push_mail *mail);
 void push_mail_view(struct push_mail *mail);
 void push_mail_forget(struct push_mail *mail);
-void push_mail_ask(struct push_mail *mail);
 void push_mail_page(struct push_mail *mail);

@@ -82,10 +82,9 @@ static void deliver_gone(struct mail *mail)
 
 static void deliver_rows(struct mail *mail)
 {
-    if (open(mail)->thread->removed)
-        drop(mail);
-    else
+    if (!open(mail)->thread->removed)
         push_take_rows(open(mail)->push, open(mail));
+    drop(mail);
 }
 
 static void deliver_debug(struct mail *mail)
@@ -147,14 +146,6 @@ static void deliver_forget(struct mail *mail)
     drop(mail);
 }
 
-static void deliver_ask(struct mail *mail)
-{
-    if (open(mail)->thread->removed)
-        drop(mail);
-    else
-        push_thread_rows(open(mail)->thread, open(mail));
-}
-
 static void deliver_page(struct mail *mail)
 {
     struct push_mail *m = open(mail);
@@ -181,11 +172,6 @@ void push_mail_view(struct push_mail *mail)
 void push_mail_forget(struct push_mail *mail)
 {
     post(mail->thread->loop, mail, deliver_forget);
-}
-
-void push_mail_ask(struct push_mail *mail)
-{
-    post(mail->thread->loop, mail, deliver_ask);
 }
 
 void push_mail_page(struct push_mail *mail)

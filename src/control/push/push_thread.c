@@ -6,6 +6,8 @@
 #include "stats/histogram.h"
 #include "xds/refusals.h"
 
+enum { MAILING_MS = 50 };
+
 static struct slice key_of(const uint64_t *stream)
 {
     return slice_of(stream, sizeof(*stream));
@@ -79,6 +81,68 @@ void push_thread_forget(struct push_thread *thread, struct slice key)
     class_destroy(class);
 }
 
+/* Rows: those that changed are mailed together, a little later. */
+
+static void make_type(struct push_type_status *row, const struct ads_status *status,
+                      struct arena *arena)
+{
+    *row = (struct push_type_status){
+        .watched = status->watched,
+        .sent = status->nonce_sent,
+        .acked = status->nonce_acked,
+        .generation_sent = status->generation_sent,
+        .generation_acked = status->generation_acked,
+        .responses = status->responses,
+        .resources = status->resources,
+        .rejections = status->rejections,
+        .sent_wall_us = status->sent_wall_us,
+        .version_sent = status->version_sent,
+        .version_acked = status->version_acked,
+        .error = status->error ? arena_copy_str(arena, status->error) : NULL,
+    };
+}
+
+static void make_row(struct push_mail *mail, const struct ads_stream_status *status)
+{
+    struct push_row *row = &mail->rows[mail->count++];
+    row->stream = status->stream;
+    row->stale = status->stale;
+    row->connected_wall_us = status->connected_wall_us;
+    for (unsigned i = 0; i < RESOURCE_TYPES; i++)
+        make_type(&row->types[i], ads_session_status(status->session, (enum resource_type)i),
+                  &mail->arena);
+}
+
+static void mail_rows(struct timer *timer)
+{
+    struct push_thread *thread = CONTAINER_OF(timer, struct push_thread, mailing);
+    struct push_mail *mail = push_mail_create(thread);
+    size_t count = 0;
+    LIST_EACH(node, &thread->changed)
+    count++;
+    mail->rows = arena_calloc(&mail->arena, count, sizeof(*mail->rows));
+    LIST_EACH_SAFE(node, after, &thread->changed)
+    {
+        struct ads_stream_status status;
+        struct thread_stream *stream = LIST_ENTRY(node, struct thread_stream, changed);
+        list_remove(&stream->changed);
+        if (ads_server_stream(thread->server, stream->stream, &status))
+            make_row(mail, &status);
+    }
+    push_mail_rows(mail);
+}
+
+static void note_change(struct push_thread *thread, uint64_t name)
+{
+    struct thread_stream *stream = map_get(thread->streams, key_of(&name));
+    if (!stream)
+        return;
+    if (list_is_empty(&stream->changed))
+        list_push_back(&thread->changed, &stream->changed);
+    if (!timer_is_running(&thread->mailing))
+        loop_timer_start(thread->loop, &thread->mailing, MAILING_MS, mail_rows);
+}
+
 /* What the ADS server reports. */
 
 static void on_stream(void *owner, uint64_t name, const struct ads_peer *peer)
@@ -87,12 +151,14 @@ static void on_stream(void *owner, uint64_t name, const struct ads_peer *peer)
     struct thread_stream *stream = mem_new(struct thread_stream);
     stream->stream = name;
     list_init(&stream->node);
+    list_init(&stream->changed);
     map_put(thread->streams, key_of(&name), stream);
     struct push_mail *mail = push_mail_create(thread);
     mail->stream = name;
     mail->at_us = clock_now_us();
     push_mail_copy_peer(mail, peer);
     push_mail_came(mail);
+    note_change(thread, name);
 }
 
 static void on_gone(void *owner, uint64_t name, const struct ads_peer *peer)
@@ -103,6 +169,7 @@ static void on_gone(void *owner, uint64_t name, const struct ads_peer *peer)
     if (!stream)
         return;
     list_remove(&stream->node);
+    list_remove(&stream->changed);
     mem_free(stream);
     struct push_mail *mail = push_mail_create(thread);
     mail->stream = name;
@@ -112,7 +179,7 @@ static void on_gone(void *owner, uint64_t name, const struct ads_peer *peer)
 static void on_answer(void *owner, uint64_t name, enum resource_type type, const char *reason)
 {
     struct push_thread *thread = owner;
-    (void)name;
+    note_change(thread, name);
     if (!reason)
         return;
     counter_increment(thread->metrics.set, thread->metrics.rejects);
@@ -122,7 +189,7 @@ static void on_answer(void *owner, uint64_t name, enum resource_type type, const
 static void on_sent(void *owner, uint64_t name, const struct ads_sent *sent)
 {
     struct push_metrics *m = &((struct push_thread *)owner)->metrics;
-    (void)name;
+    note_change(owner, name);
     counter_increment(m->set, m->pushes[sent->type]);
     counter_add(m->set, m->resources, sent->resources);
     counter_add(m->set, m->bytes, sent->bytes);
@@ -145,6 +212,12 @@ static void on_settled(void *owner, uint64_t name, uint64_t generation)
                          clock_now_us() - from_us);
 }
 
+static void on_stale(void *owner, uint64_t name, bool stale)
+{
+    (void)stale;
+    note_change(owner, name);
+}
+
 static void on_debug(void *owner, uint64_t name, const struct ads_peer *peer, struct slice page)
 {
     struct push_mail *mail = push_mail_create(owner);
@@ -160,63 +233,9 @@ static const struct ads_source source = {
     .on_answer = on_answer,
     .on_sent = on_sent,
     .on_settled = on_settled,
+    .on_stale = on_stale,
     .on_debug = on_debug,
 };
-
-/* Rows. */
-
-struct row_maker {
-    struct push_thread *thread;
-    struct push_mail *mail;
-};
-
-static void make_type_row(struct push_type_row *row, const struct ads_status *status,
-                          struct arena *arena)
-{
-    *row = (struct push_type_row){
-        .watched = status->watched,
-        .sent = status->nonce_sent,
-        .acked = status->nonce_acked,
-        .generation_sent = status->generation_sent,
-        .generation_acked = status->generation_acked,
-        .responses = status->responses,
-        .resources = status->resources,
-        .rejections = status->rejections,
-        .sent_wall_us = status->sent_wall_us,
-        .version_sent = status->version_sent,
-        .version_acked = status->version_acked,
-        .error = status->error ? arena_copy_str(arena, status->error) : NULL,
-    };
-}
-
-static void make_row(void *to, const struct ads_stream_status *status)
-{
-    struct row_maker *maker = to;
-    struct arena *arena = &maker->mail->arena;
-    const struct thread_stream *stream = map_get(maker->thread->streams, key_of(&status->stream));
-    if (!stream)
-        return; /* a debug stream */
-    struct push_row *row = &maker->mail->rows[maker->mail->count++];
-    *row = (struct push_row){.peer = ads_peer_copy(status->peer, arena),
-                             .connected_wall_us = status->connected_wall_us,
-                             .stale = status->stale,
-                             .generation = status->generation};
-    row->peer.token = NULL;
-    if (stream->class)
-        row->class_key = slice_str(arena_copy_str(arena, stream->class->key));
-    for (unsigned i = 0; i < RESOURCE_TYPES; i++)
-        make_type_row(&row->types[i], ads_session_status(status->session, (enum resource_type)i),
-                      arena);
-}
-
-void push_thread_rows(struct push_thread *thread, struct push_mail *mail)
-{
-    struct row_maker maker = {thread, mail};
-    mail->rows =
-        arena_calloc(&mail->arena, ads_server_count(thread->server) + 1, sizeof(*mail->rows));
-    ads_server_each(thread->server, make_row, &maker);
-    push_mail_rows(mail);
-}
 
 /* Life. */
 
@@ -234,6 +253,7 @@ struct push_thread *push_add_thread(struct push *push, struct loop *loop, struct
     thread->loop = loop;
     thread->classes = map_create();
     thread->streams = map_create();
+    list_init(&thread->changed);
     push_metrics_init(&thread->metrics, push->metrics.registry);
     thread->server = ads_server_create(loop, server, &push->config.server,
                                        slice_str(push->config.identifier), &source, thread);
@@ -254,6 +274,7 @@ void push_remove_thread(struct push_thread *thread)
 {
     struct map_iterator streams = {0}, classes = {0};
     leave_push(thread);
+    loop_timer_stop(thread->loop, &thread->mailing);
     ads_server_destroy(thread->server);
     while (map_next(thread->streams, &streams)) {
         push_member_gone(thread->push, thread, ((struct thread_stream *)streams.value)->stream);

@@ -145,7 +145,7 @@ TEST(push_answers_nobody_before_the_source_is_ready)
     settle_down(v, &p, "a");
     live(v, 30000);
     CHECK(p.updates == 0 && v->town->builds == 0 && push_proxy_count(v->town->push) == 1);
-    push_set_ready(v->town->push);
+    push_set_ready(v->town->push, true);
     live(v, 500);
     CHECK(proxy_has(&p, RESOURCE_CLUSTER, "shared", "1") &&
           proxy_has(&p, RESOURCE_CLUSTER, "own-a", "1"));
@@ -161,7 +161,7 @@ TEST(push_serves_each_class_its_view_and_builds_it_once)
     struct village *v = village_open();
     struct proxy p[6];
     static const char *const classes[] = {"a", "b", "c", "a", "b", "a"};
-    push_set_ready(v->town->push);
+    push_set_ready(v->town->push, true);
     for (unsigned i = 0; i < 6; i++)
         settle_down(v, &p[i], classes[i]);
     live(v, 500);
@@ -188,7 +188,7 @@ TEST(push_gathers_configuration_and_lets_endpoints_out_at_once)
 {
     struct village *v = village_open();
     struct proxy p;
-    push_set_ready(v->town->push);
+    push_set_ready(v->town->push, true);
     settle_down(v, &p, "a");
     live(v, 1000);
     uint64_t from = loop_now_ms(v->m.pair->loop);
@@ -224,7 +224,7 @@ TEST(push_refuses_whom_the_source_refuses_and_moves_who_changes_class)
     struct village *v = village_open();
     struct proxy a, b;
     snprintf(v->town->refuse, sizeof(v->town->refuse), "b");
-    push_set_ready(v->town->push);
+    push_set_ready(v->town->push, true);
     settle_down(v, &a, "a");
     settle_down(v, &b, "b");
     live(v, 300);
@@ -248,7 +248,7 @@ TEST(push_forgets_a_class_that_nobody_has_had_for_a_minute)
 {
     struct village *v = village_open();
     struct proxy p;
-    push_set_ready(v->town->push);
+    push_set_ready(v->town->push, true);
     settle_down(v, &p, "a");
     live(v, 300);
     proxy_close(&p);
@@ -270,7 +270,7 @@ TEST(push_waits_for_a_view_that_is_not_known_yet)
     struct village *v = village_open();
     struct proxy p;
     v->town->unknown = true;
-    push_set_ready(v->town->push);
+    push_set_ready(v->town->push, true);
     settle_down(v, &p, "a");
     live(v, 5000);
     CHECK(p.updates == 0);
@@ -284,44 +284,43 @@ TEST(push_waits_for_a_view_that_is_not_known_yet)
 }
 
 static struct buffer asked;
-static void note_rows(void *owner, const struct push_row *rows, size_t count)
+static void note_row(void *to, const struct push_status *status)
 {
-    (void)owner;
+    (void)to;
+    buffer_format(&asked, "%s %.*s CDS %s EDS %s LDS %s; ", status->peer->node_id,
+                  SLICE_ARG(status->class_key), push_status_word(&status->types[RESOURCE_CLUSTER]),
+                  push_status_word(&status->types[RESOURCE_ENDPOINTS]),
+                  push_status_word(&status->types[RESOURCE_LISTENER]));
+}
+static void ask(struct village *v)
+{
     buffer_reset(&asked);
-    for (size_t i = 0; i < count; i++)
-        buffer_format(&asked, "%s %.*s CDS %s EDS %s LDS %s; ", rows[i].peer.node_id,
-                      SLICE_ARG(rows[i].class_key),
-                      push_type_status(&rows[i].types[RESOURCE_CLUSTER]),
-                      push_type_status(&rows[i].types[RESOURCE_ENDPOINTS]),
-                      push_type_status(&rows[i].types[RESOURCE_LISTENER]));
+    live(v, 100);
+    push_each(v->town->push, note_row, NULL);
 }
 
 TEST(push_tells_what_each_proxy_has_acknowledged)
 {
     struct village *v = village_open();
     struct proxy a, b;
-    push_set_ready(v->town->push);
+    push_set_ready(v->town->push, true);
     settle_down(v, &b, "b");
     settle_down(v, &a, "a");
     b.refuse = "2";
     live(v, 300);
-    push_ask(v->town->push, note_rows, NULL);
-    live(v, 10);
-    CHECK(buffer_equals(&asked, "proxy-a a CDS SYNCED EDS SYNCED LDS IGNORED; "
-                                "proxy-b b CDS SYNCED EDS SYNCED LDS IGNORED; "),
+    ask(v);
+    CHECK(buffer_equals(&asked, "proxy-b b CDS SYNCED EDS SYNCED LDS IGNORED; "
+                                "proxy-a a CDS SYNCED EDS SYNCED LDS IGNORED; "),
           "%s", asked.data);
     snprintf(v->town->shared, sizeof(v->town->shared), "2");
     push_note(v->town->push, PUSH_CONFIG, "service");
     live(v, 500);
-    push_ask(v->town->push, note_rows, NULL);
-    push_forget(v->town->push, push_ask(v->town->push, note_rows, &b));
-    live(v, 10);
-    CHECK(buffer_equals(&asked, "proxy-a a CDS SYNCED EDS SYNCED LDS IGNORED; "
-                                "proxy-b b CDS ERROR EDS ERROR LDS IGNORED; "),
+    ask(v);
+    CHECK(buffer_equals(&asked, "proxy-b b CDS ERROR EDS ERROR LDS IGNORED; "
+                                "proxy-a a CDS SYNCED EDS SYNCED LDS IGNORED; "),
           "%s", asked.data);
     CHECK(stats_metric_total(v->town->stats, "pilot_total_xds_rejects") == 2);
     CHECK(stats_metric_total(v->town->stats, "pilot_xds_cds_reject") == 1);
-    push_ask(v->town->push, note_rows, NULL); /* is never answered: the push goes first */
     proxy_close(&a);
     proxy_close(&b);
     struct town *town = v->town;
@@ -365,7 +364,7 @@ TEST(push_answers_syncz_as_istioctl_reads_it)
     struct village *v = village_open();
     struct proxy a;
     struct heard h = {0};
-    push_set_ready(v->town->push);
+    push_set_ready(v->town->push, true);
     settle_down(v, &a, "a");
     live(v, 300);
     struct arena arena;

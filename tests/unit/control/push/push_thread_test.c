@@ -134,7 +134,7 @@ static void deliver_order(struct mail *mail)
 static void deliver_ready(struct mail *mail)
 {
     struct order *order = CONTAINER_OF(mail, struct order, mail);
-    push_set_ready(order->city->push);
+    push_set_ready(order->city->push, true);
     mem_free(order);
 }
 static struct order *order_create(struct city *city, void (*deliver)(struct mail *))
