@@ -423,7 +423,7 @@ static bool build_extensions(struct builder *b, const ClusterMessage *message,
                    build_http2_options(b, "", NULL, &cluster->http2);
     (void)ignored;
     for (size_t i = 0; i < message->n_typed_extension_protocol_options; i++) {
-        const char *key = message->typed_extension_protocol_options[i]->key;
+        const char *key = pb_str(message->typed_extension_protocol_options[i]->key);
         if (strcmp(key, "envoy.extensions.upstreams.http.v3.HttpProtocolOptions") != 0)
             return build_fail_at(b, "typed_extension_protocol_options",
                                  "'%.100s' does not act here yet", key);
@@ -463,7 +463,7 @@ static void build_metadata(struct builder *b, const ClusterMessage *message,
         slice_equals(build_metadata_text(b, metadata, "istio", "alpn_override"), SLICE("false"));
     cluster->istio_host = cluster->istio_name = cluster->istio_namespace = SLICE("");
     for (size_t i = 0; metadata && i < metadata->n_filter_metadata; i++) {
-        if (strcmp(metadata->filter_metadata[i]->key, "istio") != 0)
+        if (strcmp(pb_str(metadata->filter_metadata[i]->key), "istio") != 0)
             continue;
         const ValueMessage *services =
             pb_struct_get(metadata->filter_metadata[i]->value, "services");

@@ -35,7 +35,7 @@ static bool build_health(struct builder *b, const EndpointMessage *message,
 static const StructMessage *metadata_of(const MetadataMessage *metadata, const char *space)
 {
     for (size_t i = 0; metadata && i < metadata->n_filter_metadata; i++) {
-        if (strcmp(metadata->filter_metadata[i]->key, space) == 0)
+        if (strcmp(pb_str(metadata->filter_metadata[i]->key), space) == 0)
             return metadata->filter_metadata[i]->value;
     }
     return NULL;
@@ -52,8 +52,8 @@ bool build_labels(struct builder *b, const char *field, const StructMessage *obj
     for (size_t i = 0; i < size; i++) {
         const ValueMessage *value = object->fields[i]->value;
         if (!value || value->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
-            return build_fail_at(b, field, "'%.64s' is no string", object->fields[i]->key);
-        items[i] = (struct endpoint_label){build_text(b, object->fields[i]->key),
+            return build_fail_at(b, field, "'%.64s' is no string", pb_str(object->fields[i]->key));
+        items[i] = (struct endpoint_label){build_text(b, pb_str(object->fields[i]->key)),
                                            build_text(b, pb_str(value->string_value))};
     }
     *labels = items;
@@ -318,15 +318,17 @@ static struct endpoint copy_endpoint(struct table_memory *memory, const struct e
     return to;
 }
 
+/* One endpoint for each address in [begin, end). */
 static void add_resolved(struct table_memory *memory, const struct endpoint *from,
-                         const struct ip *ips, size_t count, struct endpoint *items, uint32_t *next)
+                         const struct resolution *r, uint32_t begin, uint32_t end,
+                         struct endpoint *items, uint32_t *next)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (uint32_t i = begin; i < end; i++) {
         struct endpoint to = copy_endpoint(memory, from);
         if (to.hostname.size == 0)
             to.hostname = to.address.text;
         to.address = (struct endpoint_address){
-            .kind = ENDPOINT_IP, .port = from->address.port, .ip = ips[i]};
+            .kind = ENDPOINT_IP, .port = from->address.port, .ip = r->ips.items[i]};
         to.hash = hash_address(&to.address);
         items[(*next)++] = to;
     }
@@ -364,8 +366,7 @@ endpoints_resolve(const struct endpoints *templates,
         for (uint32_t e = from->first; e < from->first + from->count; e++) {
             uint32_t begin = e > 0 ? r.ends[e - 1] : 0;
             if (templates->items[e].address.kind == ENDPOINT_HOST)
-                add_resolved(memory, &templates->items[e], r.ips.items + begin, r.ends[e] - begin,
-                             items, &next);
+                add_resolved(memory, &templates->items[e], &r, begin, r.ends[e], items, &next);
             else
                 items[next++] = copy_endpoint(memory, &templates->items[e]);
         }

@@ -441,7 +441,7 @@ static bool add_object(struct parser *p, const Google__Protobuf__Struct *object,
         return error_set(p->error, NULL, "a JSON format nests at most %d deep", FORMAT_MAX_DEPTH);
     buffer_append_byte(&p->literal, '{');
     for (size_t i = 0; i < object->n_fields; i++) {
-        const char *name = object->fields[i]->key;
+        const char *name = object->fields[i]->key ? object->fields[i]->key : "";
         if (!add_member(p, slice_str(name), true))
             return false;
         if (!add_value(p, object->fields[i]->value, depth)) {

@@ -73,7 +73,7 @@ static bool build_addition(struct builder *b, const HeaderValueOptionMessage *me
         return build_fail_at(b, "header", "this is required");
     *edit = (struct header_edit){.keep_empty = PB_GET(message, keep_empty_value, false),
                                  .value = SLICE("")};
-    enum header_edit_kind kind;
+    enum header_edit_kind kind = HEADER_EDIT_APPEND;
     if (!build_kind(b, message, &kind) ||
         !build_key(b, "header.key", message->header->key, &edit->key))
         return false;

@@ -23,7 +23,7 @@ bool build_ms(struct builder *b, const char *field, const DurationMessage *durat
 bool build_ms32(struct builder *b, const char *field, const DurationMessage *duration,
                 uint32_t otherwise, uint32_t *out)
 {
-    uint64_t ms;
+    uint64_t ms = 0;
     if (!build_ms(b, field, duration, otherwise, &ms))
         return false;
     if (ms > UINT32_MAX)
@@ -284,7 +284,7 @@ struct slice build_metadata_text(struct builder *b, const MetadataMessage *metad
                                  const char *space, const char *key)
 {
     for (size_t i = 0; metadata && i < metadata->n_filter_metadata; i++) {
-        if (strcmp(metadata->filter_metadata[i]->key, space) == 0)
+        if (strcmp(pb_str(metadata->filter_metadata[i]->key), space) == 0)
             return build_text(b,
                               pb_str(pb_struct_get_str(metadata->filter_metadata[i]->value, key)));
     }

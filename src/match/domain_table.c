@@ -181,21 +181,39 @@ static inline uint64_t lower8(uint64_t bytes)
     return bytes | (((from_a ^ past_z) & ascii) >> 2);
 }
 
-/* `to` has room for a multiple of eight. */
-static void copy_lower(char *to, struct slice from)
+static inline void lower_8(char *to, const char *from)
+{
+    uint64_t bytes;
+    memcpy(&bytes, from, sizeof(bytes));
+    bytes = lower8(bytes);
+    memcpy(to, &bytes, sizeof(bytes));
+}
+
+/* The compiler makes vector instructions of it. */
+static inline void lower_16(char *to, const char *from)
+{
+    uint8_t bytes[16];
+    memcpy(bytes, from, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] |= (uint8_t)((uint8_t)(bytes[i] - 'A') < 26 ? 0x20 : 0);
+    memcpy(to, bytes, sizeof(bytes));
+}
+
+/* The last step overlaps what is done already, so that no length needs a loop over single bytes but the shortest. */
+static inline void copy_lower(char *to, struct slice from)
 {
     size_t i = 0;
-    uint64_t bytes;
-    for (; i + 8 <= from.size; i += 8) {
-        memcpy(&bytes, from.data + i, 8);
-        bytes = lower8(bytes);
-        memcpy(to + i, &bytes, 8);
-    }
-    if (i < from.size) {
-        bytes = 0;
-        memcpy(&bytes, from.data + i, from.size - i);
-        bytes = lower8(bytes);
-        memcpy(to + i, &bytes, 8);
+    if (LIKELY(from.size >= 16)) {
+        for (; i + 16 < from.size; i += 16)
+            lower_16(to + i, from.data + i);
+        lower_16(to + from.size - 16, from.data + from.size - 16);
+    } else if (from.size >= 8) {
+        lower_8(to, from.data);
+        lower_8(to + from.size - 8, from.data + from.size - 8);
+    } else {
+        for (; i < from.size; i++)
+            to[i] = (char)(from.data[i] >= 'A' && from.data[i] <= 'Z' ? from.data[i] | 0x20
+                                                                      : from.data[i]);
     }
 }
 
@@ -232,7 +250,7 @@ static int32_t find_prefix(const struct domain_table *table, struct slice host)
 
 int32_t domain_table_find(const struct domain_table *table, struct slice host)
 {
-    char lower[DOMAIN_MAX_BYTES + 9];
+    char lower[DOMAIN_MAX_BYTES + 1];
     if (host.size == 0 || host.size > DOMAIN_MAX_BYTES + 1)
         return table->any;
     copy_lower(lower, host);
@@ -255,13 +273,13 @@ int32_t domain_table_find(const struct domain_table *table, struct slice host)
 struct slice host_without_port(struct slice host)
 {
     size_t at = host.size;
-    while (at > 0 && host.data[at - 1] >= '0' && host.data[at - 1] <= '9')
+    while (at > 0 && (unsigned char)(host.data[at - 1] - '0') < 10)
         at--;
-    if (at == 0 || host.data[at - 1] != ':')
+    if (LIKELY(at == 0 || host.data[at - 1] != ':'))
         return host;
     struct slice name = slice_first(host, at - 1);
     /* Without brackets, an IPv6 address is all colons, and its last group is no port. */
-    bool is_bare_v6 =
-        name.size > 0 && name.data[0] != '[' && slice_find_byte(name, ':') != name.size;
-    return is_bare_v6 ? host : name;
+    if (name.size > 0 && name.data[0] != '[' && memchr(name.data, ':', name.size))
+        return host;
+    return name;
 }

@@ -95,10 +95,12 @@ bool path_match_build(struct path_match *match, enum path_match_kind kind, struc
     return true;
 }
 
-static bool starts_with(const struct path_match *match, struct slice path)
+static inline bool starts_with(const struct path_match *match, struct slice path)
 {
     if (path.size < match->text.size)
         return false;
+    if (match->text.size == 1 && !match->ignore_case) /* "/" */
+        return path.data[0] == match->text.data[0];
     struct slice start = slice_first(path, match->text.size);
     return match->ignore_case ? slice_equals_nocase(start, match->text)
                               : slice_equals(start, match->text);

@@ -90,8 +90,8 @@ void route_list_build(struct route_list *list, const struct route_rule *rules, s
 }
 
 /* All conditions but the path. */
-static enum route_miss test_rest(const struct route_rule *rule, const struct match_request *request,
-                                 size_t *which)
+static inline enum route_miss test_rest(const struct route_rule *rule,
+                                        const struct match_request *request, size_t *which)
 {
     if (rule->grpc_only && !request->is_grpc)
         return ROUTE_MISS_GRPC;
@@ -112,20 +112,32 @@ static enum route_miss test_rest(const struct route_rule *rule, const struct mat
     return ROUTE_HIT;
 }
 
-static bool test_path(const struct route_rule *rule, const struct match_request *request)
+/* "/" as a prefix, which ends most lists of rules. */
+static inline bool is_root(const struct path_match *path)
+{
+    return path->kind == PATH_MATCH_PREFIX && path->text.size == 1 && path->text.data[0] == '/';
+}
+
+static inline bool test_path(const struct route_rule *rule, const struct match_request *request)
 {
     if (rule->path.kind == PATH_MATCH_CONNECT || request->is_connect)
         return rule->path.kind == PATH_MATCH_CONNECT && request->is_connect;
+    if (LIKELY(is_root(&rule->path)))
+        return request->path.size > 0 && request->path.data[0] == '/';
     return path_match_test(&rule->path, request->path);
+}
+
+static inline enum route_miss test_rule(const struct route_rule *rule,
+                                        const struct match_request *request, size_t *which)
+{
+    return test_path(rule, request) ? test_rest(rule, request, which) : ROUTE_MISS_PATH;
 }
 
 enum route_miss route_rule_test(const struct route_rule *rule, const struct match_request *request,
                                 size_t *which)
 {
     size_t ignored;
-    if (!test_path(rule, request))
-        return ROUTE_MISS_PATH;
-    return test_rest(rule, request, which ? which : &ignored);
+    return test_rule(rule, request, which ? which : &ignored);
 }
 
 static int32_t find_hashed(const struct route_list *list, const struct route_step *step,
@@ -153,7 +165,7 @@ int32_t route_list_find(const struct route_list *list, const struct match_reques
         const struct route_step *step = &list->steps[s];
         if (!step->paths) {
             for (uint32_t rule = step->first; rule < step->end; rule++) {
-                if (route_rule_test(&list->rules[rule], request, &ignored) == ROUTE_HIT)
+                if (test_rule(&list->rules[rule], request, &ignored) == ROUTE_HIT)
                     return (int32_t)rule;
             }
             continue;

@@ -194,6 +194,22 @@ TEST(cluster_refuses_what_it_does_not_do)
     }
 }
 
+/* protobuf-c leaves the key of a map entry NULL when the bytes have none. */
+TEST(cluster_bears_with_a_map_entry_without_a_key)
+{
+    static const char bytes[] = "\x0a\x01"
+                                "c\xca\x01\x02\x0a\x00"; /* metadata {filter_metadata {}} */
+    struct error error = {0};
+    const void *decoded = pb_decode(&envoy__config__cluster__v3__cluster__descriptor,
+                                    slice_of(bytes, sizeof(bytes) - 1), &arena, NULL, &error);
+    CHECK(decoded, "%s", error.what);
+    struct cluster *cluster = NULL;
+    CHECK_TAKEN(cluster_build(decoded, &here, &cluster, &error), &error, "no key");
+    CHECK(cluster->istio_host.size == 0);
+    cluster_unref(cluster);
+    arena_fini(&arena);
+}
+
 /* What our messages do not describe arrives as unknown fields: see unserved.c. */
 TEST(cluster_refuses_unknown_fields_that_matter_and_counts_others)
 {
