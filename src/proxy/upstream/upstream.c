@@ -230,16 +230,25 @@ static void remove_originals(struct upstream *upstream)
     upstream->originals = NULL;
 }
 
+/* A removed host lives by its connections alone: it is held while the last of them closes. */
+static void close_pools(struct upstream *upstream)
+{
+    struct list *all = &upstream->all;
+    for (struct list *node = all->next, *after; node != all; node = after) {
+        struct host *host = host_ref(LIST_ENTRY(node, struct host, node));
+        for (int i = 0; i < HTTP_POOLS; i++)
+            pool_close(host, &host->pools[i]);
+        after = node->next;
+        host_unref(host);
+    }
+}
+
 /* The cluster is gone from the configuration. Hosts that still have streams live on by their references. */
 static void upstream_destroy(struct upstream *upstream, bool at_once)
 {
     struct worker *worker = upstream->worker;
-    LIST_EACH_SAFE(node, after, &upstream->all)
-    {
-        struct host *host = LIST_ENTRY(node, struct host, node);
-        for (int i = 0; at_once && i < HTTP_POOLS; i++)
-            pool_close(host, &host->pools[i]);
-    }
+    if (at_once)
+        close_pools(upstream);
     remove_originals(upstream);
     replace_hosts(upstream, NULL);
     LIST_EACH_SAFE(node, after, &upstream->all)
