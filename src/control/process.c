@@ -110,9 +110,8 @@ static bool listen_secure(struct control_process *p, struct tls_context *context
         rpc_server_set_tls(p->secure, p->secure_listener, context);
         return true;
     }
-    struct rpc_listen listen = {.address = p->options->xds_address,
-                                .port = p->options->xds_tls_port,
-                                .tls = context};
+    struct rpc_listen listen = {
+        .address = p->options->xds_address, .port = p->options->xds_tls_port, .tls = context};
     p->secure_listener = rpc_server_listen(p->secure, &listen, error);
     p->listening = p->secure_listener >= 0;
     if (p->listening)
@@ -253,8 +252,8 @@ static void add_proxy(void *to, const struct push_status *status)
         const struct push_type_status *of = &status->types[type];
         if (!of->watched)
             continue;
-        const char *word = of->error              ? "ERROR"
-                           : of->sent == 0        ? "NOT SENT"
+        const char *word = of->error               ? "ERROR"
+                           : of->sent == 0         ? "NOT SENT"
                            : of->sent == of->acked ? "SYNCED"
                                                    : "STALE";
         struct value *cell = value_new(arena, VALUE_OBJECT);
@@ -364,13 +363,12 @@ static bool make_servers(struct control_process *p, struct error *error)
             return false;
     }
     ask_certificate(p);
-    struct api_options api = {.data = p->options->data,
-                              .port = p->options->api_port,
-                              .version = TULLE_VERSION,
-                              .authorizer = {.own_uid = (unsigned)getuid()},
-                              .services = {.owner = p,
-                                           .issue_token = issue_token,
-                                           .proxies = list_proxies}};
+    struct api_options api = {
+        .data = p->options->data,
+        .port = p->options->api_port,
+        .version = TULLE_VERSION,
+        .authorizer = {.own_uid = (unsigned)getuid()},
+        .services = {.owner = p, .issue_token = issue_token, .proxies = list_proxies}};
     return api_create(&p->means, p->store, &api, &p->api, error);
 }
 
