@@ -108,7 +108,7 @@ char *error_text(const struct error *error, bool brief)
     return buffer_take(&text);
 }
 
-enum { NEAREST_LONGEST = 64 };
+enum { NEAREST_LONGEST = 128 };
 
 /* Levenshtein's distance over one row; both words are at most NEAREST_LONGEST. */
 static size_t edit_distance(struct slice a, struct slice b)

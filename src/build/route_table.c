@@ -186,7 +186,6 @@ static bool build_internal_headers(struct builder *b, const RouteTableMessage *m
 static bool build(struct table_builder *t, const RouteTableMessage *message)
 {
     struct builder *b = &t->b;
-    /* Harmless: validate_clusters, which would refuse what this proxy answers with 503 until the cluster comes. */
     if (!build_honours(b, message, "name", "virtual_hosts", "internal_only_headers",
                        "response_headers_to_add", "response_headers_to_remove",
                        "request_headers_to_add", "validate_clusters", "request_headers_to_remove",
@@ -198,6 +197,9 @@ static bool build(struct table_builder *t, const RouteTableMessage *message)
     t->max_body = MIN(t->max_body, (uint32_t)ROUTE_BODY_MAX);
     t->table_edits_first = PB_GET(message, most_specific_header_mutations_wins, false);
     t->table->name = build_name(b, slice_str(pb_str(message->name)));
+    if (message->validate_clusters)
+        t->table->validate = pb_bool(message->validate_clusters, false) ? ROUTE_CLUSTERS_CHECKED
+                                                                        : ROUTE_CLUSTERS_ANY;
     t->table->ignore_port = PB_GET(message, ignore_port_in_host_matching, false);
     if (!build_edits_of(b, message, &t->request_edits, &t->response_edits) ||
         !build_hosts(t, message) || !build_domains(t, message) ||

@@ -145,6 +145,8 @@ struct route {
     struct slice istio_config; /* metadata istio.config: the object that it came from */
 };
 
+enum route_clusters { ROUTE_CLUSTERS_DEFAULT, ROUTE_CLUSTERS_CHECKED, ROUTE_CLUSTERS_ANY };
+
 enum host_tls { HOST_TLS_ANY, HOST_TLS_EXTERNAL, HOST_TLS_ALWAYS };
 
 struct virtual_host {
@@ -167,6 +169,9 @@ struct route_table {
     const struct header_key *internal_headers;
     uint32_t internal_header_count;
     struct name_list clusters; /* that routes name, each once */
+    /* Whether a cluster that is not there refuses the table; unless it says so, it does where the table is spelled out
+     * in a listener and does not where it is sent by name. */
+    enum route_clusters validate : 8;
 };
 
 MUST_USE bool route_table_build(const Envoy__Config__Route__V3__RouteConfiguration *message,

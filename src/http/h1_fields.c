@@ -277,7 +277,7 @@ enum head_status head_parse_trailers(struct head_input *input, struct headers *t
     enum head_status status = fields_read(&fields, input->bytes.data);
     if (status == HEAD_BAD && input->refusal == HTTP_REFUSAL_LENGTH)
         return head_refuse(input, HTTP_REFUSAL_TRAILER);
-    if (fields.content_length >= 0 || fields.codings > 0)
+    if (fields.content_length >= 0 || fields.codings > 0 || framing.hosts > 0)
         return head_refuse(input, HTTP_REFUSAL_TRAILER);
     if (status != HEAD_WHOLE)
         return status;

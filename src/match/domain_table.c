@@ -114,7 +114,7 @@ static bool add(struct table_builder *b, struct domain_table *table,
             *slot = (struct domain_slot){name, slot->hash, DOMAIN_NONE};
         value = &slot->value;
     }
-    if (*value != DOMAIN_NONE && *value != entry->value)
+    if (*value != DOMAIN_NONE)
         return error_set(b->error, NULL, "the domain '%.*s' occurs twice",
                          SLICE_ARG(entry->domain));
     *value = entry->value;

@@ -85,6 +85,34 @@ static bool read_any_value(struct text_in *in, const struct value *value,
     return false;
 }
 
+static struct slice last_part(struct slice text, char separator)
+{
+    size_t begin = text.size;
+    while (begin > 0 && text.data[begin - 1] != separator)
+        begin--;
+    return slice_from(text, begin);
+}
+
+/* Packages are long and alike, so the last word decides, and then the package among those that have it. */
+static const char *nearest_type(struct slice url)
+{
+    size_t count, same = 0;
+    const struct pb_type *types = pb_types(&count);
+    struct slice name = last_part(url, '/');
+    const char **names = mem_calloc(count, sizeof(*names));
+    for (size_t i = 0; i < count; i++)
+        names[i] = types[i].descriptor->short_name;
+    const char *word = nearest_word(last_part(name, '.'), names, count);
+    for (size_t i = 0; word && i < count; i++)
+        if (strcmp(types[i].descriptor->short_name, word) == 0)
+            names[same++] = types[i].descriptor->name;
+    const char *nearest = same ? nearest_word(name, names, same) : NULL;
+    if (same && !nearest)
+        nearest = names[0];
+    mem_free(names);
+    return nearest;
+}
+
 /* What text_out writes for a type that it does not know: the type and base64. Only from other systems. */
 static bool read_unknown_any(struct text_in *in, const struct value *object,
                              const struct value *url, Google__Protobuf__Any *any)
@@ -94,7 +122,12 @@ static bool read_unknown_any(struct text_in *in, const struct value *object,
         protobuf_c_message_descriptor_get_field(any->base.descriptor, 2);
     if (in->mode == TEXT_LENIENT && object->count == 2 && bytes && bytes->kind == VALUE_STRING)
         return read_scalar(in, bytes, field, &any->value);
-    return report(in, PROBLEM_BAD_VALUE, url, NULL, "the type \"%.*s\" is not known",
+    const char *nearest = nearest_type(url->text);
+    return report(in, PROBLEM_BAD_VALUE, url,
+                  nearest
+                      ? arena_format(in->arena, "did you mean \"type.googleapis.com/%s\"?", nearest)
+                      : NULL,
+                  "the type \"%.*s\" is not known",
                   SLICE_ARG(slice_first(url->text, MIN(url->text.size, (size_t)120))));
 }
 

@@ -136,6 +136,17 @@ static const ProtobufCMessageDescriptor *type_of(enum resource_kind kind)
     return NULL;
 }
 
+/* Only clusters that spell their endpoints out may name hosts for DNS. */
+static void refuse_names(const struct endpoints *set, struct error *error)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->items[i].address.kind == ENDPOINT_HOST) {
+            error_set(error, "TUL0030", "'%.*s' is no IP address, and EDS resolves no names",
+                      SLICE_ARG(set->items[i].address.text));
+            return;
+        }
+}
+
 /* The object, and the name that the message gives itself (in the object's memory). */
 static void *build_object(const struct intake *intake, enum resource_kind kind, const void *message,
                           const struct name **name, struct error *error)
@@ -156,6 +167,11 @@ static void *build_object(const struct intake *intake, enum resource_kind kind, 
     case KIND_ENDPOINTS:
         if (!endpoints_build(message, &intake->options, &built.endpoints, error))
             return NULL;
+        if (built.endpoints->has_hosts) {
+            refuse_names(built.endpoints, error);
+            endpoints_unref(built.endpoints);
+            return NULL;
+        }
         *name = &built.endpoints->name;
         return built.endpoints;
     case KIND_LISTENER:
@@ -248,6 +264,8 @@ static bool check_update(const struct intake *intake, const struct entry *entry,
     if (update->body.size > intake->limits.max_body)
         return error_set(error, "TUL0033", "the resource has %zu bytes, and the limit is %zu",
                          update->body.size, intake->limits.max_body);
+    if (entry && entry->is_static && update->is_static)
+        return error_set(error, "TUL0033", "there are two of this name");
     if (entry && entry->is_static && !update->is_static)
         return error_set(error, "TUL0033", "the bootstrap file has a %s of this name",
                          resource_kind_name(update->kind));
@@ -276,6 +294,38 @@ static void wait_for_commit(struct intake *intake, struct entry *entry, struct r
     entry->is_warming = true;
 }
 
+/* As Envoy has it: a listener that spells its routes out must know their clusters, one that names them need not. */
+static bool check_clusters(const struct intake *intake, const struct route_table *table,
+                           bool by_default, struct error *error)
+{
+    if (table->validate == ROUTE_CLUSTERS_ANY ||
+        (table->validate == ROUTE_CLUSTERS_DEFAULT && !by_default))
+        return true;
+    for (size_t i = 0; i < table->clusters.count; i++) {
+        const struct name *name = &table->clusters.items[i];
+        const struct entry *entry = intake_find(intake, KIND_CLUSTER, name->text);
+        bool is_there = entry && (entry->next || (entry->active && !entry->is_removed));
+        if (!is_there)
+            return error_set(error, "TUL0033",
+                             "the routes '%.*s' lead to the cluster '%.*s', which is not known",
+                             SLICE_ARG(table->name.text), SLICE_ARG(name->text));
+    }
+    return true;
+}
+
+static bool check_references(const struct intake *intake, const struct resource *resource,
+                             struct error *error)
+{
+    if (resource->kind == KIND_ROUTE)
+        return check_clusters(intake, resource->route, false, error);
+    if (resource->kind != KIND_LISTENER)
+        return true;
+    for (size_t i = 0; i < resource->listener->table_count; i++)
+        if (!check_clusters(intake, resource->listener->tables[i], true, error))
+            return false;
+    return true;
+}
+
 /* Secrets that are there already are tried at once, so that the one who sent the resource hears of it. */
 static bool try_resource(struct intake *intake, const struct entry *entry,
                          const struct resource *resource, struct error *error)
@@ -285,6 +335,8 @@ static bool try_resource(struct intake *intake, const struct entry *entry,
         return intake_try_secret(intake, resource, error);
     if (resource->kind == KIND_LISTENER &&
         !intake_check_addresses(intake, entry, resource->listener, error))
+        return false;
+    if (!check_references(intake, resource, error))
         return false;
     for (size_t i = 0; i < specs.count; i++) {
         const struct entry *certificate =
@@ -323,8 +375,6 @@ static bool put(struct intake *intake, const struct intake_update *update, struc
     struct entry *entry = intake_find(intake, update->kind, update->name);
     if (!check_update(intake, entry, update, error))
         return false;
-    if (!is_welcome(entry, update))
-        return true;
     bool is_same_as_next = entry && entry->next && is_same(entry->next, update->body);
     bool is_same_as_active =
         entry && !entry->next && !entry->is_removed && is_same(entry->active, update->body);
@@ -333,6 +383,11 @@ static bool put(struct intake *intake, const struct intake_update *update, struc
     struct resource *resource = build(intake, update, error);
     if (!resource)
         return false;
+    if (!is_welcome(entry, update)) {
+        /* It was built to tell its sender whether it could be. */
+        intake_drop(intake, &resource);
+        return true;
+    }
     if (!try_resource(intake, entry, resource, error)) {
         intake_drop(intake, &resource);
         return false;

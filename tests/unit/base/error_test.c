@@ -80,9 +80,11 @@ TEST(nearest_word_is_near)
         CHECK(c->nearest ? nearest && strcmp(nearest, c->nearest) == 0 : !nearest, "%s: %s",
               c->word, nearest ? nearest : "none");
     }
-    char longest[65];
+    char longest[129];
     memset(longest, 'a', sizeof(longest));
-    const char *const same[] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"};
-    CHECK(nearest_word(slice_of(longest, 64), same, 1) == same[0]);
-    CHECK(nearest_word(slice_of(longest, 65), same, 1) == NULL, "one byte over the limit");
+    char near[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab";
+    const char *const same[] = {near};
+    CHECK(nearest_word(slice_of(longest, 128), same, 1) == same[0]);
+    CHECK(nearest_word(slice_of(longest, 129), same, 1) == NULL, "one byte over the limit");
 }

@@ -83,7 +83,7 @@ static const struct row {
     {"trailers", POST "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\nY: 2\r\n\r\n",
      "request POST /p host a length -1\ndata a\ntrailers\n  X-Sum: 1\n  Y: 2\nend\n"},
     {"SMG-39 trailers that belong into a head are dropped",
-     POST "Transfer-Encoding: chunked\r\n\r\n0\r\nHost: b\r\nAuthorization: c\r\n"
+     POST "Transfer-Encoding: chunked\r\n\r\n0\r\nAuthorization: c\r\n"
           "X-Forwarded-For: d\r\nx-forwarded-extra: e\r\nX-Tulle-Y: f\r\n\r\n" HEAD "\r\n",
      "request POST /p host a length -1\nend\nrequest GET / host a length -1\nend\n"},
     {"SMG-63 one empty line before", "\r\n" HEAD "\r\n", "request GET / host a length -1\nend\n"},
@@ -308,6 +308,8 @@ static const struct body {
     {"SMG-38 CR", "1\r\na\rb", "chunk_end"},
     {"SMG-39 length", "0\r\nContent-Length: 1\r\n\r\n", "trailer"},
     {"SMG-39 coding", "0\r\nTransfer-Encoding: chunked\r\n\r\n", "trailer"},
+    {"SMG-39 host", "0\r\nHost: b\r\n\r\n", "trailer"},
+    {"SMG-39 two hosts", "0\r\nHost: b\r\nHost: c\r\n\r\n", "trailer"},
     {"SMG-39 bad length", "0\r\nContent-Length: x\r\n\r\n", "trailer"},
     {"trailer LF", "0\r\nX: y\n\r\n", "bare_lf"},
     {"trailer name", "0\r\nX : y\r\n\r\n", "name"},

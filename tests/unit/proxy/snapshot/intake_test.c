@@ -314,6 +314,8 @@ TEST(intake_keeps_what_is_static)
     CHECK(intake_put(s.intake, &update, &error));
     bool ok = put_as(&s, KIND_CLUSTER, "c", "1", "{name: c, connect_timeout: 1s}", &error);
     CHECK_REFUSED(ok, &error, "the bootstrap file has a cluster of this name", "c");
+    ok = intake_put(s.intake, &update, &error);
+    CHECK_REFUSED(ok, &error, "there are two of this name", "c");
     intake_remove(s.intake, KIND_CLUSTER, SLICE("c"));
     CHECK(intake_commit(s.intake) && active(&s, KIND_CLUSTER, "c")->is_static);
     setup_fini(&s);
@@ -326,6 +328,52 @@ TEST(intake_takes_only_what_is_wanted)
     put(&s, KIND_ENDPOINTS, "nobody", EMPTY("nobody"));
     put(&s, KIND_ROUTE, "nobody", "{name: nobody}");
     CHECK(!intake_commit(s.intake) && !active(&s, KIND_ENDPOINTS, "nobody"));
+    setup_fini(&s);
+}
+
+/* Who sends it must hear of it, whether or not it is wanted yet. */
+TEST(intake_refuses_what_nobody_wants_and_cannot_be_built)
+{
+    static const struct {
+        enum resource_kind kind;
+        const char *text, *what;
+    } rows[] = {
+        {KIND_ROUTE, "{name: x, virtual_hosts: [{name: v, domains: ['*', '*']}]}", "occurs twice"},
+        {KIND_ENDPOINTS,
+         "{cluster_name: x, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: "
+         "{address: 300.300.1.1, port_value: 1}}}}]}]}",
+         "no IP address"},
+    };
+    struct setup s;
+    setup_init(&s);
+    EACH (row, rows) {
+        struct error error = {0};
+        bool ok = put_as(&s, row->kind, "x", "1", row->text, &error);
+        CHECK_REFUSED(ok, &error, row->what, "x");
+    }
+    CHECK(!intake_commit(s.intake));
+    setup_fini(&s);
+}
+
+#define ROUTES_TO(cluster, more)                                                                   \
+    "{name: '9080', virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, "      \
+    "route: "                                                                                      \
+    "{cluster: " cluster "}}]}]" more "}"
+
+TEST(intake_validates_clusters_of_a_table_that_says_so)
+{
+    struct setup s;
+    struct error error = {0};
+    setup_init(&s);
+    bool ok = put_as(&s, KIND_ROUTE, "9080", "1", ROUTES_TO("gone", ""), &error);
+    CHECK(ok, "a table that is sent by name may be ahead of its clusters");
+    put(&s, KIND_LISTENER, "0.0.0.0_9080", ISTIO_OUTBOUND);
+    ok =
+        put_as(&s, KIND_ROUTE, "9080", "1", ROUTES_TO("gone", ", validate_clusters: true"), &error);
+    CHECK_REFUSED(ok, &error, "the cluster 'gone', which is not known", "9080");
+    put(&s, KIND_CLUSTER, "gone", "{name: gone}");
+    put(&s, KIND_ROUTE, "9080", ROUTES_TO("gone", ", validate_clusters: true"));
+    CHECK(intake_commit(s.intake) && active(&s, KIND_ROUTE, "9080"));
     setup_fini(&s);
 }
 
