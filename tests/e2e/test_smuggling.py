@@ -159,7 +159,9 @@ def test_smg_18_a_body_where_none_is_usual_is_still_a_body(range_, method):
     assert request.target == "/outer" and request.body == HIDDEN
 
 
-def test_smg_20_an_early_final_answer_ends_the_upstream_connection(range_):
+def test_smg_20_an_early_final_answer_ends_the_upstream_connection(lab):
+    range_ = Range(lab)  # of its own: no connection may be pooled that another test's origin serves
+
     def serve(connection):
         got = b""
         while b"\r\n\r\n" not in got:
@@ -183,6 +185,7 @@ def test_smg_20_an_early_final_answer_ends_the_upstream_connection(range_):
     with range_.connect() as client:
         client.send(post(f"Expect: 100-continue\r\nContent-Length: {len(HIDDEN)}\r\n"))
         assert client.response().status == 417
+        range_.origin.wait_for_close()
         try:
             client.send(HIDDEN)
             client.read_all()
