@@ -19,6 +19,7 @@
 #include <string.h>
 
 enum { PHASE_MS = 8000, SETTLE_MS = 10000, AWAY_MS = 2000, TURN_MS = 20, FETCH_MS = 3000 };
+enum { REAL_DIGITS = 5 }; /* of what is measured, in JSON */
 
 struct phase {
     const char *name;
@@ -271,14 +272,15 @@ static void print_phase(const struct phase *phase)
 static json_t *phase_json(const struct phase *phase)
 {
     double answered = phase->seen_v1 + phase->seen_v2;
-    return json_pack("{s:s, s:{s:i, s:i}, s:{s:f, s:f}, s:f, s:f, s:f, s:f, s:{s:f, s:f, s:f}, "
+    return json_pack("{s:s, s:{s:i, s:i}, s:{s:f, s:f}, s:I, s:I, s:I, s:I, s:{s:f, s:f, s:f}, "
                      "s:f, s:f, s:b, s:b, s:s?, s:s?}",
                      "phase", phase->name, "wanted", "v1", phase->v1, "v2", phase->v2, "split",
                      "v1", answered > 0 ? phase->seen_v1 / answered : 0, "v2",
-                     answered > 0 ? phase->seen_v2 / answered : 0, "requests", phase->requests,
-                     "failures", phase->failures, "switch_requests", phase->switch_requests,
-                     "switch_failures", phase->switch_failures, "latency_ms", "p50", phase->p50,
-                     "p90", phase->p90, "p99", phase->p99, "settled_ms", phase->settled_ms, "mtls",
+                     answered > 0 ? phase->seen_v2 / answered : 0, "requests",
+                     (json_int_t)phase->requests, "failures", (json_int_t)phase->failures,
+                     "switch_requests", (json_int_t)phase->switch_requests, "switch_failures",
+                     (json_int_t)phase->switch_failures, "latency_ms", "p50", phase->p50, "p90",
+                     phase->p90, "p99", phase->p99, "settled_ms", phase->settled_ms, "mtls",
                      phase->mtls, "control_plane_killed", phase->kills, "good",
                      phase->verdict == NULL, "verdict", phase->verdict, "reason", phase->reason);
 }
@@ -289,7 +291,7 @@ static void print_json(struct phase *phases, size_t count, bool is_good, double 
     for (size_t i = 0; i < count; i++)
         json_array_append_new(rows, phase_json(&phases[i]));
     json_t *all = json_pack("{s:b, s:f, s:o}", "good", is_good, "seconds", seconds, "phases", rows);
-    char *text = json_dumps(all, JSON_INDENT(2));
+    char *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(REAL_DIGITS));
     puts(text ? text : "{}");
     free(text);
     json_decref(all);

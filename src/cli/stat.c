@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum { DEFAULT_WINDOW_S = 2, WINDOW_MAX_S = 3600, SCRAPE_MS = 2000 };
+enum { REAL_DIGITS = 5 }; /* of what is measured, in JSON */
 
 struct service {
     char *name_space, *name;
@@ -160,7 +161,7 @@ static void print_json(const struct survey *survey, double seconds)
         struct golden seen = golden_since(&service->after, &service->before);
         json_array_append_new(
             rows,
-            json_pack("{s:s, s:s, s:i, s:i, s:o, s:f, s:o, s:o, s:o, s:f, s:o}", "name",
+            json_pack("{s:s, s:s, s:i, s:i, s:o, s:f, s:o, s:o, s:o, s:I, s:o}", "name",
                       service->name, "namespace", service->name_space, "meshed", service->meshed,
                       "workloads", service->workloads, "success",
                       number_or_null(seen.requests > 0 ? 1 - seen.failed / seen.requests : -1),
@@ -168,10 +169,10 @@ static void print_json(const struct survey *survey, double seconds)
                       number_or_null(golden_quantile(&seen, 0.5)), "latency_p95_ms",
                       number_or_null(golden_quantile(&seen, 0.95)), "latency_p99_ms",
                       number_or_null(golden_quantile(&seen, 0.99)), "tcp_connections",
-                      service->after.tcp_opened - service->after.tcp_closed, "mtls",
+                      (json_int_t)(service->after.tcp_opened - service->after.tcp_closed), "mtls",
                       number_or_null(golden_secured(&service->after))));
     }
-    char *text = json_dumps(rows, JSON_INDENT(2));
+    char *text = json_dumps(rows, JSON_INDENT(2) | JSON_REAL_PRECISION(REAL_DIGITS));
     puts(text ? text : "[]");
     free(text);
     json_decref(rows);

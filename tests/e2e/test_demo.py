@@ -45,6 +45,8 @@ def test_the_canary_shifts_without_losing_a_request(tulle):
     for phase in phases:
         assert phase["failures"] == phase["switch_failures"] == 0, phase
         assert phase["requests"] > 100 and phase["mtls"] == 1, phase
+        assert all(type(phase[count]) is int for count in ("requests", "failures", "switch_requests", "switch_failures"))
+        assert all(len(repr(value)) < 10 for value in (*phase["latency_ms"].values(), *phase["split"].values())), "rounded"
 
 
 def test_nothing_is_left_behind(tulle):
