@@ -1,6 +1,5 @@
-#include "base/clock.h"
+#include "base/buffer.h"
 #include "base/memory.h"
-#include "base/slice.h"
 #include "cli/api.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -17,58 +16,47 @@ static const char *text_of(const json_t *row, const char *field)
     return text ? text : "";
 }
 
-/* "web.default" of sidecar~ADDRESS~web.default~DOMAIN; the whole when it is no node id. */
-static struct slice short_name(const char *node_id)
+static const struct {
+    const char *title, *field;
+} columns[] = {{"NAME", "name"}, {"CLUSTER", "cluster"}, {"CDS", "cds"},
+               {"LDS", "lds"},   {"EDS", "eds"},         {"RDS", "rds"},
+               {"ECDS", "ecds"}, {"TULLED", "tulled"},   {"VERSION", "version"},
+               {">AGE", "age"}};
+/* Beyond Istio's, by -o wide. */
+static const struct {
+    const char *title, *field;
+} wide_columns[] = {{"PROGRAM", "program"}, {"ADDRESS", "address"}, {"IDENTITY", "identity"}};
+
+static struct table *make_table(bool is_wide)
 {
-    struct slice rest = slice_str(node_id), kind, address, name, domain;
-    if (slice_cut(rest, '~', &kind, &rest) && slice_cut(rest, '~', &address, &rest) &&
-        slice_cut(rest, '~', &name, &domain) && name.size > 0)
-        return name;
-    return slice_str(node_id);
+    owned_buffer titles = {0};
+    for (size_t i = 0; i < COUNT(columns); i++)
+        buffer_format(&titles, "%s%s", i > 0 ? "|" : "", columns[i].title);
+    for (size_t i = 0; i < COUNT(wide_columns) && is_wide; i++)
+        buffer_format(&titles, "|%s", wide_columns[i].title);
+    return table_create(titles.data);
 }
 
 static void print_rejections(const json_t *row)
 {
-    const char *type;
-    json_t *cell;
-    json_object_foreach(json_object_get(row, "types"), type, cell)
+    size_t i;
+    json_t *text;
+    json_array_foreach(json_object_get(row, "rejections"), i, text)
     {
-        if (json_object_get(cell, "error"))
-            printf("  %.*s: %s rejected: %s\n", SLICE_ARG(short_name(text_of(row, "name"))), type,
-                   text_of(cell, "error"));
+        printf("  %s: %s\n", text_of(row, "name"), json_string_value(text));
     }
 }
 
-static void cell_age(struct table *table, const json_t *row)
-{
-    int64_t connected_ms = json_integer_value(json_object_get(row, "connectedMs"));
-    int64_t age_s = (clock_wall_us() / 1000 - connected_ms) / 1000;
-    if (connected_ms == 0 || age_s < 0)
-        table_cell(table, "-");
-    else if (age_s < 120)
-        table_cell(table, "%llds", (long long)age_s);
-    else if (age_s < 7200)
-        table_cell(table, "%lldm", (long long)age_s / 60);
-    else
-        table_cell(table, "%lldh", (long long)age_s / 3600);
-}
-
-/* Istio's columns; a type that a proxy does not ask for is IGNORED. */
 static void print_table(const json_t *items, const struct options *options)
 {
-    static const char *const types[] = {"CDS", "LDS", "EDS", "RDS", "ECDS"};
-    owned(table) table = table_create("NAME|CLUSTER|CDS|LDS|EDS|RDS|ECDS|TULLED|VERSION|>AGE");
+    bool is_wide = options->output == OUTPUT_WIDE;
+    owned(table) table = make_table(is_wide);
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *row = json_array_get(items, i);
-        table_cell(table, "%.*s", SLICE_ARG(short_name(text_of(row, "name"))));
-        table_cell(table, "Kubernetes");
-        for (size_t j = 0; j < COUNT(types); j++) {
-            const json_t *cell = json_object_get(json_object_get(row, "types"), types[j]);
-            table_cell(table, "%s", cell ? text_of(cell, "status") : "IGNORED");
-        }
-        table_cell(table, "tulled");
-        table_cell(table, "%s", text_of(row, "version"));
-        cell_age(table, row);
+        for (size_t j = 0; j < COUNT(columns); j++)
+            table_cell(table, "%s", text_of(row, columns[j].field));
+        for (size_t j = 0; j < COUNT(wide_columns) && is_wide; j++)
+            table_cell(table, "%s", text_of(row, wide_columns[j].field));
     }
     if (table_rows(table) == 0) {
         if (!options->quiet)

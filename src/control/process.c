@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "control/api/api.h"
+#include "control/api/proxy_rows.h"
 #include "control/attest/csr_service.h"
 #include "control/attest/tokens.h"
 #include "control/ca/authority.h"
@@ -220,56 +221,10 @@ static void issue_token(void *owner, struct slice name_space, struct slice accou
     tokens_create(p->tokens, name_space, account, on_token, order);
 }
 
-struct proxy_rows {
-    struct value *items;
-    struct arena *arena;
-};
-
-static void put(struct arena *arena, struct value *object, const char *key, struct value *value)
-{
-    value_put(arena, object, slice_str(key), value);
-}
-
-static struct value *text_value(struct arena *arena, const char *text)
-{
-    return value_new_string(arena, slice_str(text ? text : ""));
-}
-
-static void add_proxy(void *to, const struct push_status *status)
-{
-    struct proxy_rows *rows = to;
-    struct arena *arena = rows->arena;
-    struct value *row = value_new(arena, VALUE_OBJECT);
-    put(arena, row, "name", text_value(arena, status->peer->node_id));
-    put(arena, row, "identity", text_value(arena, status->peer->identity));
-    put(arena, row, "address", text_value(arena, status->peer->address));
-    put(arena, row, "userAgent", text_value(arena, status->peer->user_agent));
-    put(arena, row, "version", text_value(arena, status->peer->user_agent_version));
-    put(arena, row, "connectedMs", value_new_i64(arena, status->connected_wall_us / 1000));
-    put(arena, row, "stale", value_new_bool(arena, status->stale));
-    struct value *types = value_new(arena, VALUE_OBJECT);
-    for (enum resource_type type = 0; type < RESOURCE_TYPES; type++) {
-        const struct push_type_status *of = &status->types[type];
-        if (!of->watched)
-            continue;
-        const char *word = of->error               ? "ERROR"
-                           : of->sent == 0         ? "NOT SENT"
-                           : of->sent == of->acked ? "SYNCED"
-                                                   : "STALE";
-        struct value *cell = value_new(arena, VALUE_OBJECT);
-        put(arena, cell, "status", text_value(arena, word));
-        if (of->error)
-            put(arena, cell, "error", text_value(arena, of->error));
-        put(arena, types, resource_type_short(type), cell);
-    }
-    put(arena, row, "types", types);
-    value_append(rows->items, row);
-}
-
 static void list_proxies(void *owner, struct value *items, struct arena *arena)
 {
     struct control_process *p = owner;
-    push_each(p->push, add_proxy, &(struct proxy_rows){items, arena});
+    proxy_rows(p->push, loop_wall_us(p->loop), items, arena);
 }
 
 /* --- making ------------------------------------------------------------------------------------------------------------ */

@@ -135,6 +135,21 @@ static const struct cluster *static_cluster(struct configure *configure, struct 
     return resource ? resource->cluster : NULL;
 }
 
+/* Who is asking, and which program of which version; what the file says of the latter stands. */
+static void pack_node(const struct bootstrap *bootstrap, struct buffer *packed)
+{
+    Envoy__Config__Core__V3__Node node = *bootstrap->node;
+    static char name[] = "tulle-proxy", version[] = TULLE_VERSION;
+    if (!node.user_agent_name || !*node.user_agent_name)
+        node.user_agent_name = name;
+    if (!node.user_agent_version_type_case) {
+        node.user_agent_version_type_case =
+            ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_VERSION;
+        node.user_agent_version = version;
+    }
+    pb_pack(&node.base, packed);
+}
+
 /* The control plane's cluster is static: one endpoint, perhaps with TLS whose secrets are inline or ours. */
 static bool connect_ads(struct configure *configure, struct error *error)
 {
@@ -150,7 +165,7 @@ static bool connect_ads(struct configure *configure, struct error *error)
     owned_str text = at->text.size ? slice_to_str(at->text) : NULL;
     ip_format(&at->ip, host);
     owned_buffer node = {0};
-    pb_pack(&bootstrap->node->base, &node);
+    pack_node(bootstrap, &node);
     owned_str authority =
         bootstrap->ads_authority.size ? slice_to_str(bootstrap->ads_authority) : NULL;
     owned_str server_name = cluster->socket.tls && cluster->socket.tls->server_name.size
@@ -345,7 +360,7 @@ bool configure_create(const struct configure_options *options, struct configure 
     configure->sockets = options->sockets;
     configure->has_identity = options->has_identity;
     configure->intake = intake_create(options->publisher, &building, &(struct intake_limits){0});
-    configure->dns = dns_clusters_create(options->loop, configure);
+    configure->dns = dns_clusters_create(options->loop, options->means->mark, configure);
     configure->last_good =
         last_good_create(options->loop, configure, options->publisher, options->state_directory);
     if (!put_all_static(configure, error)) {

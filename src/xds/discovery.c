@@ -38,6 +38,20 @@ static const struct slice *error_of(struct arena *arena, const Google__Rpc__Stat
     return error;
 }
 
+/* Envoy says it in numbers, others as a text. */
+static const char *user_agent_version(struct arena *arena, const node_message *message)
+{
+    switch (message->user_agent_version_type_case) {
+    case ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_VERSION:
+        return pb_str(message->user_agent_version);
+    case ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_BUILD_VERSION: {
+        const Envoy__Type__V3__SemanticVersion *v = message->user_agent_build_version->version;
+        return v ? arena_format(arena, "%u.%u.%u", v->major_number, v->minor_number, v->patch) : "";
+    }
+    default: return "";
+    }
+}
+
 static void read_node(struct arena *arena, const node_message *message, struct discovery_node *node)
 {
     *node = (struct discovery_node){
@@ -49,7 +63,7 @@ static void read_node(struct arena *arena, const node_message *message, struct d
     node->id = pb_str(message->id);
     node->cluster = pb_str(message->cluster);
     node->user_agent = pb_str(message->user_agent_name);
-    node->user_agent_version = pb_str(message->user_agent_version);
+    node->user_agent_version = user_agent_version(arena, message);
 }
 
 bool discovery_read_delta_request(struct slice bytes, struct arena *arena,

@@ -3,6 +3,10 @@
 #include "control/api/table.h"
 #include "control/api/tree.h"
 #include "control/push/push.h"
+#include "pb/codec.h"
+#include "pb/message.h"
+
+#include "envoy/config/core/v3/core.pb-c.h"
 
 /* Istio's node ID is sidecar~ADDRESS~NAME.NAMESPACE~DOMAIN; any other is shown as it is. */
 static struct slice proxy_name(const char *node_id)
@@ -22,6 +26,16 @@ static const char *state_of(const struct push_type_status *type)
     if (type->sent == 0)
         return "NOT SENT";
     return type->sent == type->acked && !type->error ? "SYNCED" : "STALE";
+}
+
+/* The Kubernetes cluster (or what stands for one) that the proxy says it is in; else what its node calls its cluster. */
+static const char *cluster_of(const struct ads_peer *peer, struct arena *arena)
+{
+    owned_error error = {0};
+    const Envoy__Config__Core__V3__Node *node =
+        pb_decode(&envoy__config__core__v3__node__descriptor, peer->node, arena, NULL, &error);
+    const char *cluster = node ? pb_struct_get_str(node->metadata, "CLUSTER_ID") : NULL;
+    return cluster ? cluster : peer->cluster ? peer->cluster : "";
 }
 
 static void put_rejections(struct value *row, const struct push_status *status, int64_t now_us,
@@ -52,13 +66,14 @@ struct value *proxy_row(const struct push_status *status, int64_t now_us, struct
     const struct ads_peer *peer = status->peer;
     struct value *row = value_new(arena, VALUE_OBJECT);
     tree_put_slice(row, "name", proxy_name(peer->node_id), arena);
-    tree_put_str(row, "cluster", peer->cluster ? peer->cluster : "", arena);
+    tree_put_str(row, "cluster", cluster_of(peer, arena), arena);
     for (size_t i = 0; i < COUNT(columns); i++)
         tree_put_str(row, columns[i].name, state_of(&status->types[columns[i].type]), arena);
     tree_put_str(row, "tulled", "tulled", arena);
     tree_put_str(row, "version", peer->user_agent_version, arena);
     tree_put_str(row, "age", age_text((now_us - status->connected_wall_us) / 1000000, arena),
                  arena);
+    tree_put_str(row, "program", peer->user_agent ? peer->user_agent : "", arena);
     tree_put_str(row, "node", peer->node_id, arena);
     tree_put_str(row, "address", peer->address, arena);
     if (peer->identity)

@@ -179,3 +179,37 @@ TEST(discovery_refuses_a_request_one_byte_too_long)
     }
     mem_free(bytes);
 }
+
+TEST(discovery_reads_either_form_of_a_program_version)
+{
+    Envoy__Config__Core__V3__Node node = ENVOY__CONFIG__CORE__V3__NODE__INIT;
+    Envoy__Config__Core__V3__BuildVersion build = ENVOY__CONFIG__CORE__V3__BUILD_VERSION__INIT;
+    Envoy__Type__V3__SemanticVersion version = ENVOY__TYPE__V3__SEMANTIC_VERSION__INIT;
+    Envoy__Service__Discovery__V3__DeltaDiscoveryRequest request =
+        ENVOY__SERVICE__DISCOVERY__V3__DELTA_DISCOVERY_REQUEST__INIT;
+    char text[] = "0.1.0";
+    PB_SET(&version, major_number, 1);
+    PB_SET(&version, minor_number, 40);
+    PB_SET(&version, patch, 2);
+    build.version = &version;
+    request.node = &node;
+    for (int form = 0; form < 2; form++) {
+        struct arena arena;
+        arena_init(&arena, NULL);
+        struct discovery_node read;
+        struct delta_request delta;
+        if (form == 0) {
+            node.user_agent_version_type_case =
+                ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_VERSION;
+            node.user_agent_version = text;
+        } else {
+            node.user_agent_version_type_case =
+                ENVOY__CONFIG__CORE__V3__NODE__USER_AGENT_VERSION_TYPE_USER_AGENT_BUILD_VERSION;
+            node.user_agent_build_version = &build;
+        }
+        CHECK(discovery_read_delta_request(pb_pack_to(&request.base, &arena), &arena, &delta, &read,
+                                           NULL));
+        CHECK(strcmp(read.user_agent_version, form == 0 ? "0.1.0" : "1.40.2") == 0);
+        arena_fini(&arena);
+    }
+}

@@ -2,6 +2,10 @@
 
 #include "control/api/tree.h"
 #include "control/push/push.h"
+#include "pb/codec.h"
+#include "pb/message.h"
+
+#include "envoy/config/core/v3/core.pb-c.h"
 
 #include "test.h"
 
@@ -20,7 +24,13 @@ TEST(a_row_says_what_each_proxy_runs)
 {
     struct arena arena;
     arena_init(&arena, NULL);
-    const struct ads_peer peer = {.node_id = "sidecar~127.1.2.3~web-1.shop~shop.svc.cluster.local",
+    Google__Protobuf__Struct *metadata = pb_struct_new(&arena);
+    pb_struct_put(&arena, metadata, "CLUSTER_ID", pb_value_str(&arena, "Kubernetes"));
+    Envoy__Config__Core__V3__Node node = ENVOY__CONFIG__CORE__V3__NODE__INIT;
+    node.metadata = metadata;
+    const struct ads_peer peer = {.node = pb_pack_to(&node.base, &arena),
+                                  .user_agent = "tulle-proxy",
+                                  .node_id = "sidecar~127.1.2.3~web-1.shop~shop.svc.cluster.local",
                                   .cluster = "web",
                                   .user_agent_version = "0.1.0",
                                   .address = "127.1.2.3:4"};
@@ -32,6 +42,9 @@ TEST(a_row_says_what_each_proxy_runs)
         .watched = true, .sent = 2, .acked = 1, .error = "no such cluster"};
     const struct value *row = proxy_row(&status, 121000000, &arena);
     CHECK(slice_equals_str(tree_text(row, "name"), "web-1.shop"));
+    CHECK(slice_equals_str(tree_text(row, "cluster"), "Kubernetes"));
+    CHECK(slice_equals_str(tree_text(row, "program"), "tulle-proxy"));
+    CHECK(slice_equals_str(tree_text(row, "version"), "0.1.0"));
     CHECK(slice_equals_str(tree_text(row, "cds"), "SYNCED"));
     CHECK(slice_equals_str(tree_text(row, "lds"), "NOT SENT"));
     CHECK(slice_equals_str(tree_text(row, "rds"), "STALE"));
