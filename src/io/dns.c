@@ -7,10 +7,12 @@
 #include "base/memory.h"
 #include "io/loop.h"
 #include "io/resolver_internal.h"
+#include "io/socket.h"
 
 #include <ares.h>
 #include <errno.h>
 #include <limits.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 struct dns {
@@ -18,6 +20,7 @@ struct dns {
     ares_channel channel;
     struct timer timer;
     struct list sockets;
+    uint32_t mark;
     struct list done; /* questions whose answer waits for `report` */
     struct task report;
     bool is_ending;
@@ -110,6 +113,14 @@ static void on_socket_state(void *owner, ares_socket_t fd, int wants_read, int w
     /* Out of kernel memory: the question times out and is asked again. */
     if (error)
         forget_socket(dns, entry);
+}
+
+/* Before it connects; anything but 0 has c-ares give the socket up. */
+static int on_socket_made(ares_socket_t fd, int type, void *owner)
+{
+    const struct dns *dns = owner;
+    (void)type;
+    return dns->mark == 0 || socket_set(fd, SOL_SOCKET, SO_MARK, (int)dns->mark) == 0 ? 0 : -1;
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -213,6 +224,7 @@ int dns_create(struct loop *loop, const struct resolver_options *options, struct
         .sock_state_cb_data = dns,
     };
     dns->loop = loop;
+    dns->mark = options->mark;
     list_init(&dns->sockets);
     list_init(&dns->done);
     task_init(&dns->report, on_report);
@@ -224,6 +236,8 @@ int dns_create(struct loop *loop, const struct resolver_options *options, struct
         if (code)
             ares_destroy(dns->channel);
     }
+    if (code == ARES_SUCCESS)
+        ares_set_socket_configure_callback(dns->channel, on_socket_made, dns);
     if (code) {
         mem_free(dns);
         ares_library_cleanup();

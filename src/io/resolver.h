@@ -26,6 +26,7 @@ struct resolver_options {
     unsigned max_active;     /* questions under way; 0 = 64 */
     unsigned max_waiting;    /* questions queued behind them; 0 = 1024 */
     unsigned max_names;      /* cached; 0 = 4096 */
+    uint32_t mark;           /* SO_MARK of its sockets, which capture rules leave alone; 0 = none */
 };
 enum resolve_family { RESOLVE_ANY, RESOLVE_V4, RESOLVE_V6 };
 enum resolve_status {

@@ -37,6 +37,7 @@ struct followed {
 struct dns_clusters {
     struct loop *loop;
     struct configure *configure;
+    uint32_t mark;
     struct resolver *resolver; /* made when the first name is wanted */
     struct map *by_name;
 };
@@ -174,7 +175,8 @@ static void begin(struct dns_clusters *dns, const struct name *name)
         return;
     int failure = dns->resolver
                       ? 0
-                      : resolver_create(dns->loop, &(struct resolver_options){0}, &dns->resolver);
+                      : resolver_create(dns->loop, &(struct resolver_options){.mark = dns->mark},
+                                        &dns->resolver);
     if (failure) {
         log_error("dns", "no resolver: %s", strerror(-failure));
         return;
@@ -201,10 +203,12 @@ void dns_clusters_follow(struct dns_clusters *dns, const struct name *cluster, b
         begin(dns, cluster);
 }
 
-struct dns_clusters *dns_clusters_create(struct loop *loop, struct configure *configure)
+struct dns_clusters *dns_clusters_create(struct loop *loop, uint32_t mark,
+                                         struct configure *configure)
 {
     struct dns_clusters *dns = mem_new(struct dns_clusters);
-    *dns = (struct dns_clusters){.loop = loop, .configure = configure, .by_name = map_create()};
+    *dns = (struct dns_clusters){
+        .loop = loop, .mark = mark, .configure = configure, .by_name = map_create()};
     return dns;
 }
 

@@ -7,12 +7,16 @@
 
 #include "base/attributes.h"
 
+#include <stdint.h>
+
 struct configure;
 struct dns_clusters;
 struct loop;
 struct name;
 
-struct dns_clusters *dns_clusters_create(struct loop *loop, struct configure *configure);
+/* Its questions carry the mark (SO_MARK), unless that is 0. */
+struct dns_clusters *dns_clusters_create(struct loop *loop, uint32_t mark,
+                                         struct configure *configure);
 void dns_clusters_destroy(struct dns_clusters *dns);
 /* The cluster of that name is wanted, or no longer. */
 void dns_clusters_follow(struct dns_clusters *dns, const struct name *cluster, bool wanted);

@@ -185,8 +185,11 @@ static bool make_ground(struct process *process, struct error *error)
     if (failure)
         return error_set(error, "TUL1233", "cannot start: %s", strerror(-failure));
     process->helpers = helper_pool_create(0);
+    /* What we ask for ourselves must not be captured either. */
+    process->means.mark = process->options->upstream_mark;
     failure =
-        resolver_create(process->loop, &(struct resolver_options){0}, &process->means.resolver);
+        resolver_create(process->loop, &(struct resolver_options){.mark = process->means.mark},
+                        &process->means.resolver);
     if (failure)
         return error_set(error, "TUL1233", "cannot resolve names: %s", strerror(-failure));
     process->means.loop = process->loop;

@@ -342,6 +342,7 @@ static void dial(struct rpc_client *client, const struct address *addresses, siz
     struct dial_options options = {.addresses = addresses,
                                    .address_count = MIN(count, (size_t)DIAL_ADDRESSES_MAX),
                                    .timeout_ms = client->config.connect_timeout_ms,
+                                   .mark = client->means.mark,
                                    .conn_flags = CONN_EXEMPT};
     client->dialing = RPC_CONNECTING;
     client->dial = dialer_dial(client->means.dialer, &options, on_dialed, client);

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 struct dialer;
 struct loop;
 struct resolver;
@@ -13,4 +15,5 @@ struct rpc_means {
     struct tls_engine *engine; /* NULL: no TLS here */
     struct dialer *dialer;     /* clients need one */
     struct resolver *resolver; /* NULL: clients dial addresses only, no names */
+    uint32_t mark;             /* SO_MARK of clients' connections, 0 = none */
 };
