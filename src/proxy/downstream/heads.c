@@ -5,6 +5,7 @@
 #include "http/url.h"
 #include "match/regex.h"
 #include "net/transport.h"
+#include "proxy/downstream/client_cert.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/exchange.h"
 #include "proxy/observe/format_writer.h"
@@ -167,7 +168,10 @@ bool heads_receive(struct exchange *exchange, const char **details, const char *
         head->upgrade = SLICE_NONE;
     *details = "out_of_memory";
     *why = "there is no memory left for this request";
-    return set_request_id(exchange) && set_forwarded(exchange);
+    return set_request_id(exchange) && set_forwarded(exchange) &&
+           client_cert_forward(
+               exchange->hcm, transport_peer(http_connection_transport(exchange->downstream->http)),
+               &head->headers, exchange_arena(exchange));
 }
 
 /* --- edits by configuration ----------------------------------------------------------------------------------- */
