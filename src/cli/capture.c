@@ -38,6 +38,12 @@ static void skip_list(struct buffer *rules, const char *match, const char *list)
         buffer_format(rules, "        %s { %s } return\n", match, list);
 }
 
+/*
+ * Only what opens a connection is sent elsewhere. Connections that are older than the rules (an ssh session, the sidecar's own to
+ * the control plane) would otherwise be cut at their next packet, the first that connection tracking sees of them.
+ */
+#define OPENING "tcp flags & (fin | syn | rst | ack) == syn "
+
 static void outbound_chain(const struct capture *capture, struct buffer *rules)
 {
     buffer_append_str(rules, "    chain outbound {\n"
@@ -56,8 +62,7 @@ static void outbound_chain(const struct capture *capture, struct buffer *rules)
                              "        fib daddr type local return\n");
     skip_list(rules, "tcp dport", capture->skip_outbound);
     skip_list(rules, "ip daddr", capture->skip_ranges);
-    buffer_format(rules, "        meta l4proto tcp redirect to :%d\n    }\n",
-                  CAPTURE_OUTBOUND_PORT);
+    buffer_format(rules, "        " OPENING "redirect to :%d\n    }\n", CAPTURE_OUTBOUND_PORT);
 }
 
 static void inbound_chain(const struct capture *capture, struct buffer *rules)
@@ -66,7 +71,7 @@ static void inbound_chain(const struct capture *capture, struct buffer *rules)
                              "        type nat hook prerouting priority -100; policy accept;\n"
                              "        iif lo return\n");
     skip_list(rules, "tcp dport", capture->skip_inbound);
-    buffer_format(rules, "        meta l4proto tcp fib daddr type local redirect to :%d\n    }\n",
+    buffer_format(rules, "        " OPENING "fib daddr type local redirect to :%d\n    }\n",
                   CAPTURE_INBOUND_PORT);
 }
 

@@ -1,0 +1,86 @@
+"""A mesh over several hosts: names, mutual TLS on the wire, canaries, refusals with a reason."""
+import pytest
+
+from lab import Reply, need_tulle
+from lab.mesh import Caller, Mesh, destination_rule, service, virtual_service, workload
+
+SECRET = "a-sentence-in-the-clear"
+
+
+class Canary:
+    """client calls product in its versions v1 and v2; every host has a sidecar."""
+
+    def __init__(self, lab):
+        self.lab, self.mesh = lab, Mesh(lab)
+        self.client, self.v1, self.v2 = lab.host("client"), lab.host("v1"), lab.host("v2")
+        self.rule = destination_rule("product", "shop", "product", v1={"version": "v1"}, v2={"version": "v2"})
+        self.origins = {name: lab.origin(lab.host(name), 9000, answer=self.answer(name)) for name in ("v1", "v2")}
+        self.mesh.apply(service("product", "shop", 8080, target=9000), self.rule, self.route(90, 10),
+                        *(workload(lab.host(name), f"product-{name}", "shop", "product", app="product", version=name) for name in ("v1", "v2")),
+                        workload(self.client, "client", "shop", "client", app="client"))
+        self.mesh.sidecar(self.client, "client", "shop", "client", app="client")
+        for name in "v1", "v2":
+            self.mesh.sidecar(lab.host(name), f"product-{name}", "shop", "product", app="product", version=name)
+        self.mesh.wait_ready()
+        self.caller = Caller(self.client, "product.shop", 8080)
+
+    @staticmethod
+    def answer(name):
+        def answer(request):
+            return Reply(headers=[("X-Secret", SECRET), ("X-Peer", request.header("x-forwarded-client-cert") or "")], body=name.encode())
+        return answer
+
+    @staticmethod
+    def route(v1, v2):
+        return virtual_service("product", "shop", "product", v1=v1, v2=v2)
+
+    def runs(self, *names):
+        """Does the client's sidecar run what names these?"""
+        dump = self.lab.admin(self.mesh.sidecars["client", "shop"], "/config_dump").text
+        return all(name in dump for name in names)
+
+
+@pytest.fixture(scope="module")
+def canary(shared_lab):
+    return Canary(shared_lab)
+
+
+def test_nothing_on_the_wire_is_in_the_clear(canary):
+    captures = [canary.lab.capture(canary.lab.host(name)) for name in ("client", "v1", "v2")]
+    caller = canary.caller
+    answers = []
+    with canary.client.connect(8080, caller.address) as client:
+        for _ in range(40):
+            answers.append(client.exchange("GET", f"/{SECRET}", host="product.shop:8080",
+                                           headers=[("X-Secret", SECRET), ("X-Forwarded-Client-Cert", "URI=spiffe://forged")]))
+    assert [answer.status for answer in answers] == [200] * 40
+    assert all("URI=spiffe://cluster.local/ns/shop/sa/client" in answer.header("x-peer") for answer in answers)
+    assert not any("forged" in answer.header("x-peer") for answer in answers)
+    for capture in captures:
+        seen = capture.stop().bytes()
+        assert len(seen) > 2000, "the capture saw the requests"
+        for clear in SECRET, "HTTP/1.1", "GET /", "x-peer", "product.shop:8080":
+            assert clear.encode() not in seen, clear
+
+
+def test_who_comes_without_a_certificate_is_turned_away(canary):
+    stranger = canary.lab.host("stranger")
+    with stranger.connect(9000, canary.v1.ipv4) as client:
+        client.request("GET", "/", host="product.shop")
+        assert client.is_closed()
+    assert not [request for request in canary.origins["v1"].requests if request.header("host") == "product.shop"]
+
+
+def test_capture_leaves_older_connections_alone(lab):
+    near, far = lab.host("near"), lab.host("far")
+    origin = lab.origin(far)
+    with near.connect(origin.port, far.ipv4) as client:
+        assert client.exchange("GET", "/before").status == 200
+        far.run(need_tulle("tulle"), "capture", "on")
+        near.run(need_tulle("tulle"), "capture", "on")
+        assert client.exchange("GET", "/after").status == 200
+    with pytest.raises(ConnectionRefusedError):  # new ones go to the sidecar, and there is none
+        near.connect(origin.port, far.ipv4)
+    for host in near, far:
+        host.run(need_tulle("tulle"), "capture", "off")
+    assert near.get(origin.port, address=far.ipv4).status == 200
