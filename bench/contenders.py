@@ -265,6 +265,11 @@ class Envoy(Contender):
 class Tulle(Envoy):
     name = "tulle"
 
+    def common_tls(self, pki, alpn):
+        made = super().common_tls(pki, alpn)
+        del made["tls_params"]["ecdh_curves"]  # X25519 comes first by itself
+        return made
+
     def argv(self, path):
         program = os.environ.get("TULLE_PROXY", os.path.join(TOP, "build", "release", "bin", "tulle-proxy"))
         return [program, "-c", path, "--concurrency", str(self.workers)] if os.path.exists(program) else None

@@ -3,7 +3,6 @@
 #include "base/buffer.h"
 
 #include <dirent.h>
-#include <math.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,10 +36,10 @@ static double wall_seconds_at_boot(void)
     struct timespec wall, since_boot;
     clock_gettime(CLOCK_REALTIME, &wall);
     clock_gettime(CLOCK_BOOTTIME, &since_boot);
-    double seconds = (double)(wall.tv_sec - since_boot.tv_sec) +
-                     (double)(wall.tv_nsec - since_boot.tv_nsec) / 1e9;
+    int64_t ns =
+        (wall.tv_sec - since_boot.tv_sec) * 1000000000LL + wall.tv_nsec - since_boot.tv_nsec;
     /* In steps of a tick: two scrapes must agree, although the clocks are read one after the other. */
-    return round(seconds * 100) / 100;
+    return (double)((ns + 5000000) / 10000000) / 100;
 }
 
 /* proc(5), /proc/pid/stat: numbers of the fields. */

@@ -35,17 +35,34 @@ const char *tls_failure_name(enum tls_failure failure)
 struct tls_engine *tls_engine_create(struct memory_budget *budget)
 {
     struct tls_engine *engine = mem_new(struct tls_engine);
-    engine->library = tls_library_create();
     engine->budget = budget;
-    engine->bio_method = handshake_bio_method();
     engine->contexts = map_create();
     list_init(&engine->context_list);
     engine->identities = map_create_hostile();
-    schedule_init(&engine->schedule, engine->library);
-    cipher_pool_init(&engine->ciphers, engine->library);
     verifier_init(&engine->verifier);
     resume_cache_init(&engine->resume);
     return engine;
+}
+
+/* The library's half comes with the first context, so that who speaks no TLS does not pay for its 300 KB. */
+static void need_library(struct tls_engine *engine)
+{
+    if (engine->library)
+        return;
+    engine->library = tls_library_create();
+    engine->bio_method = handshake_bio_method();
+    schedule_init(&engine->schedule, engine->library);
+    cipher_pool_init(&engine->ciphers, engine->library);
+}
+
+static void drop_library(struct tls_engine *engine)
+{
+    if (!engine->library)
+        return;
+    cipher_pool_fini(&engine->ciphers);
+    schedule_fini(&engine->schedule);
+    BIO_meth_free(engine->bio_method);
+    tls_library_destroy(engine->library);
 }
 
 static struct slice context_key(struct tls_context *const *context)
@@ -85,10 +102,7 @@ void tls_engine_destroy(struct tls_engine *engine)
     map_destroy(engine->contexts);
     assert(map_count(engine->identities) == 0);
     map_destroy(engine->identities);
-    cipher_pool_fini(&engine->ciphers);
-    schedule_fini(&engine->schedule);
-    BIO_meth_free(engine->bio_method);
-    tls_library_destroy(engine->library);
+    drop_library(engine);
     mem_free(engine);
 }
 
@@ -104,7 +118,8 @@ void tls_engine_trim(struct tls_engine *engine)
     drop_left_contexts(engine);
     verifier_trim(&engine->verifier, engine->now_s);
     resume_cache_trim(&engine->resume, engine->now_s);
-    cipher_pool_trim(&engine->ciphers);
+    if (engine->library)
+        cipher_pool_trim(&engine->ciphers);
 }
 
 const struct tls_counts *tls_engine_counts(const struct tls_engine *engine)
@@ -117,6 +132,7 @@ struct engine_context *engine_context_for(struct tls_engine *engine, struct tls_
     struct engine_context *made = map_get(engine->contexts, context_key(&context));
     if (made)
         return made;
+    need_library(engine);
     drop_left_contexts(engine); /* a new one comes where an old one went */
     owned_error ignored = {0};
     SSL_CTX *ssl = context_make(context, engine->library, &ignored);

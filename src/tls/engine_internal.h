@@ -21,7 +21,7 @@ struct engine_context {
 };
 
 struct tls_engine {
-    OSSL_LIB_CTX *library;
+    OSSL_LIB_CTX *library; /* NULL, as what follows from it, before the first context */
     BIO_METHOD *bio_method;
     struct memory_budget *budget;
     struct map *contexts; /* by address, to struct engine_context */

@@ -1,6 +1,7 @@
 #include "tls/handshake_failure_internal.h"
 
 #include "tls/identity_internal.h"
+#include "tls/library_internal.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -111,7 +112,7 @@ enum tls_failure failure_describe(SSL *ssl, char *text, size_t size)
     }
     enum tls_failure failure =
         error && ERR_GET_LIB(error) == ERR_LIB_SSL ? of_reason(reason) : TLS_FAILURE_PROTOCOL;
-    const char *detail = ERR_reason_error_string(error);
+    const char *detail = tls_library_reason(error);
     snprintf(text, size, "%s (%s)", sentence_of(failure, reason), detail ? detail : "no detail");
     return failure;
 }

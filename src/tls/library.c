@@ -1,3 +1,5 @@
+/* The functions that load texts of errors one library at a time are deprecated for the one that loads them all. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "tls/library_internal.h"
 
 #include "base/memory.h"
@@ -6,6 +8,8 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/cryptoerr_legacy.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
 #include <pthread.h>
@@ -253,8 +257,8 @@ static OSSL_LIB_CTX *make_library(OSSL_provider_init_fn *init)
 static void set_up_whole(void)
 {
     tls_allocator_install();
-    /* No configuration file of the machine decides about our algorithms. */
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+    /* No configuration file of the machine decides about our algorithms; texts of errors come when one is told. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL);
     whole.inner = OSSL_LIB_CTX_new();
     whole.provider = whole.inner ? OSSL_PROVIDER_load(whole.inner, "default") : NULL;
     if (!whole.provider)
@@ -264,6 +268,24 @@ static void set_up_whole(void)
         select_algorithms(operation, FOR_KEY_FILES);
     }
     whole.shared = make_library(init_for_tls);
+}
+
+static void load_reasons(void)
+{
+    ERR_load_ASN1_strings();
+    ERR_load_EC_strings();
+    ERR_load_EVP_strings();
+    ERR_load_PEM_strings();
+    ERR_load_RSA_strings();
+    ERR_load_X509_strings();
+    ERR_load_X509V3_strings();
+}
+
+const char *tls_library_reason(unsigned long error)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load_reasons);
+    return ERR_reason_error_string(error);
 }
 
 static void need_whole(void)

@@ -29,5 +29,8 @@ OSSL_LIB_CTX *tls_library_shared(void);
 /* One that also reads the traditional forms of private keys, which makes all parsing in it slow. */
 OSSL_LIB_CTX *tls_library_key_files(void);
 
+/* In words, or NULL. The texts of libcrypto's errors are loaded by the first call. */
+const char *tls_library_reason(unsigned long error);
+
 /* While set, secrets that are derived on this thread are noted there; NULL ends that. */
 void tls_library_note(struct derived_secrets *secrets);

@@ -280,7 +280,7 @@ void x509_names_fini(struct x509_names *names)
 
 const char *x509_library_error(void)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    const char *reason = tls_library_reason(ERR_peek_last_error());
     ERR_clear_error();
     return reason ? reason : "unknown";
 }
