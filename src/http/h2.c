@@ -211,6 +211,9 @@ static void lost(struct http_codec *codec, enum http_reset_reason reason)
     codec->broken = true;
     codec->draining = true;
     fail_all(h2, reason);
+    /* Those that were told and let go before it failed. */
+    LIST_EACH_SAFE(node, after, &codec->streams)
+    h2_reap_if_over(h2, LIST_ENTRY(node, struct h2_stream, stream.node));
     h2_leave_quietly(h2);
 }
 
@@ -316,8 +319,11 @@ static void on_fatal(struct h2 *h2, ssize_t error)
         codec->refusal = error == NGHTTP2_ERR_FLOODED            ? HTTP_REFUSAL_FLOOD
                          : error == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? HTTP_REFUSAL_PREFACE
                                                                  : HTTP_REFUSAL_HTTP2;
-    h2_pump(h2); /* its GOAWAY, if there is one */
-    h2_break(h2);
+    h2_pump(h2); /* its GOAWAY, if there is one: it shall arrive, so the connection lingers */
+    h2->is_failed = true;
+    codec->draining = codec->closing = codec->unread = true;
+    fail_all(h2, HTTP_RESET_DISCONNECTED);
+    codec->events->wake(codec);
 }
 
 /* Gives bytes to the session; false when the rest must wait or be dropped. */
@@ -340,6 +346,12 @@ static bool work(struct h2 *h2, struct block *block, struct slice bytes)
             on_fatal(h2, used);
             return false;
         }
+        if (UNLIKELY(h2->violation)) {
+            h2->codec.refusal = HTTP_REFUSAL_HTTP2;
+            h2->codec.draining = true;
+            nghttp2_session_terminate_session(h2->session, h2->violation);
+            return false;
+        }
         if (h2->codec.refusal == HTTP_REFUSAL_FLOOD) {
             nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM);
             return false;
@@ -360,6 +372,8 @@ static void read_bytes(struct http_codec *codec, struct block *block, const char
     codec->bytes_in += size;
     if (!h2->is_failed && !codec->closing) {
         h2_enter(h2);
+        if (h2_is_server(h2))
+            h2_watch_frames(h2, slice_of(data, size));
         if (h2->pending)
             keep(h2, block, slice_of(data, size));
         else
@@ -632,6 +646,7 @@ struct http_codec *h2_create(enum http_role role, const struct http_codec_events
     list_init(&h2->codec.streams);
     list_init(&h2->reap);
     list_init(&h2->credit);
+    h2->frame_left = NGHTTP2_CLIENT_MAGIC_LEN;
     h2->codec.in_head = role == HTTP_SERVER; /* until the preface's SETTINGS have come */
     h2->glitches.left = limits->glitch_burst;
     if (new_session(h2)) {

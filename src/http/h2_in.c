@@ -316,6 +316,112 @@ void h2_deliver_part(struct h2 *h2)
         chain_fini(&h2->data);
 }
 
+/* --- rules that nghttp2 does not hold ----------------------------------------------------------------------- */
+
+static void violate(struct h2 *h2, uint32_t error_code)
+{
+    if (!h2->violation)
+        h2->violation = error_code;
+}
+
+/* The stream is over on our side only; what the peer has on its way is no fault of its. */
+static void note_cut(struct h2 *h2, int32_t id)
+{
+    int32_t *oldest = &h2->cut[h2->cut_next++ % H2_CUT_STREAMS];
+    h2->cut_floor = MAX(h2->cut_floor, *oldest);
+    *oldest = id;
+}
+
+static bool was_cut(const struct h2 *h2, int32_t id)
+{
+    for (int i = 0; i < H2_CUT_STREAMS; i++)
+        if (h2->cut[i] == id)
+            return true;
+    return id <= h2->cut_floor;
+}
+
+/* Begun in the bytes that the session has still to take. */
+static bool is_fresh(const struct h2 *h2, int32_t id)
+{
+    for (uint32_t i = 0; i < h2->fresh_count && i < H2_FRESH_STREAMS; i++)
+        if (h2->fresh[i] == id)
+            return true;
+    return h2->fresh_count > H2_FRESH_STREAMS;
+}
+
+/* HEADERS and DATA on a stream that the peer itself has ended, or passed over (RFC 9113 5.1 and 5.1.1). */
+static void watch_stream(struct h2 *h2, uint8_t type, int32_t id)
+{
+    if (type == NGHTTP2_HEADERS && id > h2->last_id) {
+        h2->last_id = id;
+        if (h2->fresh_count++ < H2_FRESH_STREAMS)
+            h2->fresh[h2->fresh_count - 1] = id;
+        return;
+    }
+    if (id > h2->last_id || id == 0 || h2->said_notice || h2->said_goaway)
+        return; /* nghttp2 knows; after GOAWAY it takes no new ones, and the peer may not have heard it */
+    bool is_open =
+        id > h2->settled_id ? is_fresh(h2, id) : find(h2->session, id) || was_cut(h2, id);
+    if (id == h2->watched_reset_id || !is_open)
+        violate(h2, NGHTTP2_STREAM_CLOSED);
+}
+
+/* Priorities mean nothing here, but a stream that depends on itself is an error all the same (RFC 7540 5.3.1). */
+static void watch_priority(struct h2 *h2, const uint8_t *head)
+{
+    if (((head[5] ^ head[9]) & 0x7f) == 0 && memcmp(head + 6, head + 10, 3) == 0)
+        violate(h2, NGHTTP2_PROTOCOL_ERROR);
+}
+
+static void watch_frame(struct h2 *h2, const uint8_t *head)
+{
+    int32_t id = (int32_t)((uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 |
+                           (uint32_t)head[7] << 8 | head[8]);
+    switch (head[3]) {
+    case NGHTTP2_DATA:
+    case NGHTTP2_HEADERS: watch_stream(h2, head[3], id); break;
+    case NGHTTP2_RST_STREAM: h2->watched_reset_id = id; break;
+    case NGHTTP2_PRIORITY:
+        if (id == 0)
+            violate(h2, NGHTTP2_PROTOCOL_ERROR);
+        break;
+    }
+}
+
+void h2_watch_frames(struct h2 *h2, struct slice bytes)
+{
+    enum { HEAD = 9, PRIORITY_SIZE = 5 };
+    uint8_t *head = h2->frame_head;
+    if (!h2->pending) {
+        h2->settled_id = h2->last_id;
+        h2->fresh_count = 0;
+    }
+    while (bytes.size > 0) {
+        if (h2->frame_left > 0) {
+            size_t size = MIN(bytes.size, (size_t)h2->frame_left);
+            slice_take(&bytes, size);
+            h2->frame_left -= (uint32_t)size;
+            continue;
+        }
+        size_t whole = h2->frame_seen < HEAD ? HEAD : sizeof(h2->frame_head);
+        size_t size = MIN(bytes.size, whole - h2->frame_seen);
+        memcpy(head + h2->frame_seen, slice_take(&bytes, size).data, size);
+        h2->frame_seen = (uint8_t)(h2->frame_seen + size);
+        if (h2->frame_seen < whole)
+            return;
+        uint32_t length = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+        bool is_priority = head[3] == NGHTTP2_PRIORITY && length == PRIORITY_SIZE;
+        if (whole == HEAD)
+            watch_frame(h2, head);
+        if (is_priority && whole == HEAD)
+            continue; /* the stream that it depends on is wanted as well */
+        if (is_priority)
+            watch_priority(h2, head);
+        h2->frame_left = is_priority ? PRIORITY_SIZE - 4 : length;
+        h2->frame_seen = 0;
+    }
+}
+
 /* --- frames ------------------------------------------------------------------------------------------------- */
 
 static void take_data(struct h2 *h2, const nghttp2_frame *frame)
@@ -371,6 +477,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             take_section(h2, own, is_end);
         break;
     case NGHTTP2_RST_STREAM:
+        h2->reset_id = frame->hd.stream_id;
         if (h2_is_server(h2))
             count_reset(h2);
         break;
@@ -411,8 +518,10 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     (void)error;
     h2->codec.in_head = false;
     h2_glitch(h2, 1);
-    if (!own)
+    if (!own) {
+        note_cut(h2, frame->hd.stream_id); /* refused before it was a stream */
         return 0;
+    }
     if (h2_is_server(h2) && !own->stream.in_headed && !own->stream.released) {
         /* nghttp2 resets the stream; nobody has heard of it yet. */
         own->stream.released = true;
@@ -425,9 +534,13 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_code, void *user)
 {
+    struct h2 *h2 = user;
     struct h2_stream *own = find(session, id);
+    if (h2_is_server(h2) && id != h2->reset_id &&
+        nghttp2_session_get_stream_remote_close(session, id) != 1)
+        note_cut(h2, id);
     if (own)
-        h2_stream_closed(user, own, error_code);
+        h2_stream_closed(h2, own, error_code);
     return 0;
 }
 

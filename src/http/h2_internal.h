@@ -11,6 +11,8 @@
 
 #include <nghttp2/nghttp2.h>
 
+enum { H2_CUT_STREAMS = 16, H2_FRESH_STREAMS = 4 };
+
 /* Tokens that come back with time. */
 struct bucket {
     uint32_t left;
@@ -36,6 +38,20 @@ struct h2 {
     uint32_t window_updates; /* since the last DATA frame went out */
     uint32_t open;           /* streams that nghttp2 knows and we have not given up */
     size_t backlog;          /* written and not yet taken by the socket */
+    uint32_t violation; /* error code of a rule of RFC 9113 that nghttp2 does not hold; 0: none */
+    int32_t last_id;    /* the highest stream that the peer has begun */
+    int32_t settled_id; /* the same, of those that the session has heard of */
+    int32_t fresh[H2_FRESH_STREAMS]; /* begun since, as far as they fit */
+    uint32_t fresh_count;
+    int32_t reset_id,
+        watched_reset_id; /* the last stream that the peer has reset: handled, and seen to come */
+    int32_t cut
+        [H2_CUT_STREAMS]; /* streams that we ended before the peer did: it may still send on them */
+    int32_t cut_floor;    /* so may it on any up to this one: they have left the list */
+    uint32_t frame_left;  /* of the frame that passes, for h2_watch_frames */
+    uint8_t cut_next;
+    uint8_t frame_seen; /* bytes of frame_head */
+    uint8_t frame_head[13];
     uint8_t busy;
     bool in_session; /* inside nghttp2: no packing now */
     bool is_failed;  /* the session is of no use any more */
@@ -128,6 +144,8 @@ void h2_calm(struct h2 *h2);
 void h2_set_callbacks(nghttp2_session_callbacks *callbacks);
 /* Gives bytes to the consumer that were held until the tunnel stood. */
 void h2_deliver_held(struct h2 *h2, struct h2_stream *own);
+/* Frames that the session is about to take: looks for what nghttp2 passes over. */
+void h2_watch_frames(struct h2 *h2, struct slice bytes);
 /* What has come of a DATA frame whose end is not here yet. */
 void h2_deliver_part(struct h2 *h2);
 

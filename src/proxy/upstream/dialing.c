@@ -68,7 +68,7 @@ static void fail_dial(struct dialing *dialing, const struct dial_result *result)
 static bool tls_of(struct dialing *dialing, const struct tls_spec *tls,
                    struct tls_session_spec *session)
 {
-    static const struct slice h2 = {"h2", 2}, h1 = {"http/1.1", 8};
+    static const struct slice both[] = {{"h2", 2}, {"http/1.1", 8}};
     struct worker *worker = dialing->worker;
     session->context = snapshot_tls(worker_snapshot(worker), tls);
     if (!session->context)
@@ -79,8 +79,8 @@ static bool tls_of(struct dialing *dialing, const struct tls_spec *tls,
     session->alpn = tls->alpn;
     session->alpn_count = tls->alpn_count;
     if (tls->alpn_count == 0 && dialing->which != HTTP_POOLS) {
-        session->alpn = dialing->which == HTTP_POOL_2 ? &h2 : &h1;
-        session->alpn_count = 1;
+        session->alpn = dialing->which == HTTP_POOL_1 ? &both[1] : both;
+        session->alpn_count = dialing->which == HTTP_POOL_AUTO ? 2 : 1;
     }
     session->peer_key =
         dialing->host->hash ? dialing->host->hash : address_hash(&dialing->host->address);

@@ -110,13 +110,20 @@ static void replace_if_wanted(struct host *host, enum http_pool which)
 static void on_http_open(void *owner, struct http_connection *http)
 {
     struct pooled *pooled = owner;
-    (void)http;
     if (pooled->is_connecting) {
         pooled->is_connecting = false;
         pool_of(pooled)->connecting--;
     }
+    pool_of(pooled)->is_shared = http_connection_protocol(http) == HTTP_PROTOCOL_2;
     place(pooled);
+    struct host *host = host_ref(pooled->host);
+    enum http_pool which = pooled->which;
     serve(pooled);
+    /* More wait than one connection takes: they need not wait for its streams to end. */
+    struct pool *pool = &host->pools[which];
+    if (!list_is_empty(&pool->waiting) && pool->connecting == 0)
+        (void)!dial_another(host, which);
+    host_unref(host);
 }
 
 static void on_http_room(void *owner, struct http_connection *http)
@@ -240,7 +247,8 @@ bool pool_wait(struct host *host, enum http_pool which, struct pool_waiter *wait
     size_t waiting = 0;
     LIST_EACH(node, &pool->waiting)
     waiting++;
-    bool needs_dial = which == HTTP_POOL_2 ? pool->connecting == 0 : pool->connecting <= waiting;
+    bool needs_dial = which == HTTP_POOL_2 || pool->is_shared ? pool->connecting == 0
+                                                              : pool->connecting <= waiting;
     if (needs_dial && !dial_another(host, which) && pool->connections == 0)
         return false;
     list_push_back(&pool->waiting, &waiter->node);

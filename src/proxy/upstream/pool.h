@@ -23,6 +23,7 @@ struct pool {
     struct list waiting; /* struct pool_waiter, oldest first */
     uint32_t connecting;
     uint32_t connections;
+    bool is_shared; /* AUTO: the host has agreed on HTTP/2, so that one connection serves many */
 };
 
 enum pool_failure {

@@ -867,6 +867,9 @@ static const struct {
     {"H2-24 push", NGHTTP2_PUSH_PROMISE, 4, 1, {"\0\0\0\2\x82", 5}, "GOAWAY 1"},
     {"H2-25 idle", NGHTTP2_DATA, 0, 5, {"x", 1}, "GOAWAY"},
     {"H2-29 short", NGHTTP2_HEADERS, NGHTTP2_FLAG_PRIORITY | 4, 1, {"\0\0\0\0", 4}, "GOAWAY 6"},
+    {"PRIORITY on 0", NGHTTP2_PRIORITY, 0, 0, {"\0\0\0\1\0", 5}, "GOAWAY 1"},
+    {"PRIORITY on itself", NGHTTP2_PRIORITY, 0, 7, {"\0\0\0\7\0", 5}, "GOAWAY 1"},
+    {"PRIORITY on another", NGHTTP2_PRIORITY, 0, 7, {"\0\0\0\5\0", 5}, NULL},
     {"H2-27 unknown", 0x0b, 0, 1, {"x", 1}, NULL},
     {"H2-27 altsvc", 0x0a, 0, 1, {"x", 1}, NULL},
 };
@@ -898,7 +901,77 @@ TEST(text_where_the_preface_should_be_ends_the_connection)
     buffer_reset(&raw.out);
     buffer_append_str(&raw.out, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     send_raw(&raw);
-    CHECK(raw.bench.server.codec->broken);
+    CHECK(raw.bench.server.codec->closing && raw.bench.server.codec->unread);
     CHECK(raw.bench.server.codec->refusal == HTTP_REFUSAL_PREFACE);
+    end_raw(&raw);
+}
+
+/* Bytes of one request to the end, and its answer. */
+static void exchange_raw(struct raw *raw, uint32_t id)
+{
+    headers(raw, WHOLE, id, (const char *const[]){GET_FIELDS, NULL});
+    send_raw(raw);
+    respond(&raw->bench, 200, true);
+    recorder_release(&raw->bench.server, raw->bench.server.stream);
+    send_raw(raw);
+}
+
+TEST(frames_on_streams_that_the_peer_has_ended_end_the_connection)
+{
+    static const struct {
+        const char *name;
+        uint8_t type;
+        uint32_t id;
+        bool resets;
+    } rows[] = {
+        {"DATA", NGHTTP2_DATA, 5, false},
+        {"HEADERS", NGHTTP2_HEADERS, 5, false},
+        {"DATA after its RST_STREAM", NGHTTP2_DATA, 7, true},
+        {"HEADERS after its RST_STREAM", NGHTTP2_HEADERS, 7, true},
+        {"HEADERS on a stream that was passed over", NGHTTP2_HEADERS, 3, false},
+    };
+    for (int together = 0; together < 2; together++) {
+        EACH (row, rows) {
+            struct raw raw;
+            begin_raw(&raw, &http_limits_default);
+            exchange_raw(&raw, 5);
+            if (row->resets) {
+                headers(&raw, NGHTTP2_FLAG_END_HEADERS, 7, (const char *const[]){GET_FIELDS, NULL});
+                send_raw(&raw);
+                frame(&raw, NGHTTP2_RST_STREAM, 0, 7, slice_of("\0\0\0\10", 4));
+                if (!together)
+                    send_raw(&raw);
+            }
+            if (row->type == NGHTTP2_HEADERS)
+                headers(&raw, WHOLE, row->id, (const char *const[]){GET_FIELDS, NULL});
+            else
+                frame(&raw, NGHTTP2_DATA, 0, row->id, SLICE("x"));
+            send_raw(&raw);
+            struct buffer frames = frames_of(&raw.bench.server);
+            CHECK(strstr(frames.data, "GOAWAY 5"), "%s: %s", row->name, frames.data);
+            CHECK(raw.bench.server.codec->closing, "%s", row->name);
+            buffer_fini(&frames);
+            end_raw(&raw);
+        }
+    }
+}
+
+TEST(what_was_on_its_way_to_a_stream_that_we_ended_is_no_fault)
+{
+    struct raw raw;
+    begin_raw(&raw, &http_limits_default);
+    for (uint32_t id = 1; id < 80; id += 2) {
+        headers(&raw, NGHTTP2_FLAG_END_HEADERS, id, (const char *const[]){GET_FIELDS, NULL});
+        send_raw(&raw);
+        http_stream_reset(raw.bench.server.stream, HTTP_RESET_REFUSED);
+        recorder_release(&raw.bench.server, raw.bench.server.stream);
+        send_raw(&raw);
+    }
+    for (uint32_t id = 1; id < 80; id += 2)
+        frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, id, SLICE("late"));
+    send_raw(&raw);
+    struct buffer frames = frames_of(&raw.bench.server);
+    CHECK(!strstr(frames.data, "GOAWAY"), "%s", frames.data);
+    buffer_fini(&frames);
     end_raw(&raw);
 }
