@@ -8,6 +8,7 @@
 #include "match/regex.h"
 #include "pb/text_out.h"
 #include "proxy/admin/dump_internal.h"
+#include "proxy/admin/query.h"
 #include "proxy/configure.h"
 #include "proxy/listen/sockets.h"
 #include "proxy/observe/telemetry.h"
@@ -32,17 +33,9 @@ struct admin {
 
 /* --- requests ------------------------------------------------------------------------------------------------- */
 
-/* The value of a query parameter; data == NULL when it is not there. */
 static struct slice parameter(const struct rpc_exchange *exchange, const char *name)
 {
-    struct slice rest = rpc_exchange_query(exchange), part, key, value;
-    while (rest.size > 0) {
-        slice_cut(rest, '&', &part, &rest);
-        bool has_value = slice_cut(part, '=', &key, &value);
-        if (slice_equals_str(key, name))
-            return has_value ? value : slice_of("", 0);
-    }
-    return SLICE_NONE;
+    return query_value(rpc_exchange_query(exchange), name);
 }
 
 static bool has_parameter(const struct rpc_exchange *exchange, const char *name)
@@ -97,24 +90,19 @@ static bool passes(const char *name, void *to)
     return regex_finds(filter->regex, slice_str(name));
 }
 
-/* filter=REGEX, with %XX escapes undone. */
+/* filter=REGEX. */
 static bool read_filter(struct rpc_exchange *exchange, struct filter *filter)
 {
-    struct slice text = parameter(exchange, "filter");
+    struct slice text = parameter(exchange, "filter"), pattern;
     char plain[REGEX_MAX_BYTES];
-    size_t size = 0;
     struct error error = {0};
-    for (size_t i = 0; i < text.size && size < sizeof(plain); i++) {
-        unsigned byte;
-        if (text.data[i] == '%' && i + 2 < text.size &&
-            sscanf(text.data + i + 1, "%2x", &byte) == 1) {
-            plain[size++] = (char)byte;
-            i += 2;
-        } else {
-            plain[size++] = text.data[i] == '+' ? ' ' : text.data[i];
-        }
+    if (!text.data)
+        return true;
+    if (!query_plain(text, plain, sizeof(plain), &pattern)) {
+        reply(exchange, 400, text_content, "the filter is longer than 1024 bytes\n");
+        return false;
     }
-    if (!text.data || regex_compile(slice_of(plain, size), false, &filter->regex, &error))
+    if (regex_compile(pattern, false, &filter->regex, &error))
         return true;
     reply(exchange, 400, text_content, error.what);
     error_fini(&error);
@@ -227,35 +215,18 @@ static void print_room(const char *room, enum log_level level, void *to)
     buffer_format(to, "  %s: %s\n", room, log_level_name(level));
 }
 
-/* level=debug for all, paths=xds:debug,http:info for some, NAME=LEVEL as older tools say it. */
-static bool set_levels(struct rpc_exchange *exchange)
+static void set_level(struct slice room, enum log_level level, void *to)
 {
-    struct slice rest = rpc_exchange_query(exchange), part, key, value, one;
-    while (rest.size > 0) {
-        slice_cut(rest, '&', &part, &rest);
-        slice_cut(part, '=', &key, &value);
-        bool is_list = slice_equals(key, SLICE("paths"));
-        while (value.size > 0) {
-            struct slice room = key;
-            slice_cut(value, ',', &one, &value);
-            if (is_list && !slice_cut(one, ':', &room, &one))
-                return false;
-            owned_str level_name = slice_to_str(one);
-            owned_str room_name = slice_to_str(room);
-            enum log_level level;
-            if (!log_level_of(level_name, &level))
-                return false;
-            log_set_level(slice_equals(room, SLICE("level")) ? NULL : room_name, level);
-        }
-    }
-    return true;
+    owned_str name = slice_to_str(room);
+    (void)to;
+    log_set_level(room.size ? name : NULL, level);
 }
 
 static void logging(struct admin *admin, struct rpc_exchange *exchange)
 {
     owned_buffer text = {0};
     (void)admin;
-    if (!set_levels(exchange)) {
+    if (!query_levels(rpc_exchange_query(exchange), set_level, NULL)) {
         reply(exchange, 400, text_content,
               "usage: /logging?level=LEVEL or /logging?paths=ROOM:LEVEL,...\n");
         return;

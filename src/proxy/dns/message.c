@@ -29,7 +29,8 @@ static bool read_name(const uint8_t *bytes, size_t size, size_t *at, struct dns_
         uint8_t length = bytes[(*at)++];
         if (length == 0)
             return true;
-        if (length > 63 || *at + length > size || question->name_size + length + 1 > DNS_NAME_MAX)
+        size_t dot = question->name_size > 0;
+        if (length > 63 || *at + length > size || question->name_size + dot + length > DNS_NAME_MAX)
             return false;
         if (question->name_size)
             question->name[question->name_size++] = '.';

@@ -7,7 +7,7 @@
 #include "base/slice.h"
 
 enum {
-    DNS_NAME_MAX = 255,
+    DNS_NAME_MAX = 253, /* characters; 255 bytes on the wire (RFC 1035 2.3.4) */
     DNS_MESSAGE_MAX = 4096,
     DNS_UDP_MAX = 512,
     DNS_A = 1,

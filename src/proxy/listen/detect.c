@@ -41,6 +41,8 @@ enum detected_http detect_http(const struct chain *bytes)
     size_t same = MIN(size, sizeof(preface) - 1);
     if (same > 0 && memcmp(text.data, preface, same) == 0 && (same >= 3))
         return same == sizeof(preface) - 1 ? DETECTED_HTTP_2 : DETECTED_MORE;
+    if (size == 1 && text.data[0] == '\r')
+        return DETECTED_MORE;
     text = skip_empty_line(text);
     size_t end = slice_find_byte(text, '\n');
     if (end == text.size)
