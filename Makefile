@@ -64,9 +64,10 @@ demo: setup-build release ## a real mesh on this machine, with something to try
 format: ## lays out every C file as .clang-format says
 	@clang-format-14 -i $(SOURCES)
 
-docs: build/dev/build.ninja ## docs/reference/fields.md from proto/
-	@$(NINJA) -C build/dev unit.pb.explain
+docs: build/dev/build.ninja ## docs/reference/ and docs/man/ from proto/ and from what --help says
+	@$(NINJA) -C build/dev unit.pb.explain tulle tulled tulle-proxy
 	@TULLE_WRITE_DOCS=1 build/dev/unit/unit.pb.explain >/dev/null
+	@script/reference
 
 coverage: setup build/coverage/build.ninja ## line coverage of the unit tests, in build/coverage/report
 	@$(NINJA) -C build/coverage

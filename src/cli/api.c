@@ -54,7 +54,7 @@ bool api_open(const struct options *options, struct loop *loop, struct api **out
     if (!failure)
         failure = interfaces_create(api->loop, &api->interfaces);
     if (failure) {
-        error_set(error, "TUL5001", "cannot make a loop: %s", strerror(-failure));
+        error_set(error, "TUL1217", "cannot make an event loop: %s", strerror(-failure));
         api_close(api);
         return false;
     }

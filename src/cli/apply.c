@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/objects.h"
+#include "cli/print.h"
 #include "cli/table.h"
 
 #include <stdio.h>
@@ -85,6 +86,7 @@ static int apply_all(struct api *api, const struct objects *objects, const struc
     struct error error = {0};
     enum apply_action action;
     owned(table) table = table_create("KIND|NAME|ACTION");
+    json_t *rows = json_array();
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < objects->count; i++) {
             const struct object *object = &objects->items[i];
@@ -92,6 +94,7 @@ static int apply_all(struct api *api, const struct objects *objects, const struc
             if (!apply_one(api, object, pass == 0, &action, &error)) {
                 error_why(&error,
                           pass == 0 ? "nothing was applied" : "what stands above it was applied");
+                json_decref(rows);
                 return command_fail(&error, api_exit_code(&error));
             }
             if (pass == 0)
@@ -99,10 +102,15 @@ static int apply_all(struct api *api, const struct objects *objects, const struc
             table_cell(table, "%s", object->kind->kind);
             table_cell(table, "%s", label);
             table_cell(table, "%s", action_names[action]);
+            json_array_append_new(rows, json_pack("{s:s, s:s, s:s}", "kind", object->kind->kind,
+                                                  "name", label, "action", action_names[action]));
         }
     }
-    if (!options->quiet)
+    if (print_wants_document(options))
+        print_document(rows, options);
+    else if (!options->quiet)
         table_print(table, options);
+    json_decref(rows);
     return EXIT_GOOD;
 }
 

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/fetch.h"
+#include "cli/print.h"
 #include "cli/run/folder.h"
 #include "cli/run/pod.h"
 #include "cli/run/sidecar.h"
@@ -11,7 +12,6 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,7 +19,7 @@ enum grade { GRADE_GOOD, GRADE_WARNING, GRADE_BAD };
 
 struct checkup {
     struct options options;
-    bool is_json, has_unicode, has_color;
+    bool is_document, has_unicode, has_color;
     const char *group; /* that was printed last */
     json_t *rows;
     unsigned bad;
@@ -52,7 +52,7 @@ static void note(struct checkup *checkup, const char *group, enum grade grade, c
 {
     static const char *const names[] = {"good", "warning", "bad"};
     checkup->bad += grade == GRADE_BAD;
-    if (checkup->is_json)
+    if (checkup->is_document)
         json_array_append_new(checkup->rows,
                               json_pack("{s:s, s:s, s:s, s:s?}", "group", group, "check", what,
                                         "result", names[grade], "fix", fix));
@@ -149,7 +149,7 @@ static int check(const struct command *command, int argc, char **argv)
         return code;
     if (argc > 0)
         return command_misused(command, "check takes no words");
-    checkup.is_json = checkup.options.output == OUTPUT_JSON;
+    checkup.is_document = print_wants_document(&checkup.options);
     checkup.has_unicode = options_want_unicode();
     checkup.has_color = options_want_color(&checkup.options, STDOUT_FILENO);
     checkup.rows = json_array();
@@ -157,11 +157,8 @@ static int check(const struct command *command, int argc, char **argv)
     check_machine(&checkup);
     if (!is_pre)
         check_mesh(&checkup);
-    if (checkup.is_json) {
-        char *text = json_dumps(checkup.rows, JSON_INDENT(2));
-        puts(text ? text : "[]");
-        free(text);
-    }
+    if (checkup.is_document)
+        print_document(checkup.rows, &checkup.options);
     json_decref(checkup.rows);
     return checkup.bad ? EXIT_FINDINGS : EXIT_GOOD;
 }

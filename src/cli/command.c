@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/slice.h"
+#include "cli/completion.h"
 
 #include <locale.h>
 #include <stdarg.h>
@@ -26,8 +27,7 @@ static bool has_alias(const struct command *command, struct slice word)
     return false;
 }
 
-/* The command named by the first words; *used says by how many. Two-word names win. */
-static const struct command *find_command(int argc, char **argv, int *used)
+const struct command *command_find(int argc, char **argv, int *used)
 {
     for (int words = 2; words >= 1; words--) {
         if (argc < words)
@@ -90,7 +90,7 @@ int command_misused(const struct command *command, const char *format, ...)
     owned_str what = str_format_v(format, args);
     va_end(args);
     struct error error = {0};
-    error_set(&error, "TUL0005", "%s", what);
+    error_set(&error, "TUL1005", "%s", what);
     error_fix(&error, "tulle %s%s%s   (tulle %s --help says more)", command->name,
               command->words ? " " : "", command->words ? command->words : "", command->name);
     return command_fail(&error, EXIT_USAGE);
@@ -112,6 +112,11 @@ bool command_options(const struct command *command, struct options *options,
         *code = EXIT_GOOD;
         return false;
     }
+    if (*argc == 2 && strcmp(argv[0], "--list-flags") == 0) { /* for completion */
+        options_list(flags, flag_count, argv[1]);
+        *code = EXIT_GOOD;
+        return false;
+    }
     struct error error = {0};
     options_init(options);
     if (options_read(options, flags, flag_count, argc, argv, &error))
@@ -127,10 +132,12 @@ static int unknown_command(const char *word)
     for (size_t i = 0; i < command_count && count < COUNT(names); i++)
         names[count++] = commands[i]->name;
     struct error error = {0};
-    error_set(&error, "TUL0006", "there is no command \"%s\"", word);
+    error_set(&error, "TUL1006", "there is no command \"%s\"", word);
     const char *near = nearest_word(slice_str(word), names, count);
-    error_fix(&error, "%s%s", near ? "did you mean tulle " : "tulle help lists them",
-              near ? near : "");
+    if (near)
+        error_fix(&error, "did you mean tulle %s?", near);
+    else
+        error_fix(&error, "tulle help lists them");
     return command_fail(&error, EXIT_USAGE);
 }
 
@@ -147,7 +154,7 @@ static void try_plugin(char **argv)
 static int dispatch(int argc, char **argv)
 {
     int used = 0;
-    const struct command *command = find_command(argc, argv, &used);
+    const struct command *command = command_find(argc, argv, &used);
     if (!command) {
         try_plugin(argv);
         return unknown_command(argv[0]);
@@ -185,5 +192,7 @@ int command_dispatch(int argc, char **argv)
     }
     if (strcmp(argv[1], "--version") == 0)
         argv[1] = version;
+    if (strcmp(argv[1], "__complete") == 0)
+        return completion_answer(argc - 2, argv + 2);
     return dispatch(argc - 1, argv + 1);
 }

@@ -35,6 +35,8 @@ struct command {
 extern const struct command *const commands[];
 extern const size_t command_count;
 
+/* The command named by the first words, NULL when there is none; *used says by how many. Two-word names win. */
+const struct command *command_find(int argc, char **argv, int *used);
 /* The whole program: argv as main got it. */
 int command_dispatch(int argc, char **argv);
 /*

@@ -4,8 +4,8 @@
 #include "cli/command.h"
 
 const struct command *const commands[] = {
-    &command_demo,         &command_run,      &command_apply,      &command_delete,
-    &command_get,          &command_validate, &command_stat,       &command_check,
-    &command_proxy_status, &command_capture,  &command_completion, &command_version,
+    &command_demo,    &command_run,        &command_apply,   &command_delete, &command_get,
+    &command_explain, &command_validate,   &command_stat,    &command_check,  &command_proxy_status,
+    &command_capture, &command_completion, &command_version,
 };
 const size_t command_count = COUNT(commands);

@@ -11,6 +11,7 @@ extern const struct command command_check;
 extern const struct command command_completion;
 extern const struct command command_delete;
 extern const struct command command_demo;
+extern const struct command command_explain;
 extern const struct command command_get;
 extern const struct command command_proxy_status;
 extern const struct command command_run;

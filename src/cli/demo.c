@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/demo_check.h"
+#include "cli/print.h"
 #include "cli/run/runner.h"
 #include "cli/run/session.h"
 
@@ -51,16 +52,15 @@ static int start(const struct options *options, const char *file, bool checks)
     struct session session;
     struct error error = {0};
     uint64_t began = clock_now_us();
-    bool is_json = options->output == OUTPUT_JSON;
     struct session_options how = {.options = options,
                                   .file = file,
                                   .name = "demo",
                                   .is_quiet = true,
                                   .is_passing = true,
-                                  .is_silent = options->quiet || is_json};
+                                  .is_silent = options->quiet || print_wants_document(options)};
     int code = EXIT_FAILED;
     if (session_start(&session, &how, &error))
-        code = checks ? demo_check(&session, published(&session, "load"), is_json, &error)
+        code = checks ? demo_check(&session, published(&session, "load"), options, &error)
                       : serve(&session, began);
     else if (session.is_interrupted)
         code = EXIT_INTERRUPTED;

@@ -8,6 +8,7 @@
 #include "cli/exit_code.h"
 #include "cli/fetch.h"
 #include "cli/metrics.h"
+#include "cli/print.h"
 #include "cli/run/place.h"
 #include "cli/run/runner.h"
 #include "cli/run/session.h"
@@ -19,7 +20,6 @@
 #include <string.h>
 
 enum { PHASE_MS = 8000, SETTLE_MS = 10000, AWAY_MS = 2000, TURN_MS = 20, FETCH_MS = 3000 };
-enum { REAL_DIGITS = 5 }; /* of what is measured, in JSON */
 
 struct phase {
     const char *name;
@@ -285,16 +285,12 @@ static json_t *phase_json(const struct phase *phase)
                      phase->verdict == NULL, "verdict", phase->verdict, "reason", phase->reason);
 }
 
-static void print_json(struct phase *phases, size_t count, bool is_good, double seconds)
+static json_t *document_of(struct phase *phases, size_t count, bool is_good, double seconds)
 {
     json_t *rows = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(rows, phase_json(&phases[i]));
-    json_t *all = json_pack("{s:b, s:f, s:o}", "good", is_good, "seconds", seconds, "phases", rows);
-    char *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(REAL_DIGITS));
-    puts(text ? text : "{}");
-    free(text);
-    json_decref(all);
+    return json_pack("{s:b, s:f, s:o}", "good", is_good, "seconds", seconds, "phases", rows);
 }
 
 static const char *admin_of(const struct session *session, const char *service)
@@ -305,10 +301,10 @@ static const char *admin_of(const struct session *session, const char *service)
     return "";
 }
 
-static bool run_phases(struct check *check, struct phase *phases, size_t count, bool is_json,
+static bool run_phases(struct check *check, struct phase *phases, size_t count, bool is_quiet,
                        size_t *done)
 {
-    if (!is_json)
+    if (!is_quiet)
         print_head();
     json_t *window = take_window(check); /* what was before is not judged */
     if (!window)
@@ -318,13 +314,14 @@ static bool run_phases(struct check *check, struct phase *phases, size_t count, 
     for (*done = 0; *done < count; (*done)++) {
         if (!run_phase(check, &phases[*done]))
             return false;
-        if (!is_json)
+        if (!is_quiet)
             print_phase(&phases[*done]);
     }
     return true;
 }
 
-int demo_check(struct session *session, unsigned load_port, bool is_json, struct error *error)
+int demo_check(struct session *session, unsigned load_port, const struct options *options,
+               struct error *error)
 {
     struct phase phases[] = {{.name = "90/10", .v1 = 90, .v2 = 10},
                              {.name = "50/50, tulled killed", .v1 = 50, .v2 = 50, .kills = true},
@@ -336,12 +333,12 @@ int demo_check(struct session *session, unsigned load_port, bool is_json, struct
                           .web_admin = str_copy(admin_of(session, "web"))};
     uint64_t began = clock_now_us();
     size_t done = 0;
-    bool is_good = run_phases(&check, phases, COUNT(phases), is_json, &done);
+    bool is_good = run_phases(&check, phases, COUNT(phases), print_wants_document(options), &done);
     for (size_t i = 0; i < done; i++)
         is_good = is_good && !phases[i].verdict;
     double seconds = (double)(clock_now_us() - began) / 1e6;
-    if (is_json)
-        print_json(phases, done, is_good, seconds);
+    if (print_wants_document(options))
+        print_document_new(document_of(phases, done, is_good, seconds), options);
     else if (done == COUNT(phases))
         printf("\n%s after %.1fs\n", is_good ? "all good" : "something is off", seconds);
     for (size_t i = 0; i < COUNT(phases); i++)

@@ -3,31 +3,11 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/objects.h"
+#include "cli/print.h"
 #include "cli/table.h"
-#include "io/loop.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-static void print_yaml(const json_t *value)
-{
-    struct arena arena;
-    owned_buffer text = {0};
-    arena_init(&arena, NULL);
-    const struct value *document = value_from_json(value, &arena);
-    if (document)
-        value_write_yaml(document, &text);
-    fputs(text.data ? text.data : "", stdout);
-    arena_fini(&arena);
-}
-
-static void print_json(const json_t *value)
-{
-    char *text = json_dumps(value, JSON_INDENT(2));
-    puts(text ? text : "null");
-    free(text);
-}
 
 static const char *metadata_of(const json_t *object, const char *field)
 {
@@ -65,12 +45,9 @@ static void print(const json_t *value, const struct pb_kind *kind, const struct 
 {
     const json_t *items = json_object_get(value, "items");
     json_t *one = NULL;
-    switch (options->output) {
-    case OUTPUT_JSON: print_json(value); return;
-    case OUTPUT_YAML: print_yaml(value); return;
-    case OUTPUT_NAME:
-    case OUTPUT_TABLE:
-    case OUTPUT_WIDE: break;
+    if (print_wants_document(options)) {
+        print_document(value, options);
+        return;
     }
     if (!items)
         items = one = json_pack("[O]", value);
@@ -93,7 +70,7 @@ static int get(const struct command *command, int argc, char **argv)
         return command_misused(command, "get needs KIND, and perhaps NAME");
     const struct pb_kind *kind = pb_kind_by_name(slice_str(argv[0]));
     if (!kind)
-        return command_misused(command, "there is no kind \"%s\"", argv[0]);
+        return objects_unknown_kind(argv[0]);
     struct api *api;
     if (!api_open(&options, NULL, &api, &error))
         return command_fail(&error, EXIT_USAGE);

@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/memory.h"
 #include "base/vector.h"
+#include "cli/command.h"
 #include "pb/admit.h"
 #include "pb/problem.h"
 #include "pb/text_in.h"
@@ -63,7 +64,7 @@ static bool read_one(struct objects *objects, const struct options *options, con
     int failure =
         buffer_read_file(&text, strcmp(path, "-") == 0 ? "/dev/stdin" : path, OBJECTS_FILE_MAX);
     if (failure)
-        return error_set(error, "TUL0015", "cannot read %s: %s", path, strerror(-failure));
+        return error_set(error, "TUL0002", "cannot read %s: %s", path, strerror(-failure));
     char *bytes = arena_copy(&objects->arena, buffer_slice(&text));
     const char *file = arena_copy_str(&objects->arena, path);
     if (!document_read_yaml(slice_of(bytes, text.size), file, NULL, &objects->arena, &documents,
@@ -94,7 +95,7 @@ static bool read_folder(struct objects *objects, const struct options *options, 
     VECTOR(char *) names = {0};
     DIR *folder = opendir(path);
     const struct dirent *entry;
-    bool is_good = folder || error_set(error, "TUL0015", "cannot read the folder %s", path);
+    bool is_good = folder || error_set(error, "TUL0002", "cannot read the folder %s", path);
     while (folder && (entry = readdir(folder)))
         if (is_yaml(entry->d_name))
             vector_push(&names, str_format("%s/%s", path, entry->d_name));
@@ -135,6 +136,26 @@ void objects_fini(struct objects *objects)
     *objects = (struct objects){.count = 0};
 }
 
+int objects_unknown_kind(const char *word)
+{
+    size_t count;
+    const struct pb_kind *kinds = pb_kinds(&count);
+    VECTOR(const char *) names = {0};
+    for (size_t i = 0; i < count; i++) {
+        vector_push(&names, kinds[i].singular);
+        vector_push(&names, kinds[i].plural);
+    }
+    struct error error = {0};
+    error_set(&error, "TUL0014", "there is no kind \"%s\"", word);
+    const char *near = nearest_word(slice_str(word), names.items, names.count);
+    if (near)
+        error_fix(&error, "did you mean %s?", near);
+    else
+        error_fix(&error, "tulle explain lists them");
+    vector_fini(&names);
+    return command_fail(&error, EXIT_USAGE);
+}
+
 char *object_path(const struct pb_kind *kind, const char *api_version, const char *name_space,
                   const char *name)
 {
@@ -145,6 +166,13 @@ char *object_path(const struct pb_kind *kind, const char *api_version, const cha
                       kind->group, version, name_space ? "/namespaces/" : "",
                       name_space ? name_space : "", kind->plural, name ? "/" : "",
                       name ? name : "");
+}
+
+const char *object_name(const json_t *object)
+{
+    const char *name =
+        json_string_value(json_object_get(json_object_get(object, "metadata"), "name"));
+    return name ? name : "";
 }
 
 char *object_label(const char *name_space, const char *name)

@@ -10,6 +10,8 @@
 #include "pb/document.h"
 #include "pb/type.h"
 
+#include <jansson.h>
+
 struct object {
     const struct value *document;
     const struct pb_kind *kind;
@@ -27,9 +29,13 @@ enum { OBJECTS_MAX = 10000, OBJECTS_FILE_MAX = 16 << 20 };
 MUST_USE bool objects_read(const struct options *options, struct objects *objects,
                            struct error *error);
 void objects_fini(struct objects *objects);
+/* Says on stderr that there is no such kind, with the nearest; returns EXIT_USAGE. */
+int objects_unknown_kind(const char *word);
 
 /* "/apis/networking.istio.io/v1/namespaces/shop/virtualservices[/NAME]", on the heap. api_version NULL: the preferred one. */
 char *object_path(const struct pb_kind *kind, const char *api_version, const char *name_space,
                   const char *name);
-/* "VirtualService" and "shop/product". */
+/* metadata.name of an object as the API gives it, or "". */
+const char *object_name(const json_t *object);
+/* "shop/product", or "product" for what has no namespace; on the heap. */
 char *object_label(const char *name_space, const char *name);

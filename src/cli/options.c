@@ -40,7 +40,7 @@ static const struct flag common_flags[COMMON_COUNT] = {
     [COMMON_SELECTOR] = {'l', "selector", "KEY=VALUE", "only objects with these labels", 0, 0},
     [COMMON_OUTPUT] = {'o', "output", "FORMAT", "table, wide, json, yaml or name", 0, 0},
     [COMMON_FILE] = {'f', "filename", "PATH", "a file, a directory, or - for standard input", 0, 0},
-    [COMMON_SERVER] = {0, "server", "ADDRESS", "unix:PATH or https://HOST:PORT ($TULLE_SERVER)", 0,
+    [COMMON_SERVER] = {0, "server", "ADDRESS", "where tulled listens: unix:PATH ($TULLE_SERVER)", 0,
                        0},
     [COMMON_TIMEOUT] = {0, "timeout", "SECONDS", "give up after so long (30)", 0, 0},
     [COMMON_NO_HEADERS] = {0, "no-headers", NULL, "tables without their first line", 0, 0},
@@ -61,7 +61,7 @@ static bool read_output(struct options *options, const char *value, struct error
         }
     }
     const char *near = nearest_word(slice_str(value), names, COUNT(names));
-    error_set(error, "TUL0003", "there is no output format \"%s\"", value);
+    error_set(error, "TUL1003", "there is no output format \"%s\"", value);
     error_fix(error, "%s%s", near ? "did you mean " : "-o table|wide|json|yaml|name",
               near ? near : "");
     return false;
@@ -76,13 +76,13 @@ static bool read_color(struct options *options, const char *value, struct error 
             return true;
         }
     }
-    return error_set(error, "TUL0003", "--color is auto, always or never, not \"%s\"", value);
+    return error_set(error, "TUL1003", "--color is auto, always or never, not \"%s\"", value);
 }
 
 static bool add_file(struct options *options, const char *value, struct error *error)
 {
     if (options->file_count == OPTIONS_FILES_MAX)
-        return error_set(error, "TUL0004", "more than %d files", OPTIONS_FILES_MAX);
+        return error_set(error, "TUL1004", "more than %d files", OPTIONS_FILES_MAX);
     options->files[options->file_count++] = value;
     return true;
 }
@@ -94,7 +94,7 @@ static bool read_timeout(struct options *options, const char *value, struct erro
     if (digits.size > 1 && digits.data[digits.size - 1] == 's')
         digits.size--;
     if (!slice_to_u64(digits, 86400, &seconds) || seconds == 0)
-        return error_set(error, "TUL0003",
+        return error_set(error, "TUL1003",
                          "--timeout is a number of seconds up to 86400, not \"%s\"", value);
     options->timeout_s = (unsigned)seconds;
     return true;
@@ -151,7 +151,7 @@ static bool unknown_flag(const struct reader *reader, const char *word, struct s
         names[count++] = reader->flags[i].name;
     for (size_t i = 0; i < COMMON_COUNT && count < COUNT(names); i++)
         names[count++] = common_flags[i].name;
-    error_set(reader->error, "TUL0001", "there is no flag %s", word);
+    error_set(reader->error, "TUL1001", "there is no flag %s", word);
     const char *near = nearest_word(name, names, count);
     if (near)
         error_fix(reader->error, "did you mean --%s?", near);
@@ -163,10 +163,10 @@ static bool set_flag(struct reader *reader, const struct flag *flag, const char 
 {
     if (flag->value && !value) {
         if (reader->at + 1 >= reader->argc)
-            return error_set(reader->error, "TUL0002", "%s needs a value: %s", word, flag->value);
+            return error_set(reader->error, "TUL1002", "%s needs a value: %s", word, flag->value);
         value = reader->argv[++reader->at];
     } else if (!flag->value && value) {
-        return error_set(reader->error, "TUL0002", "--%s takes no value", flag->name);
+        return error_set(reader->error, "TUL1002", "--%s takes no value", flag->name);
     }
     if (flag >= common_flags && flag < common_flags + COMMON_COUNT)
         return set_common(reader->options, (enum common)(flag - common_flags), value,
@@ -244,6 +244,16 @@ void options_help(const struct flag *flags, size_t flag_count)
     printf("\nFlags of every command:\n");
     for (size_t i = 0; i < COMMON_COUNT; i++)
         help_line(&common_flags[i]);
+}
+
+void options_list(const struct flag *flags, size_t flag_count, const char *prefix)
+{
+    for (size_t i = 0; i < flag_count + COMMON_COUNT; i++) {
+        const struct flag *flag = i < flag_count ? &flags[i] : &common_flags[i - flag_count];
+        owned_str name = str_format("--%s", flag->name);
+        if (strncmp(name, prefix, strlen(prefix)) == 0)
+            puts(name);
+    }
 }
 
 bool options_want_color(const struct options *options, int fd)

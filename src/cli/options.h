@@ -20,7 +20,7 @@ struct options {
     enum output_format output;
     const char *files[OPTIONS_FILES_MAX]; /* -f, repeated; "-" is stdin */
     size_t file_count;
-    const char *server; /* --server: unix:PATH or https://HOST:PORT; TULLE_SERVER */
+    const char *server; /* --server: unix:PATH; TULLE_SERVER */
     const char *token;  /* --token-file's content is read by api.c; TULLE_TOKEN_FILE */
     unsigned timeout_s; /* --timeout; 30 */
     bool no_headers, quiet, watch, assume_yes;
@@ -41,12 +41,14 @@ struct flag {
 void options_init(struct options *options);
 /*
  * Reads flags anywhere among the words; the words that are left are moved to the front of argv and counted in *argc.
- * What follows "--" is left as it is. False with TUL0001 (unknown flag, with the nearest) or TUL0002 (value missing).
+ * What follows "--" is left as it is. False with TUL1001 (unknown flag, with the nearest) or TUL1002 (value missing).
  */
 MUST_USE bool options_read(struct options *options, const struct flag *flags, size_t flag_count,
                            int *argc, char **argv, struct error *error);
 /* The lines of --help for a command's own flags and the common ones. */
 void options_help(const struct flag *flags, size_t flag_count);
+/* "--name" of each that begins with the prefix, a line each. */
+void options_list(const struct flag *flags, size_t flag_count, const char *prefix);
 /* Colour is wanted on this stream: --color, NO_COLOR, TERM=dumb, a terminal or not. */
 bool options_want_color(const struct options *options, int fd);
 /* The locale of the terminal shows more than ASCII. */

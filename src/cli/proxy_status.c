@@ -3,11 +3,11 @@
 #include "cli/api.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/print.h"
 #include "cli/table.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *text_of(const json_t *row, const char *field)
@@ -64,6 +64,8 @@ static void print_table(const json_t *items, const struct options *options)
         return;
     }
     table_print(table, options);
+    if (options->output == OUTPUT_NAME)
+        return;
     for (size_t i = 0; i < json_array_size(items); i++)
         print_rejections(json_array_get(items, i));
 }
@@ -86,13 +88,10 @@ static int proxy_status(const struct command *command, int argc, char **argv)
     if (!is_good)
         return command_fail(&error, api_exit_code(&error));
     const json_t *items = json_object_get(list, "items");
-    if (options.output == OUTPUT_JSON || options.output == OUTPUT_YAML) {
-        char *text = json_dumps(items, JSON_INDENT(2));
-        puts(text ? text : "[]");
-        free(text);
-    } else {
+    if (print_wants_document(&options))
+        print_document(items, &options);
+    else
         print_table(items, &options);
-    }
     json_decref(list);
     return EXIT_GOOD;
 }

@@ -6,17 +6,16 @@
 #include "cli/commands.h"
 #include "cli/fetch.h"
 #include "cli/metrics.h"
+#include "cli/print.h"
 #include "cli/run/sidecar.h"
 #include "cli/table.h"
 #include "io/loop.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DEFAULT_WINDOW_S = 2, WINDOW_MAX_S = 3600, SCRAPE_MS = 2000 };
-enum { REAL_DIGITS = 5 }; /* of what is measured, in JSON */
 
 struct service {
     char *name_space, *name;
@@ -153,7 +152,7 @@ static json_t *number_or_null(double value)
     return value < 0 ? json_null() : json_real(value);
 }
 
-static void print_json(const struct survey *survey, double seconds)
+static json_t *rows_of(const struct survey *survey, double seconds)
 {
     json_t *rows = json_array();
     VECTOR_EACH(service, &survey->services)
@@ -172,10 +171,7 @@ static void print_json(const struct survey *survey, double seconds)
                       (json_int_t)(service->after.tcp_opened - service->after.tcp_closed), "mtls",
                       number_or_null(golden_secured(&service->after))));
     }
-    char *text = json_dumps(rows, JSON_INDENT(2) | JSON_REAL_PRECISION(REAL_DIGITS));
-    puts(text ? text : "[]");
-    free(text);
-    json_decref(rows);
+    return rows;
 }
 
 static bool read_window(const char *text, uint64_t *seconds)
@@ -209,8 +205,11 @@ static int stat(const struct command *command, int argc, char **argv)
     if (argc > 0 || !read_window(window, &seconds))
         return command_misused(command, "stat takes a time from 1 to %d seconds, and no words",
                                WINDOW_MAX_S);
-    if (loop_create(&(struct loop_options){.name = "stat"}, &survey.loop) != 0)
-        return command_misused(command, "cannot make a loop");
+    int failure = loop_create(&(struct loop_options){.name = "stat"}, &survey.loop);
+    if (failure) {
+        error_set(&error, "TUL1217", "cannot make an event loop: %s", strerror(-failure));
+        return command_fail(&error, EXIT_FAILED);
+    }
     if (!read_workloads(&survey, &options, &error)) {
         survey_fini(&survey);
         return command_fail(&error, api_exit_code(&error));
@@ -221,8 +220,8 @@ static int stat(const struct command *command, int argc, char **argv)
         loop_turn(survey.loop, (until - now) / 1000 + 1);
     scrape(&survey, true);
     double watched = (double)(clock_now_us() - began) / 1e6;
-    if (options.output == OUTPUT_JSON || options.output == OUTPUT_YAML)
-        print_json(&survey, watched);
+    if (print_wants_document(&options))
+        print_document_new(rows_of(&survey, watched), &options);
     else
         print_table(&survey, &options, watched);
     survey_fini(&survey);

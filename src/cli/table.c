@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { COLUMNS_MAX = 24, GAP = 3 };
 
@@ -82,9 +83,23 @@ static void print_cell(const struct table *table, size_t column, const char *tex
     printf("%*s", is_last ? 0 : GAP, "");
 }
 
+static void print_names(const struct table *table)
+{
+    for (size_t column = 0; column < table->column_count; column++) {
+        if (strcmp(table->columns[column].title, "NAME") != 0)
+            continue;
+        for (size_t i = column; i < table->cells.count; i += table->column_count)
+            puts(table->cells.items[i]);
+    }
+}
+
 void table_print(const struct table *table, const struct options *options)
 {
     int widths[COLUMNS_MAX];
+    if (options->output == OUTPUT_NAME) {
+        print_names(table);
+        return;
+    }
     for (size_t column = 0; column < table->column_count; column++) {
         widths[column] = options->no_headers ? 0 : width_of(table->columns[column].title);
         for (size_t i = column; i < table->cells.count; i += table->column_count)

@@ -17,5 +17,5 @@ OWNED(table, table_destroy)
 /* Fills the next cell of the row under way; "-" for NULL and empty. The row ends by itself after its last cell. */
 void table_cell(struct table *table, const char *format, ...) PRINTF(2, 3);
 size_t table_rows(const struct table *table);
-/* To stdout. */
+/* To stdout; -o name: only the cells under NAME. */
 void table_print(const struct table *table, const struct options *options);

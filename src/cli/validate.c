@@ -1,6 +1,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/objects.h"
+#include "cli/print.h"
 
 #include <stdio.h>
 
@@ -16,8 +17,9 @@ static int validate(const struct command *command, int argc, char **argv)
         return command_misused(command, "validate needs -f FILE, and nothing else");
     if (!objects_read(&options, &objects, &error))
         return command_fail(&error, EXIT_BAD_INPUT);
-    if (options.output == OUTPUT_JSON)
-        printf("{\"valid\": true, \"objects\": %zu}\n", objects.count);
+    if (print_wants_document(&options))
+        print_document_new(
+            json_pack("{s:b, s:I}", "valid", true, "objects", (json_int_t)objects.count), &options);
     else if (!options.quiet)
         printf("%zu object%s, nothing wrong\n", objects.count, objects.count == 1 ? "" : "s");
     objects_fini(&objects);

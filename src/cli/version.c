@@ -1,5 +1,6 @@
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/print.h"
 
 #include <stdio.h>
 
@@ -9,10 +10,8 @@ static int version(const struct command *command, int argc, char **argv)
     int code;
     if (!command_options(command, &options, NULL, 0, &argc, argv, &code))
         return code;
-    if (options.output == OUTPUT_JSON)
-        printf("{\"client\": {\"version\": \"%s\"}}\n", TULLE_VERSION);
-    else if (options.output == OUTPUT_YAML)
-        printf("client:\n  version: %s\n", TULLE_VERSION);
+    if (print_wants_document(&options))
+        print_document_new(json_pack("{s:{s:s}}", "client", "version", TULLE_VERSION), &options);
     else
         printf("client %s\n", TULLE_VERSION);
     return EXIT_GOOD;

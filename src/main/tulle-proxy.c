@@ -88,7 +88,7 @@ static void print_help(void)
 
 static int misused(const char *format, const char *what)
 {
-    fprintf(stderr, "error TUL0005: ");
+    fprintf(stderr, "error TUL1005: ");
     fprintf(stderr, format, what);
     fprintf(stderr, "\nfix: tulle-proxy --help\n");
     return EXIT_USAGE;

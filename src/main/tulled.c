@@ -45,7 +45,8 @@ static void print_help(void)
 {
     printf(
         "tulled: the control plane of Tulle.\n\n"
-        "  tulled --data DIR [--config-dir DIR]\n\n"
+        "  tulled --data /var/lib/tulle                       the API, xDS and a CA of its own\n"
+        "  tulled --data /var/lib/tulle --config-dir mesh/    and what the YAML of mesh/ says\n\n"
         "      --data DIR             what must survive: store, keys, sockets (required)\n"
         "      --config-dir DIR       import the YAML files of this directory; may be repeated\n"
         "      --trust-domain NAME    of every identity (cluster.local)\n"
@@ -62,13 +63,20 @@ static void print_help(void)
         "      --version              of this program\n");
 }
 
-static bool read_port(const char *flag, const char *text, uint16_t *port)
+/* Returns false, so that whoever reads a flag can return it. */
+static bool misused(const char *format, const char *what)
+{
+    fprintf(stderr, "error TUL1005: ");
+    fprintf(stderr, format, what);
+    fprintf(stderr, "\nfix: tulled --help\n");
+    return false;
+}
+
+static bool read_port(const char *text, uint16_t *port)
 {
     uint64_t number;
-    if (!slice_to_u64(slice_str(text), UINT16_MAX, &number)) {
-        fprintf(stderr, "tulled: --%s takes a port, not \"%s\"\n", flag, text);
-        return false;
-    }
+    if (!slice_to_u64(slice_str(text), UINT16_MAX, &number))
+        return misused("a port is a number up to 65535, not \"%s\"", text);
     *port = (uint16_t)number;
     return true;
 }
@@ -84,8 +92,8 @@ static bool read_log_flag(int flag, const char *text)
         log_set_json(text[0] == 'j');
         return true;
     }
-    fprintf(stderr, "tulled: \"%s\" is no %s\n", text, flag == 'l' ? "log level" : "log format");
-    return false;
+    return misused(flag == 'l' ? "there is no log level \"%s\"" : "there is no log format \"%s\"",
+                   text);
 }
 
 static bool read_flag(struct control_options *options, int flag)
@@ -93,22 +101,20 @@ static bool read_flag(struct control_options *options, int flag)
     switch (flag) {
     case FLAG_DATA: options->data = optarg; return true;
     case FLAG_CONFIG_DIR:
-        if (options->directory_count == CONFIG_DIRECTORIES_MAX) {
-            fprintf(stderr, "tulled: more than %d directories\n", CONFIG_DIRECTORIES_MAX);
-            return false;
-        }
+        if (options->directory_count == CONFIG_DIRECTORIES_MAX)
+            return misused("there are too many directories at %s", optarg);
         options->directories[options->directory_count++] = optarg;
         return true;
-    case FLAG_XDS_PORT: return read_port("xds-port", optarg, &options->xds_port);
-    case FLAG_XDS_TLS_PORT: return read_port("xds-tls-port", optarg, &options->xds_tls_port);
-    case FLAG_API_PORT: return read_port("api-port", optarg, &options->api_port);
+    case FLAG_XDS_PORT: return read_port(optarg, &options->xds_port);
+    case FLAG_XDS_TLS_PORT: return read_port(optarg, &options->xds_tls_port);
+    case FLAG_API_PORT: return read_port(optarg, &options->api_port);
     case FLAG_XDS_ADDRESS: options->xds_address = optarg; return true;
     case FLAG_TRUST_DOMAIN: options->trust_domain = optarg; return true;
     case FLAG_REGISTRY_ONLY: options->registry_only = true; return true;
     case FLAG_ACCESS_LOG: options->access_log = optarg; return true;
     case 'l':
     case FLAG_LOG_FORMAT: return read_log_flag(flag, optarg);
-    default: return false;
+    default: return misused("%s", "the command line was not understood");
     }
 }
 
@@ -132,8 +138,9 @@ int main(int argc, char **argv)
         if (!read_flag(&options, flag))
             return EXIT_USAGE;
     }
-    if (!options.data || optind < argc) {
-        fprintf(stderr, "tulled: --data DIR is needed, and nothing beside flags; see --help\n");
+    if (optind < argc || !options.data) {
+        (void)(optind < argc ? misused("\"%s\" is not a flag", argv[optind])
+                             : misused("%s", "--data DIR is missing: where is the store?"));
         return EXIT_USAGE;
     }
     owned_error error = {0};

@@ -344,8 +344,9 @@ bool admin_create(struct process *process, struct admin **out, struct error *err
                                 .port = bootstrap->admin.port,
                                 .unix_path = path,
                                 .hosts = ip_is_any(&bootstrap->admin.ip) ? NULL : hosts};
-    if (rpc_server_listen(admin->server, &listen, error) < 0) {
-        error_prefix(error, "admin");
+    owned_error refused = {0};
+    if (rpc_server_listen(admin->server, &listen, &refused) < 0) {
+        error_set(error, "TUL1234", "admin: %s", refused.what);
         admin_destroy(admin);
         return false;
     }

@@ -13,6 +13,8 @@ wire.py      Client (a raw socket that reads HTTP) and Capture (tcpdump between 
 ads.py       Ads: a discovery server that a test drives
 config.py    builders for Envoy bootstrap documents
 peers.py     nginx, Envoy and certificates
+mesh.py      tulled and sidecars on hosts of their own
+local_mesh.py  a mesh on one machine, as `tulle demo` and `tulle run` make it
 """
 from .config import cluster, bootstrap, http_listener, route, tcp_listener, virtual_host
 from .hosts import Host, Lab
