@@ -100,7 +100,7 @@ bool build_http2_options(struct builder *b, const char *field, const Http2Option
     enum { WINDOW_LEAST = 65535, WINDOW_MOST = INT32_MAX, STREAMS_MOST = 1000 };
     *out = (struct http2_options){.header_table_bytes = 4096,
                                   .max_streams = 100,
-                                  .stream_window = 1 << 18,
+                                  .stream_window = 1 << 17,
                                   .connection_window = 1 << 20};
     if (!message)
         return true;
@@ -115,7 +115,7 @@ bool build_http2_options(struct builder *b, const char *field, const Http2Option
                        "override_stream_error_on_invalid_http_message", "connection_keepalive") ||
         !build_u32(b, "hpack_table_size", message->hpack_table_size, 4096, 0, 65536,
                    &out->header_table_bytes) ||
-        !build_u32(b, "initial_stream_window_size", message->initial_stream_window_size, 1 << 18,
+        !build_u32(b, "initial_stream_window_size", message->initial_stream_window_size, 1 << 17,
                    WINDOW_LEAST, WINDOW_MOST, &out->stream_window) ||
         !build_u32(b, "initial_connection_window_size", message->initial_connection_window_size,
                    1 << 20, WINDOW_LEAST, WINDOW_MOST, &out->connection_window) ||

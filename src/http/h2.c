@@ -611,7 +611,7 @@ static int submit_settings(struct h2 *h2)
     size_t count = 0;
 #define SETTING(name, number)                                                                      \
     entries[count++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_##name, number}
-    SETTING(INITIAL_WINDOW_SIZE, limits->receive_window);
+    SETTING(INITIAL_WINDOW_SIZE, limits->stream_window);
     SETTING(MAX_HEADER_LIST_SIZE, limits->max_head_bytes);
     if (h2_is_server(h2)) {
         SETTING(MAX_CONCURRENT_STREAMS, limits->max_streams);

@@ -11,6 +11,7 @@ const struct http_limits http_limits_default = {
     .chunk_overhead_bytes = 16 * 1024,
     .chunk_overhead_ratio = 16,
     .receive_window = 64 * 1024,
+    .stream_window = 64 * 1024,
     .connection_window = 1024 * 1024,
     .max_streams = 100,
     .max_queued_control = 1000,

@@ -57,8 +57,9 @@ struct http_limits {
     uint32_t max_chunk_extension_bytes;
     uint32_t chunk_overhead_bytes; /* framing a body may carry: this much and */
     uint32_t chunk_overhead_ratio; /* this many times its payload */
-    uint32_t receive_window;       /* delivered and not yet consumed bytes a stream */
+    uint32_t receive_window; /* HTTP/1: delivered and not yet consumed bytes; then reading pauses */
     /* HTTP/2 */
+    uint32_t stream_window; /* delivered and not yet consumed bytes a stream */
     uint32_t connection_window;
     uint32_t max_streams;
     uint32_t max_queued_control; /* acknowledgements that wait for a peer who does not read */

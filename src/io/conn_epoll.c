@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -77,6 +78,28 @@ static size_t borrow_large(struct loop *loop, struct block **blocks, struct iove
     return count;
 }
 
+/*
+ * The end of a read may fill little of its block, which would then be held for a few bytes as long as a slow reader likes:
+ * credit counts bytes, so a block must be worth its bytes. Less than half is copied into small blocks; without any, it stays.
+ */
+static void deliver_large(struct conn *conn, struct block *block, size_t size)
+{
+    size_t at = 0;
+    while (size < block->capacity / 2 && at < size) {
+        struct block *small = block_alloc(conn->loop->blocks, BLOCK_SMALL);
+        if (!small)
+            break;
+        size_t piece = MIN(size - at, (size_t)small->capacity);
+        memcpy(small->bytes, block->bytes + at, piece);
+        at += piece;
+        conn_received_bytes(conn, small, small->bytes, piece);
+    }
+    if (at < size)
+        conn_received_bytes(conn, block, block->bytes + at, size - at);
+    else
+        block_unref(block);
+}
+
 /* Bulk comes 64 KB a call; the blocks that stay empty go back to the pool. */
 static bool receive_large(struct conn *conn)
 {
@@ -99,7 +122,7 @@ static bool receive_large(struct conn *conn)
         size_t size = MIN(left, iovecs[i].iov_len);
         left -= size;
         if (size > 0)
-            conn_received_bytes(conn, blocks[i], blocks[i]->bytes, size);
+            deliver_large(conn, blocks[i], size);
         else
             block_unref(blocks[i]);
     }

@@ -24,7 +24,7 @@ static void apply_http2(struct http_profile *profile, const struct http2_options
     if (http2->max_streams)
         profile->limits.max_streams = http2->max_streams;
     if (http2->stream_window)
-        profile->limits.receive_window = http2->stream_window;
+        profile->limits.stream_window = http2->stream_window;
     if (http2->connection_window)
         profile->limits.connection_window = http2->connection_window;
     profile->options.ping_interval_ms = clamp_ms(http2->ping_interval_ms);
@@ -39,11 +39,16 @@ static void apply_common(struct http_profile *profile, const struct http_options
     profile->limits.refuse_underscore_twins = options->underscores == HTTP_UNDERSCORES_REFUSE;
 }
 
+/* What HTTP/1 may hold before its consumer took it: the configured limit, and not more than the default. */
+static void limit_buffer(struct http_profile *profile, uint32_t buffer_limit)
+{
+    profile->limits.receive_window = MIN(profile->limits.receive_window, MAX(buffer_limit, 1024u));
+}
+
 struct http_profile *http_profile_of_hcm(const struct hcm *hcm, uint32_t buffer_limit)
 {
     struct http_profile *profile = create();
-    /* What a stream may hold before its consumer took it: the listener's buffer limit, and not more than the default. */
-    profile->limits.receive_window = MIN(profile->limits.receive_window, MAX(buffer_limit, 1024u));
+    limit_buffer(profile, buffer_limit);
     apply_common(profile, &hcm->options);
     apply_http2(profile, &hcm->http2);
     if (hcm->max_head_kb)
@@ -62,6 +67,7 @@ struct http_profile *http_profile_of_hcm(const struct hcm *hcm, uint32_t buffer_
 struct http_profile *http_profile_of_cluster(const struct cluster *cluster, enum http_choice choice)
 {
     struct http_profile *profile = create();
+    limit_buffer(profile, cluster->buffer_limit);
     apply_common(profile, &cluster->options);
     apply_http2(profile, &cluster->http2);
     profile->options.head_timeout_ms =

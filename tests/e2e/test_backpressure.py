@@ -134,6 +134,7 @@ def test_a_stalled_reader(lab, kind, direction):
             writer.join()
             got = stall.digest
             assert connection.read_until(b"ok").endswith(b"ok")
+    print(f"{grown} KiB more while one connection stalled")
     assert got == digest_of(SIZE), "the bytes that arrived are not those that were sent"
     assert grown < GROWTH_KIB, f"{grown} KiB more while one connection stalled ({os.path.basename(BUILD)})"
 

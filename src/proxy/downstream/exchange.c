@@ -37,6 +37,7 @@ static void give_back(struct exchange *exchange)
         limits_give(exchange->limits, exchange->priority, LIMIT_REQUESTS, exchange->request_limit);
     for (uint32_t i = 0; i < exchange->tried_count; i++)
         host_unref(exchange->tried_hosts[i]);
+    host_unref(exchange->record.host);
     if (exchange->cluster)
         reader_unpin(reader, exchange->cluster);
     if (exchange->table)

@@ -144,7 +144,7 @@ void exchange_abort_attempt(struct exchange *exchange)
     exchange->has_attempt = false;
     loop_timer_stop(exchange_loop(exchange), &attempt->timeout);
     if (attempt->is_waiting) {
-        pool_cancel(attempt->host, &attempt->waiter);
+        pool_cancel(&attempt->waiter);
         attempt->is_waiting = false;
     }
     if (attempt->stream) {
@@ -291,8 +291,11 @@ static void on_upstream_reset(struct http_stream *stream, const struct http_rese
     struct attempt *attempt = stream->owner;
     struct exchange *exchange = attempt->exchange;
     attempt->has_failed = true;
-    if (exchange->response_ended) /* the answer is whole; the request's rest was not wanted */
+    if (exchange->response_ended) { /* a tunnel whose other direction was still open */
+        http_stream_reset(exchange->stream, HTTP_RESET_DISCONNECTED);
+        exchange_end(exchange);
         return;
+    }
     if (resend_stale(exchange, reset))
         return;
     enum attempt_failure failure =
@@ -563,7 +566,8 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
     attempt->host->balance.active++;
     exchange->record.attempts++;
     exchange->record.upstream_address = attempt->host->address;
-    exchange->record.endpoint = attempt->host->balance.endpoint;
+    host_unref(exchange->record.host);
+    exchange->record.host = host_ref(attempt->host);
     attempt->pool = pool_for(exchange, upstream->cluster);
     struct http_connection *connection =
         on_fresh_connection ? NULL : pool_borrow(attempt->host, attempt->pool);
@@ -573,6 +577,7 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
         return;
     }
     attempt->is_waiting = true;
+    attempt->waiter.wants_fresh = on_fresh_connection;
     if (!pool_wait(attempt->host, attempt->pool, &attempt->waiter)) {
         attempt->is_waiting = false;
         record_flag(&exchange->record, FLAG_UO);

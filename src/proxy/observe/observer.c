@@ -16,6 +16,7 @@
 #include "proxy/observe/record.h"
 #include "proxy/snapshot/resource.h"
 #include "proxy/tcp/tunnel.h"
+#include "proxy/upstream/upstream.h"
 #include "stats/counter.h"
 #include "stats/histogram.h"
 
@@ -157,8 +158,9 @@ static void set_own(const struct own_workload *own, struct slice *values, enum i
 }
 
 /* The endpoint's workload as Istio sends it: name;namespace;canonical service;canonical revision;cluster. */
-static void set_endpoint(const struct endpoint *endpoint, struct slice *values)
+static void set_endpoint(const struct host *host, struct slice *values)
 {
+    const struct endpoint *endpoint = host ? host->balance.endpoint : NULL;
     struct slice rest = endpoint ? endpoint->workload : SLICE_NONE, part;
     const enum istio_label order[] = {L_DESTINATION_WORKLOAD, L_DESTINATION_WORKLOAD_NAMESPACE,
                                       L_DESTINATION_CANONICAL_SERVICE,
@@ -225,7 +227,7 @@ static void fill_labels(const struct observer *observer, const struct record *re
     values[L_REPORTER] = is_source ? SLICE("source") : SLICE("destination");
     if (is_source) {
         set_own(own, values, L_SOURCE_WORKLOAD, L_SOURCE_CANONICAL_SERVICE);
-        set_endpoint(record->endpoint, values);
+        set_endpoint(record->host, values);
         set_peer(peer_of(record->upstream), values, L_DESTINATION_WORKLOAD);
     } else {
         set_own(own, values, L_DESTINATION_WORKLOAD, L_DESTINATION_CANONICAL_SERVICE);
@@ -275,7 +277,7 @@ static struct series_key key_of(const struct record *record, enum reporter repor
     key.cluster = record->cluster ? record->cluster->name.hash : 0;
     key.peer =
         peer_number(peer_of(reporter == REPORTER_SOURCE ? record->upstream : record->downstream));
-    key.route_host = reporter == REPORTER_SOURCE && record->endpoint ? record->endpoint->hash : 0;
+    key.route_host = reporter == REPORTER_SOURCE && record->host ? record->host->hash : 0;
     key.flags = record->flags;
     key.status = record->status;
     key.protocol = !record->request ? 2 : record->is_grpc;

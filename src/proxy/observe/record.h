@@ -13,8 +13,8 @@
 #include "io/address.h"
 
 struct cluster;
-struct endpoint;
 struct headers;
+struct host;
 struct route;
 struct route_target;
 struct transport;
@@ -45,8 +45,7 @@ struct record {
     uint64_t bytes_received, bytes_sent;          /* bodies; for tunnels all bytes */
 
     const struct cluster *cluster; /* pinned until the record is done */
-    const struct endpoint *
-        endpoint; /* of the host used last; its set may be gone: only labels that were copied are read */
+    struct host *host;             /* used last; a reference */
     struct address upstream_address, upstream_local;
     const struct transport *downstream;
     const struct transport *upstream;    /* of the last try, while it lives */

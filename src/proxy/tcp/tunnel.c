@@ -40,6 +40,7 @@ static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
     chain_fini(&tunnel->downstream.waiting);
     chain_fini(&tunnel->upstream.waiting);
     leave_host(tunnel);
+    host_unref(tunnel->record.host);
     if (tunnel->cluster)
         reader_unpin(worker->reader, tunnel->cluster);
     reader_unpin(worker->reader, tunnel->listener);
@@ -221,9 +222,10 @@ static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, c
 {
     struct tunnel *tunnel = CONTAINER_OF(dialing, struct tunnel, dialing);
     tunnel->is_dialing = false;
-    (void)failure;
     (void)text;
     leave_host(tunnel);
+    if (failure == POOL_GONE)
+        tunnel->attempts--; /* the endpoint left while we dialled: another one will do */
     if (tunnel->attempts < MAX(tunnel->chain->tcp->connect_attempts, 1u)) {
         dial(tunnel);
         return;
@@ -275,7 +277,8 @@ static void dial(struct tunnel *tunnel)
     tunnel->is_dialing = true;
     tunnel->record.attempts++;
     tunnel->record.upstream_address = tunnel->host->address;
-    tunnel->record.endpoint = tunnel->host->balance.endpoint;
+    host_unref(tunnel->record.host);
+    tunnel->record.host = host_ref(tunnel->host);
     dialing_start(&tunnel->dialing, tunnel->host, HTTP_POOLS, on_dialed, on_dial_failed);
 }
 

@@ -18,7 +18,7 @@ struct tunnel;
 struct worker;
 
 /* Bytes that one direction may hold here before reading pauses. */
-enum { TUNNEL_BACKLOG_MAX = 128 * 1024 };
+enum { TUNNEL_BACKLOG_MAX = 64 * 1024 };
 
 struct tunnel_side {
     struct tunnel *tunnel;

@@ -96,9 +96,9 @@ static void on_dialed(void *owner, const struct dial_result *result)
         fail_dial(dialing, result);
         return;
     }
-    if (!upstream) {
+    if (!upstream || dialing->host->is_removed) {
         conn_close(result->conn, CONN_CLOSE);
-        dialing->on_failed(dialing, POOL_GONE, "the cluster was removed");
+        dialing->on_failed(dialing, POOL_GONE, "the endpoint was removed");
         return;
     }
     static const struct endpoint no_endpoint;

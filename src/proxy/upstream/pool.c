@@ -49,13 +49,35 @@ static void pooled_free(struct pooled *pooled)
 
 /* --- waiters -------------------------------------------------------------------------------------------------- */
 
+static void stop_waiting(struct pool_waiter *waiter)
+{
+    list_remove(&waiter->node);
+    waiter->pool->waiters--;
+}
+
 static struct pool_waiter *next_waiter(struct pool *pool)
 {
     if (list_is_empty(&pool->waiting))
         return NULL;
     struct pool_waiter *waiter = LIST_ENTRY(pool->waiting.next, struct pool_waiter, node);
-    list_remove(&waiter->node);
+    stop_waiting(waiter);
     return waiter;
+}
+
+/* The oldest whom this connection may serve. */
+static struct pool_waiter *next_waiter_for(struct pool *pool, const struct http_connection *http)
+{
+    bool is_fresh =
+        http_connection_requests(http) == 0 || http_connection_protocol(http) == HTTP_PROTOCOL_2;
+    LIST_EACH(node, &pool->waiting)
+    {
+        struct pool_waiter *waiter = LIST_ENTRY(node, struct pool_waiter, node);
+        if (waiter->wants_fresh && !is_fresh)
+            continue;
+        stop_waiting(waiter);
+        return waiter;
+    }
+    return NULL;
 }
 
 /* The room on this connection goes to whoever waits longest. */
@@ -63,8 +85,9 @@ static void serve(struct pooled *pooled)
 {
     struct pool *pool = pool_of(pooled);
     struct http_connection *http = pooled->http;
-    while (pooled->http && http_connection_room(http) > 0 && !list_is_empty(&pool->waiting)) {
-        struct pool_waiter *waiter = next_waiter(pool);
+    struct pool_waiter *waiter;
+    while (pooled->http && http_connection_room(http) > 0 &&
+           (waiter = next_waiter_for(pool, http)) != NULL) {
         waiter->on_ready(waiter, http);
         pool_opened(http);
     }
@@ -227,9 +250,13 @@ static bool dial_another(struct host *host, enum http_pool which)
 struct http_connection *pool_borrow(struct host *host, enum http_pool which)
 {
     struct pool *pool = &host->pools[which];
-    if (list_is_empty(&pool->ready))
-        return NULL;
-    return LIST_ENTRY(pool->ready.next, struct pooled, node)->http;
+    while (!list_is_empty(&pool->ready)) {
+        struct pooled *pooled = LIST_ENTRY(pool->ready.next, struct pooled, node);
+        if (LIKELY(http_connection_room(pooled->http) > 0))
+            return pooled->http;
+        place(pooled); /* it began to drain in this very turn */
+    }
+    return NULL;
 }
 
 void pool_opened(struct http_connection *connection)
@@ -241,24 +268,35 @@ void pool_opened(struct http_connection *connection)
     }
 }
 
+/* At the limit, with idle connections that the waiter does not want: one of them gives way to a fresh one. */
+static void make_room(struct pool *pool)
+{
+    if (list_is_empty(&pool->ready))
+        return;
+    struct pooled *pooled = LIST_ENTRY(pool->ready.prev, struct pooled, node);
+    http_connection_drain(pooled->http);
+    place(pooled);
+}
+
 bool pool_wait(struct host *host, enum http_pool which, struct pool_waiter *waiter)
 {
     struct pool *pool = &host->pools[which];
-    size_t waiting = 0;
-    LIST_EACH(node, &pool->waiting)
-    waiting++;
     bool needs_dial = which == HTTP_POOL_2 || pool->is_shared ? pool->connecting == 0
-                                                              : pool->connecting <= waiting;
-    if (needs_dial && !dial_another(host, which) && pool->connections == 0)
-        return false;
+                                                              : pool->connecting <= pool->waiters;
+    if (needs_dial && !dial_another(host, which)) {
+        if (pool->connections == 0)
+            return false;
+        make_room(pool);
+    }
+    waiter->pool = pool;
     list_push_back(&pool->waiting, &waiter->node);
+    pool->waiters++;
     return true;
 }
 
-void pool_cancel(struct host *host, struct pool_waiter *waiter)
+void pool_cancel(struct pool_waiter *waiter)
 {
-    (void)host;
-    list_remove(&waiter->node);
+    stop_waiting(waiter);
 }
 
 void pool_retire(struct host *host, struct pool *pool)

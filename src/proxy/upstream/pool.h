@@ -21,6 +21,7 @@ struct pool {
     struct list ready;   /* open, with room; most recently used first */
     struct list full;    /* connecting, without room, or draining */
     struct list waiting; /* struct pool_waiter, oldest first */
+    uint32_t waiters;    /* how many of them */
     uint32_t connecting;
     uint32_t connections;
     bool is_shared; /* AUTO: the host has agreed on HTTP/2, so that one connection serves many */
@@ -38,6 +39,8 @@ enum pool_failure {
 /* Who waits for a connection; embedded. Exactly one of the two calls comes, from the loop, unless it is cancelled. */
 struct pool_waiter {
     struct list node;
+    struct pool *pool;
+    bool wants_fresh; /* an HTTP/1 connection that served nobody before: another one just failed */
     /* A stream may be opened now (http_connection_open_stream), and must be: the room is this waiter's. */
     void (*on_ready)(struct pool_waiter *waiter, struct http_connection *connection);
     /* text is one sentence for logs, borrowed. */
@@ -51,7 +54,7 @@ struct http_connection *pool_borrow(struct host *host, enum http_pool which);
 void pool_opened(struct http_connection *connection);
 /* Waits, dialling if need be. False when a limit refuses (POOL_OVERFLOW): then nothing is waited for. */
 MUST_USE bool pool_wait(struct host *host, enum http_pool which, struct pool_waiter *waiter);
-void pool_cancel(struct host *host, struct pool_waiter *waiter);
+void pool_cancel(struct pool_waiter *waiter);
 /* No new streams on what is open; waiters fail with POOL_GONE. */
 void pool_retire(struct host *host, struct pool *pool);
 /* Closes everything at once; waiters are dropped without a word. */

@@ -73,11 +73,31 @@ struct host *host_ref(struct host *host)
     return host;
 }
 
+/* The set that its endpoint lies in goes as soon as every worker has left it; logs still ask who served them. */
+static void keep_endpoint(struct host *host)
+{
+    const struct endpoint *endpoint = host->balance.endpoint;
+    if (!endpoint)
+        return;
+    host->last = mem_new(struct endpoint);
+    host->last->hash = endpoint->hash;
+    host->last->workload = slice_of(slice_to_str(endpoint->workload), endpoint->workload.size);
+    host->balance.endpoint = host->last;
+}
+
+static void drop_endpoint(struct host *host)
+{
+    if (host->last)
+        mem_free((void *)(uintptr_t)host->last->workload.data);
+    mem_free(host->last);
+}
+
 void host_unref(struct host *host)
 {
     if (!host || --host->references > 0)
         return;
     list_remove(&host->node);
+    drop_endpoint(host);
     if (host->network_namespace >= 0)
         close(host->network_namespace);
     mem_free(host);
@@ -87,6 +107,7 @@ void host_unref(struct host *host)
 static void host_remove(struct host *host)
 {
     host->is_removed = true;
+    keep_endpoint(host);
     for (int i = 0; i < HTTP_POOLS; i++)
         pool_retire(host, &host->pools[i]);
     host_unref(host);
@@ -109,7 +130,10 @@ static struct map *hosts_by_hash(const struct upstream *upstream)
     return known;
 }
 
-/* Hosts of the old set that the new one has too are taken over; the others leave. */
+/*
+ * Hosts of the old set that the new one has too are taken over; the others leave, last of all: whoever waited for one
+ * chooses again at once, among the new.
+ */
 static void replace_hosts(struct upstream *upstream, const struct endpoints *next)
 {
     struct map *known = hosts_by_hash(upstream);
@@ -126,16 +150,16 @@ static void replace_hosts(struct upstream *upstream, const struct endpoints *nex
     }
     balancer_destroy(upstream->balancer);
     upstream->balancer = NULL;
-    struct map_iterator gone = {0};
-    while (map_next(known, &gone))
-        host_remove(gone.value);
-    map_destroy(known);
     mem_free(upstream->hosts);
     upstream->hosts = hosts;
     upstream->endpoints = next;
     if (next && next->count)
         upstream->balancer =
             balancer_create(upstream->cluster, next, hosts, loop_random(upstream->worker->loop));
+    struct map_iterator gone = {0};
+    while (map_next(known, &gone))
+        host_remove(gone.value);
+    map_destroy(known);
 }
 
 static void follow_endpoints(struct upstream *upstream, bool is_new_cluster)

@@ -25,8 +25,9 @@ struct host {
     struct balance_host balance;
     struct upstream *upstream; /* NULL once the cluster is gone */
     uint32_t references;
-    bool is_removed;          /* no longer in the set: its connections end with their streams */
-    uint64_t hash;            /* of its address */
+    bool is_removed;       /* no longer in the set: its connections end with their streams */
+    struct endpoint *last; /* owned: what a removed host still says of itself, its set being gone */
+    uint64_t hash;         /* of its address */
     uint64_t unused_since_ms; /* ORIGINAL_DST */
     struct list node;         /* among the upstream's hosts */
     struct address address;   /* resolved; what is dialled */

@@ -203,8 +203,8 @@ TEST(a_stalled_stream_holds_its_own_window_and_no_siblings)
     http_stream_send_data(stalled, &data, true);
     talk(&bench, 16384);
     struct http_stream *stream = bench.server.stream;
-    CHECK(stream->unconsumed == bench.limits.receive_window, "%zu", stream->unconsumed);
-    CHECK(stalled->unsent == 300000 - bench.limits.receive_window);
+    CHECK(stream->unconsumed == bench.limits.stream_window, "%zu", stream->unconsumed);
+    CHECK(stalled->unsent == 300000 - bench.limits.stream_window);
     bench.server.holds_credit = false;
     for (int i = 0; i < 30; i++) {
         struct http_stream *sibling = ask(&bench, HTTP_POST, false);
@@ -230,7 +230,7 @@ TEST(frames_are_packed_only_ahead_of_a_short_backlog)
 {
     struct bench bench;
     begin_usual(&bench);
-    bench.limits.receive_window = 1 << 20;
+    bench.limits.stream_window = 1 << 20;
     end(&bench);
     begin(&bench);
     struct http_stream *stream = ask(&bench, HTTP_POST, false);

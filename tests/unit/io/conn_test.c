@@ -107,6 +107,51 @@ TEST(conn_carries_much_in_any_cut_with_stops)
     mem_free(bytes);
 }
 
+/* Keeps what it is given, as a relay with a slow reader behind it does. */
+static void hoard(void *owner, struct block *block, const char *data, size_t size)
+{
+    chain_append_block(owner, block, data, size);
+}
+static void hoard_end(void *owner)
+{
+    (void)owner;
+}
+static void hoard_error(void *owner, int error)
+{
+    (void)owner, (void)error;
+}
+
+TEST(conn_holds_no_large_block_for_a_few_bytes)
+{
+    static const struct conn_events hoards = {
+        .on_bytes = hoard, .on_read_end = hoard_end, .on_error = hoard_error};
+    static char bulk[256 * 1024];
+    struct world w;
+    EACH_WORLD(w)
+    {
+        struct chain held = {0}, bytes = {0};
+        world_pair(&w);
+        conn_set_owner(w.b.conn, &hoards, &held);
+        conn_read_start(w.b.conn);
+        chain_append_static(&bytes, slice_of(bulk, sizeof(bulk)));
+        conn_write(w.a.conn, &bytes); /* from now on it reads in large blocks */
+        UNTIL(&w, held.size == sizeof(bulk));
+        chain_fini(&held);
+        for (size_t sent = 0; sent < 20 * 2500;) {
+            chain_append_static(&bytes, slice_of(bulk, 2500));
+            conn_write(w.a.conn, &bytes);
+            sent += 2500;
+            UNTIL(&w, held.size == sent);
+        }
+        size_t in_use = block_pool_in_use(loop_blocks(w.loop));
+        /* The simulation has its own ideas of blocks. */
+        CHECK(loop_backend(w.loop) == LOOP_SIM || in_use <= 3 * held.size,
+              "%s: %zu bytes of blocks for %zu", w.name, in_use, held.size);
+        conn_set_owner(w.b.conn, &party_events, &w.b);
+        chain_fini(&held);
+    }
+}
+
 TEST(conn_close_lets_queued_bytes_leave)
 {
     enum { SIZE = 300000 };
