@@ -122,11 +122,12 @@ static void place(struct pooled *pooled)
         list_push_back(&pool->full, &pooled->node);
 }
 
-/* Who still waits when a connection ended needs another one. */
+/* Who still waits when a connection ended needs another one, or what the others will give back. */
 static void replace_if_wanted(struct host *host, enum http_pool which)
 {
     struct pool *pool = &host->pools[which];
-    if (!list_is_empty(&pool->waiting) && pool->connecting == 0 && !dial_another(host, which))
+    if (!list_is_empty(&pool->waiting) && pool->connecting == 0 && !dial_another(host, which) &&
+        pool->connections == 0)
         fail_all(pool, POOL_OVERFLOW, "the cluster's limit of connections is reached");
 }
 
