@@ -173,7 +173,8 @@ static const struct view *view_of(struct mesh *m, const char *key)
     return view;
 }
 
-#define CONTAINS(text, part) CHECK((text) && strstr((text), (part)), "%s lacks %s", (text), (part))
+#define CONTAINS(text, part)                                                                       \
+    CHECK((text) && strstr((text), (part)), "%s lacks %s", (text) ? (text) : "nothing", (part))
 
 TEST(a_canary_becomes_clusters_endpoints_routes_and_listeners)
 {
