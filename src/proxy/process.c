@@ -54,22 +54,23 @@ static void on_stop(struct timer *timer)
 /* What is closed may have last words to send. */
 static void on_close(struct mail *mail)
 {
-    struct runner *runner = CONTAINER_OF(mail, struct runner, mail);
+    struct runner *runner = CONTAINER_OF(mail, struct runner, close);
     worker_close(runner->worker);
     loop_timer_start(runner->loop, &runner->grace, CLOSE_GRACE_MS, on_stop);
 }
 
 static void on_drain(struct mail *mail)
 {
-    worker_drain(CONTAINER_OF(mail, struct runner, mail)->worker);
+    worker_drain(CONTAINER_OF(mail, struct runner, drain)->worker);
 }
 
-static void post_all(struct process *process, void (*deliver)(struct mail *))
+/* Each mail is sent once at most: the worker may still hold the other. */
+static void drain_workers(struct process *process)
 {
     for (unsigned i = 0; i < process->worker_count; i++) {
         struct runner *runner = &process->runners[i];
-        runner->mail = (struct mail){.deliver = deliver};
-        loop_post(runner->loop, &runner->mail);
+        runner->drain.deliver = on_drain;
+        loop_post(runner->loop, &runner->drain);
     }
 }
 
@@ -104,7 +105,11 @@ static bool start_workers(struct process *process, struct error *error)
 
 static void stop_workers(struct process *process)
 {
-    post_all(process, on_close);
+    for (unsigned i = 0; i < process->worker_count; i++) {
+        struct runner *runner = &process->runners[i];
+        runner->close.deliver = on_close;
+        loop_post(runner->loop, &runner->close);
+    }
     for (unsigned i = 0; i < process->worker_count; i++)
         thread_destroy(process->runners[i].thread);
 }
@@ -135,7 +140,7 @@ void process_drain_listeners(struct process *process)
         return;
     process->shared.is_draining = true;
     sockets_drain(process->sockets);
-    post_all(process, on_drain);
+    drain_workers(process);
 }
 
 void process_quit(struct process *process, bool gracefully)

@@ -25,7 +25,7 @@ struct runner {
     struct worker *worker;
     struct loop *loop;
     struct thread *thread;
-    struct mail mail;
+    struct mail drain, close;
     struct timer grace;
 };
 
