@@ -35,7 +35,7 @@ e2e: setup $(TULLE_BUILD)/build.ninja ## real programs on hosts that are network
 	@$(NINJA) -C $(TULLE_BUILD)
 	@TULLE_BUILD=$(TULLE_BUILD) script/e2e $(if $(T),-k '$(T)')
 
-tsan: setup build/tsan/build.ninja ## unit and end-to-end tests with ThreadSanitizer and 4 workers
+tsan: setup release build/tsan/build.ninja ## unit and end-to-end tests with ThreadSanitizer and 4 workers
 	@$(NINJA) -C build/tsan
 	@script/run-tests unit=build/tsan e2e=build/tsan
 

@@ -42,7 +42,25 @@ def need_tulle(name):
     path = os.path.join(BUILD, "bin", name)
     if not os.path.exists(path):
         missing(f"{os.path.relpath(path, TOP)} (not built)")
+    if name == "tulle" and os.path.basename(BUILD) == "tsan":
+        return tulle_beside_tsan()
     return path
+
+
+def tulle_beside_tsan():
+    """ThreadSanitizer's own thread keeps a program from making a user namespace: there, the release build's `tulle` runs
+    the others, which it looks for beside itself."""
+    released = os.path.join(TOP, "build", "release", "bin", "tulle")
+    if not os.path.exists(released):
+        missing("build/release/bin/tulle (not built)")
+    folder = os.path.join(BUILD, "mesh")
+    os.makedirs(folder, exist_ok=True)
+    shutil.copy2(released, os.path.join(folder, "tulle"))
+    for name in ("tulle-proxy", "tulled"):
+        link = os.path.join(folder, name)
+        if not os.path.lexists(link):
+            os.symlink(os.path.join(BUILD, "bin", name), link)
+    return os.path.join(folder, "tulle")
 
 
 class Program:
