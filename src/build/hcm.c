@@ -196,6 +196,17 @@ static bool check_request_id(struct builder *b, const HcmMessage *message)
            build_fail_at(b, "request_id_extension", "only UuidRequestIdConfig acts yet");
 }
 
+static bool note_grpc_stats(struct hcm *hcm)
+{
+    for (uint32_t i = 0; i < hcm->filter_count; i++) {
+        const struct http_filter *filter = &hcm->filters[i];
+        if (filter->kind == HTTP_FILTER_GRPC_STATS && !filter->disabled)
+            hcm->grpc_stats =
+                filter->grpc_stats.by_method ? HCM_GRPC_STATS_BY_METHOD : HCM_GRPC_STATS_BY_CLUSTER;
+    }
+    return true;
+}
+
 bool build_hcm(struct builder *b, const HcmMessage *message, const struct hcm **out)
 {
     struct hcm *hcm = arena_new(&b->memory->arena, struct hcm);
@@ -222,6 +233,7 @@ bool build_hcm(struct builder *b, const HcmMessage *message, const struct hcm **
            check_request_id(b, message) && build_routes(b, message, hcm) &&
            build_http_filters(b, message->http_filters, message->n_http_filters, &hcm->filters,
                               &hcm->filter_count) &&
+           note_grpc_stats(hcm) &&
            build_http_options(b, "common_http_protocol_options",
                               message->common_http_protocol_options, &hcm->options) &&
            build_http1_options(b, "http_protocol_options", message->http_protocol_options,

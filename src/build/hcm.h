@@ -31,6 +31,9 @@ struct http_filter_alpn {
     const struct slice *http10, *http11, *http2;
     uint8_t http10_count, http11_count, http2_count;
 };
+struct http_filter_grpc_stats {
+    bool by_method;
+};
 struct http_filter_router {
     bool suppress_envoy_headers;
 };
@@ -46,6 +49,7 @@ struct http_filter {
         struct http_filter_router router;
         struct http_filter_rbac rbac;
         struct http_filter_alpn alpn;
+        struct http_filter_grpc_stats grpc_stats;
     };
 };
 
@@ -56,6 +60,7 @@ enum hcm_client_cert {
     HCM_CERT_SET,
     HCM_CERT_ALWAYS_FORWARD
 };
+enum hcm_grpc_stats { HCM_GRPC_STATS_OFF, HCM_GRPC_STATS_BY_CLUSTER, HCM_GRPC_STATS_BY_METHOD };
 enum hcm_server_header { HCM_SERVER_OVERWRITE, HCM_SERVER_IF_ABSENT, HCM_SERVER_PASS };
 enum hcm_slashes {
     HCM_SLASHES_KEEP,
@@ -74,6 +79,7 @@ struct hcm {
     enum hcm_client_cert client_cert : 8;
     enum hcm_server_header server_header : 8;
     enum hcm_slashes slashes : 8;
+    enum hcm_grpc_stats grpc_stats : 8; /* what a grpc_stats filter asks for */
     bool cert_subject, cert_pem, cert_dns, cert_uri, cert_chain; /* what APPEND and SET tell */
     bool use_remote_address;
     bool skip_xff_append;

@@ -100,6 +100,8 @@ static bool build_grpc_stats(struct builder *b, const void *message, struct http
 {
     const GrpcStatsMessage *stats = message;
     filter->kind = HTTP_FILTER_GRPC_STATS;
+    filter->grpc_stats.by_method =
+        pb_bool(stats->per_method_stat_specifier_case ? stats->stats_for_all_methods : NULL, false);
     return build_honours(b, stats, "emit_filter_state", "stats_for_all_methods",
                          "enable_upstream_stats");
 }

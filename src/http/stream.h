@@ -86,12 +86,14 @@ struct http_stream {
     size_t unconsumed;            /* given to on_data and not yet consumed */
     size_t unsent;                /* taken by send_data and not yet sent */
     uint64_t moved_ms;            /* when anything last moved, for idle timeouts */
-    uint32_t id;                  /* HTTP/2's stream id; HTTP/1 counts its exchanges */
-    uint8_t in, out;              /* enum http_direction */
-    uint8_t method;               /* enum http_method of the request */
-    bool in_headed;               /* the final head came in */
-    bool out_headed;              /* the final head went out */
-    bool tunnel;                  /* bytes, not messages */
+    uint32_t
+        idle_ms; /* how long nothing may move; 0: as the connection says, UINT32_MAX: for ever */
+    uint32_t id; /* HTTP/2's stream id; HTTP/1 counts its exchanges */
+    uint8_t in, out; /* enum http_direction */
+    uint8_t method;  /* enum http_method of the request */
+    bool in_headed;  /* the final head came in */
+    bool out_headed; /* the final head went out */
+    bool tunnel;     /* bytes, not messages */
     bool released;
 };
 

@@ -495,6 +495,13 @@ struct http_stream *http_connection_open_stream(struct http_connection *connecti
     return stream;
 }
 
+void http_connection_set_stream_idle(struct http_stream *stream, uint64_t idle_ms)
+{
+    stream->idle_ms = idle_ms > 0 && idle_ms < UINT32_MAX ? (uint32_t)idle_ms : UINT32_MAX;
+    if (stream->idle_ms != UINT32_MAX)
+        http_timers_need(http_connection_of(stream), stream->idle_ms);
+}
+
 uint32_t http_connection_room(const struct http_connection *connection)
 {
     return connection->codec && connection->transport ? http_codec_room(connection->codec) : 0;

@@ -78,6 +78,8 @@ MUST_USE struct http_stream *http_connection_open_stream(struct http_connection 
                                                          struct arena *arena,
                                                          const struct http_stream_events *events,
                                                          void *owner);
+/* For this stream instead of the connection's stream_idle_timeout_ms; 0 = none. */
+void http_connection_set_stream_idle(struct http_stream *stream, uint64_t idle_ms);
 /* How many streams can be opened now; 0 or 1 for HTTP/1. */
 uint32_t http_connection_room(const struct http_connection *connection);
 bool http_connection_is_idle(const struct http_connection *connection);

@@ -45,7 +45,9 @@ static bool expire_one(struct http_connection *connection, uint64_t now_ms, uint
         struct http_stream *stream = LIST_ENTRY(node, struct http_stream, node);
         if (stream->in == HTTP_RESET || http_stream_is_whole(stream))
             continue; /* only waits to be released */
-        if (is_due(now_ms, stream->moved_ms, connection->options->stream_idle_timeout_ms, next)) {
+        uint32_t idle_ms =
+            stream->idle_ms ? stream->idle_ms : connection->options->stream_idle_timeout_ms;
+        if (idle_ms != UINT32_MAX && is_due(now_ms, stream->moved_ms, idle_ms, next)) {
             http_codec_expire(connection->codec, stream);
             return true;
         }

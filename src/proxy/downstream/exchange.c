@@ -5,6 +5,7 @@
 #include "build/route_table.h"
 #include "http/url.h"
 #include "net/transport.h"
+#include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
 #include "proxy/filter/filter.h"
@@ -13,6 +14,7 @@
 #include "proxy/route/view.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
+#include "rpc/grpc_status.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -54,7 +56,7 @@ void exchange_end(struct exchange *exchange)
     if (exchange->is_over)
         return;
     exchange->is_over = true;
-    loop_timer_stop(loop, &exchange->timeout);
+    deadlines_stop(exchange);
     loop_timer_stop(loop, &exchange->back_off);
     exchange->record.end_us = loop_now_us(loop);
     observe_exchange(downstream->worker->observer, exchange);
@@ -106,24 +108,14 @@ void exchange_respond(struct exchange *exchange, struct http_response *response,
 
 static bool is_grpc(const struct exchange *exchange)
 {
-    return slice_starts_with(headers_value(&exchange->head->headers, HEADER_CONTENT_TYPE),
-                             SLICE("application/grpc"));
+    return view_is_grpc(&exchange->head->headers);
 }
 
-/* gRPC's own mapping of HTTP statuses. */
-static const char *grpc_status_of(unsigned status)
+static const char *grpc_status_text(const struct exchange *exchange, unsigned status)
 {
-    switch (status) {
-    case 400: return "13";
-    case 401: return "16";
-    case 403: return "7";
-    case 404: return "12";
-    case 429:
-    case 502:
-    case 503: return "14";
-    case 504: return "4";
-    default: return "2";
-    }
+    static const char *const numbers[GRPC_CODES] = {
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
+    return numbers[exchange->grpc_status ? exchange->grpc_status : grpc_code_of_http(status)];
 }
 
 /* A gRPC client reads its error from headers of a 200. Percent-encoding of the message: gRPC over HTTP/2, Responses. */
@@ -146,7 +138,7 @@ static bool make_grpc(struct exchange *exchange, unsigned status, struct slice w
     return headers_add_id(&response->headers, arena, HEADER_CONTENT_TYPE,
                           SLICE("application/grpc")) &&
            headers_add_id(&response->headers, arena, HEADER_GRPC_STATUS,
-                          slice_str(grpc_status_of(status))) &&
+                          slice_str(grpc_status_text(exchange, status))) &&
            headers_add_id(&response->headers, arena, HEADER_GRPC_MESSAGE, slice_of(text, size));
 }
 
@@ -257,6 +249,10 @@ static void respond_directly(struct exchange *exchange)
         http_response_init(response, direct->status);
     if (is_made && direct->format)
         is_made = format_write(direct->format, exchange, exchange_arena(exchange), &body);
+    if (is_made && is_grpc(exchange) && direct->status >= 400) {
+        is_made = make_grpc(exchange, direct->status, body, response);
+        body = SLICE_NONE;
+    }
     if (is_made && body.size)
         is_made = headers_add_id(&response->headers, exchange_arena(exchange), HEADER_CONTENT_TYPE,
                                  SLICE("text/plain"));
@@ -317,6 +313,7 @@ static void find_route(struct exchange *exchange)
     view_init(&view, head, exchange_arena(exchange), is_tls,
               random_u64(loop_random(exchange_loop(exchange))));
     exchange->record.is_grpc = view.request.is_grpc;
+    exchange->counts_messages = view.request.is_grpc && exchange->hcm->grpc_stats;
     const struct route *route = table ? route_table_find(table, &view.request) : NULL;
     if (view.lost) {
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
@@ -353,15 +350,22 @@ static void answer_expectation(struct exchange *exchange)
     head->expects_continue = false;
 }
 
+static void end_request(struct exchange *exchange)
+{
+    exchange->request_ended = true;
+    exchange->record.request_end_us = loop_now_us(exchange_loop(exchange));
+    deadlines_request_ended(exchange);
+}
+
 static void on_data(struct http_stream *stream, struct chain *data, bool end)
 {
     struct exchange *exchange = stream->owner;
     exchange->record.bytes_received += data->size;
+    if (exchange->counts_messages)
+        grpc_messages_count(&exchange->asked, data);
     chain_move(&exchange->body, data);
-    if (end) {
-        exchange->request_ended = true;
-        exchange->record.request_end_us = loop_now_us(exchange_loop(exchange));
-    }
+    if (end)
+        end_request(exchange);
     exchange_pump_request(exchange);
 }
 
@@ -370,8 +374,7 @@ static void on_trailers(struct http_stream *stream, struct headers *trailers)
     struct exchange *exchange = stream->owner;
     exchange->trailers = trailers;
     exchange->has_trailers = true;
-    exchange->request_ended = true;
-    exchange->record.request_end_us = loop_now_us(exchange_loop(exchange));
+    end_request(exchange);
     exchange_pump_request(exchange);
 }
 
@@ -466,5 +469,6 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream)
         return;
     }
     answer_expectation(exchange);
+    deadlines_begin(exchange);
     find_route(exchange);
 }

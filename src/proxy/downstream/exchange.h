@@ -16,6 +16,7 @@
 #include "base/chain.h"
 #include "io/loop.h"
 #include "net/http_connection.h"
+#include "proxy/observe/grpc_calls.h"
 #include "proxy/observe/record.h"
 #include "proxy/upstream/pool.h"
 
@@ -66,7 +67,10 @@ struct exchange {
     bool is_committed; /* a response head went downstream */
     bool response_ended;
     bool replay_lost; /* the body outgrew the replay buffer */
+    bool is_routed;   /* on its way to a host: the route's times count */
     bool is_over;
+    uint8_t grpc_status; /* of a local reply; 0: what its HTTP status says */
+    bool counts_messages;
     uint8_t priority;
     uint32_t tries_left;
     uint32_t request_limit; /* as it was taken */
@@ -75,7 +79,11 @@ struct exchange {
     struct chain replay; /* given to a try and kept */
     size_t consumed;     /* credit returned downstream */
     struct headers *trailers;
-    struct timer timeout; /* the route's */
+    struct grpc_messages asked, answered;
+    struct timer arrival;  /* of the request's end */
+    struct timer timeout;  /* the route's */
+    struct timer duration; /* of all of it */
+    uint64_t route_timeout_ms;
     struct timer back_off;
     struct balance_host *tried[EXCHANGE_TRIED_MAX];
     struct host *tried_hosts[EXCHANGE_TRIED_MAX];
@@ -98,6 +106,8 @@ MUST_USE bool exchange_edit_response(struct exchange *exchange, struct http_resp
 void exchange_end(struct exchange *exchange);
 /* The route says forward: begins the first try. */
 void exchange_forward(struct exchange *exchange);
+/* The timer of a try. */
+void exchange_on_try_timeout(struct timer *timer);
 /* Bytes or the end of the request have come: on to the try. */
 void exchange_pump_request(struct exchange *exchange);
 void exchange_abort_attempt(struct exchange *exchange);

@@ -6,6 +6,7 @@
 #include "build/hcm.h"
 #include "build/route_table.h"
 #include "net/transport.h"
+#include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
 #include "proxy/filter/filter.h"
@@ -248,6 +249,8 @@ static void on_response_data(struct http_stream *stream, struct chain *data, boo
     struct attempt *attempt = stream->owner;
     struct exchange *exchange = attempt->exchange;
     exchange->record.bytes_sent += data->size;
+    if (exchange->counts_messages)
+        grpc_messages_count(&exchange->answered, data);
     http_stream_send_data(exchange->stream, data, end);
     if (!end)
         return;
@@ -366,17 +369,7 @@ void exchange_pump_request(struct exchange *exchange)
         exchange_end(exchange);
 }
 
-static void on_route_timeout(struct timer *timer)
-{
-    struct exchange *exchange = CONTAINER_OF(timer, struct exchange, timeout);
-    record_flag(&exchange->record, FLAG_UT);
-    exchange_abort_attempt(exchange);
-    exchange_reply(exchange, 504, "response_timeout",
-                   "the route's timeout of %llu ms passed before the answer was whole",
-                   (unsigned long long)exchange->record.route->timeout_ms);
-}
-
-static void on_try_timeout(struct timer *timer)
+void exchange_on_try_timeout(struct timer *timer)
 {
     struct attempt *attempt = CONTAINER_OF(timer, struct attempt, timeout);
     struct exchange *exchange = attempt->exchange;
@@ -423,7 +416,6 @@ static void note_upstream(struct exchange *exchange, struct http_connection *con
 static void send_on(struct exchange *exchange, struct http_connection *connection)
 {
     struct attempt *attempt = &exchange->attempt;
-    const struct retry_policy *retry = exchange->record.route->retry;
     attempt->is_reused = http_connection_requests(connection) > 0;
     const struct http_request *head = attempt_head(exchange);
     attempt->stream = head ? http_connection_open_stream(connection, exchange_arena(exchange),
@@ -436,9 +428,7 @@ static void send_on(struct exchange *exchange, struct http_connection *connectio
     note_upstream(exchange, connection);
     bool has_body = !exchange->request_ended || exchange->body.size > 0 || exchange->has_trailers;
     http_stream_send_request(attempt->stream, head, !has_body);
-    if (retry && retry->per_try_ms)
-        loop_timer_start(exchange_loop(exchange), &attempt->timeout, retry->per_try_ms,
-                         on_try_timeout);
+    deadlines_try(exchange);
     if (has_body)
         exchange_pump_request(exchange);
 }
@@ -598,8 +588,7 @@ void exchange_forward(struct exchange *exchange)
         return;
     }
     exchange->tries_left = route->retry ? route->retry->retries : 0;
-    if (route->timeout_ms && !exchange->head->upgrade.size)
-        loop_timer_start(exchange_loop(exchange), &exchange->timeout, route->timeout_ms,
-                         on_route_timeout);
+    exchange->is_routed = true;
+    deadlines_route(exchange);
     start_attempt(exchange, false);
 }

@@ -433,6 +433,10 @@ void observe_exchange(struct observer *observer, struct exchange *exchange)
         count(observer, (enum observer_counter)(RQ_1XX + (int)class - 1), 1);
     histogram_record(observer->set, observer->counters[RQ_TIME], record->end_us - record->start_us);
     count_cluster(observer, record);
+    if (exchange->counts_messages)
+        grpc_calls_count(observer->grpc, observer->telemetry->registry, observer->set, exchange,
+                         exchange->hcm->grpc_stats == HCM_GRPC_STATS_BY_METHOD,
+                         grpc_status_of(record));
     count_istio(observer, record, exchange->listener->listener->direction);
     if (exchange->hcm && exchange->hcm->logs.count)
         write_logs(observer, &exchange->hcm->logs, record);

@@ -70,6 +70,7 @@ struct observer {
     struct map *clusters; /* name hash -> struct cluster_series */
     struct series_key last_key;
     struct series *last;
+    struct grpc_calls *grpc;
     uint64_t last_cluster_hash;
     struct cluster_series *last_cluster;
 };

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "build/bootstrap.h"
 #include "pb/message.h"
+#include "proxy/observe/grpc_calls.h"
 #include "proxy/observe/observer_internal.h"
 #include "proxy/process_state.h"
 
@@ -93,6 +94,7 @@ struct observer *telemetry_observer(struct telemetry *telemetry, unsigned worker
     observer->ring = log_sink_add_ring(telemetry->sink);
     observer->series = map_create();
     observer->clusters = map_create();
+    observer->grpc = grpc_calls_create();
     stats_resolve_all(telemetry->registry, observer_metrics, OBSERVER_COUNTERS, NULL,
                       observer->counters);
     return observer;
@@ -114,6 +116,7 @@ static void observer_fini(struct observer *observer)
     stats_release_all(registry, observer->counters, OBSERVER_COUNTERS);
     map_destroy(observer->series);
     map_destroy(observer->clusters);
+    grpc_calls_destroy(observer->grpc, registry);
     stats_set_destroy(observer->set);
 }
 

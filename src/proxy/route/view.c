@@ -20,7 +20,7 @@ static enum header_lookup find_header(const struct match_request *request,
     return value->data ? HEADER_LOOKUP_FOUND : HEADER_LOOKUP_LOST;
 }
 
-static bool is_grpc(const struct headers *headers)
+bool view_is_grpc(const struct headers *headers)
 {
     struct slice type = headers_value(headers, HEADER_CONTENT_TYPE);
     static const struct slice grpc = {"application/grpc", 16};
@@ -45,7 +45,7 @@ void view_init(struct view *view, const struct http_request *head, struct arena 
         .path = path_only(head->path),
         .query = path_query(head->path),
         .random = random,
-        .is_grpc = headers_has(&head->headers, HEADER_CONTENT_TYPE) && is_grpc(&head->headers),
+        .is_grpc = headers_has(&head->headers, HEADER_CONTENT_TYPE) && view_is_grpc(&head->headers),
         .is_connect = head->method == HTTP_CONNECT,
         .connection = &view->connection,
         .header = find_header,

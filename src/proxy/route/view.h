@@ -18,5 +18,7 @@ struct view {
 /* The head must stay as it is while the view is used. connection is not filled: most rules do not ask. */
 void view_init(struct view *view, const struct http_request *head, struct arena *arena, bool is_tls,
                uint64_t random);
+/* application/grpc and its sub-types, and not gRPC-Web. */
+bool view_is_grpc(const struct headers *headers);
 /* For rules about peers: addresses and verified names of the downstream connection. */
 void view_connection(struct view *view, const struct downstream *downstream);
