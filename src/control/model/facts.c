@@ -36,6 +36,12 @@ void reader_init(struct reader *reader)
     list_init(&reader->queued);
 }
 
+void reader_init_in(struct reader *reader, struct list *queue)
+{
+    reader_init(reader);
+    reader->queue = queue;
+}
+
 static void fact_leave(struct facts *facts, struct fact *fact, const struct reader *reader)
 {
     for (size_t i = fact->readers.count; i-- > 0;) {
@@ -97,7 +103,7 @@ void facts_read(struct facts *facts, struct reader *reader, const char *format, 
 void facts_queue(struct facts *facts, struct reader *reader)
 {
     if (list_is_empty(&reader->queued))
-        list_push_back(&facts->queue, &reader->queued);
+        list_push_back(reader->queue ? reader->queue : &facts->queue, &reader->queued);
 }
 
 void facts_changed(struct facts *facts, const char *format, ...)
@@ -117,11 +123,16 @@ bool facts_are_settled(const struct facts *facts)
     return list_is_empty(&facts->queue);
 }
 
-struct reader *facts_next(struct facts *facts)
+struct reader *facts_take(struct list *queue)
 {
-    if (list_is_empty(&facts->queue))
+    if (list_is_empty(queue))
         return NULL;
-    struct reader *reader = CONTAINER_OF(facts->queue.next, struct reader, queued);
+    struct reader *reader = CONTAINER_OF(queue->next, struct reader, queued);
     list_remove(&reader->queued);
     return reader;
+}
+
+struct reader *facts_next(struct facts *facts)
+{
+    return facts_take(&facts->queue);
 }

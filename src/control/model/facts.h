@@ -15,7 +15,8 @@ struct fact;
 struct facts;
 
 struct reader {
-    struct list queued; /* in the dirty queue, or empty */
+    struct list queued; /* in its queue, or empty */
+    struct list *queue; /* where it waits to be derived anew; NULL: the common one */
     VECTOR(struct fact *) reads;
 };
 
@@ -24,6 +25,8 @@ struct facts *facts_create(void);
 void facts_destroy(struct facts *facts);
 
 void reader_init(struct reader *reader);
+/* One that waits in a queue of its owner's, to be taken with facts_take. */
+void reader_init_in(struct reader *reader, struct list *queue);
 /* Forgets what it read and leaves the queue. */
 void reader_fini(struct facts *facts, struct reader *reader);
 /* Before it reads anew: forgets what it read. */
@@ -34,6 +37,8 @@ void facts_read(struct facts *facts, struct reader *reader, const char *format, 
 /* The answer to this question may be another from now on. */
 void facts_changed(struct facts *facts, const char *format, ...) PRINTF(2, 3);
 void facts_queue(struct facts *facts, struct reader *reader);
-/* Takes the reader that has waited longest off the queue, or NULL. */
+/* Takes the reader that has waited longest off the common queue, or NULL. */
 struct reader *facts_next(struct facts *facts);
+/* The same of a queue that readers were initialised with. */
+struct reader *facts_take(struct list *queue);
 bool facts_are_settled(const struct facts *facts);

@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "control/model/host.h"
 
+#include <assert.h>
+
 /* The objects that name one host, oldest first. */
 struct named {
     VECTOR(const struct object *) objects;
@@ -15,8 +17,11 @@ struct model {
     struct map *virtual_services;  /* by host: struct named */
     struct map *destination_rules; /* likewise */
     struct map *own_rules; /* by namespace: how many rules for hosts elsewhere (as pointer) */
-    model_on_change *on_change;
-    void *owner;
+    struct {
+        model_on_change *on_change;
+        void *owner;
+    } listeners[MODEL_LISTENERS_MAX];
+    size_t listener_count;
 };
 
 struct model *model_create(void)
@@ -63,8 +68,19 @@ struct facts *model_facts(struct model *model)
 
 void model_listen(struct model *model, model_on_change *on_change, void *owner)
 {
-    model->on_change = on_change;
-    model->owner = owner;
+    assert(model->listener_count < MODEL_LISTENERS_MAX);
+    model->listeners[model->listener_count].on_change = on_change;
+    model->listeners[model->listener_count++].owner = owner;
+}
+
+void model_unlisten(struct model *model, void *owner)
+{
+    for (size_t i = 0; i < model->listener_count; i++) {
+        if (model->listeners[i].owner != owner)
+            continue;
+        for (model->listener_count--; i < model->listener_count; i++)
+            model->listeners[i] = model->listeners[i + 1];
+    }
 }
 
 /* --- the index by host -------------------------------------------------------------------------------------------- */
@@ -149,8 +165,8 @@ static void exchange(struct model *model, struct object *before, struct object *
         index_hosts(model, before, false);
     if (now && !now->disabled)
         index_hosts(model, now, true);
-    if (model->on_change)
-        model->on_change(model->owner, before, now);
+    for (size_t i = 0; i < model->listener_count; i++)
+        model->listeners[i].on_change(model->listeners[i].owner, before, now);
     object_unref(before);
 }
 

@@ -19,9 +19,11 @@ struct model *model_create(void);
 void model_destroy(struct model *model);
 struct facts *model_facts(struct model *model);
 
-/* Told after each change: NULL is absent. The registry listens here. */
+/* Told after each change, in the order in which they came: NULL is absent. At most MODEL_LISTENERS_MAX listen. */
+enum { MODEL_LISTENERS_MAX = 4 };
 typedef void model_on_change(void *owner, const struct object *before, const struct object *now);
 void model_listen(struct model *model, model_on_change *on_change, void *owner);
+void model_unlisten(struct model *model, void *owner);
 
 /* Takes a reference. False when it means the same as what is there: a status alone or nothing has changed, and the object that
  * is there stays, with the new document. */

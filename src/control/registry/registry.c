@@ -263,7 +263,7 @@ void registry_destroy(struct registry *registry)
 {
     if (!registry)
         return;
-    model_listen(registry->model, NULL, NULL);
+    model_unlisten(registry->model, registry);
     destroy_offers(registry->hosts, false);
     destroy_offers(registry->ports, false);
     destroy_offers(registry->selectors, false);

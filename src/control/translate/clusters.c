@@ -207,6 +207,7 @@ static void produce_cluster(struct production *p, const struct wanted *w)
         make_http_options(p->arena, cluster, w->port->protocol == PROTOCOL_HTTP2);
     secure_cluster(p, cluster, w);
     cluster->metadata = cluster_metadata(p->arena, w);
+    p->origin = w->rules->count > 0 ? w->rules->items[0] : w->service->object;
     p->emit(p->to, RESOURCE_CLUSTER, name, &cluster->base);
 }
 
@@ -274,6 +275,7 @@ static void produce_subset_endpoints(struct production *p,
     list.count = kept;
     const char *name = make_cluster_name(p->arena, wanted->port->number,
                                          subset ? subset->name : NULL, wanted->service->host);
+    p->origin = wanted->service->object;
     p->emit(p->to, RESOURCE_ENDPOINTS, name, &make_assignment(p->arena, name, &list)->base);
 }
 

@@ -19,7 +19,13 @@ struct production {
     /* A resource; its bytes are packed before the call returns. Of two with one name the first counts. */
     void (*emit)(void *to, enum resource_type type, const char *name,
                  const ProtobufCMessage *message);
+    /* What the object asks for would be refused by proxies, and is left as it was. */
+    void (*refuse)(void *to, const struct object *object, const char *reason);
+    /* What this unit emitted under that name when it last ran; NULL: nothing. In the arena. */
+    const ProtobufCMessage *(*last)(void *to, enum resource_type type, const char *name,
+                                    struct arena *arena);
     void *to;
+    const struct object *origin; /* whom to name when what is emitted next is refused; NULL: nobody */
 };
 
 /* PassthroughCluster and BlackHoleCluster. */
@@ -40,8 +46,3 @@ void produce_own(struct production *p, const struct proxy_spec *spec);
 /* For gRPC clients: the listener and the route table of every port of the service. */
 void produce_grpc(struct production *p, struct slice host, struct slice client_name_space);
 #define NAME_TABLE_NAME "name-table"
-
-/* The virtual host of a service's port for clients in a namespace, without domains. */
-Envoy__Config__Route__V3__VirtualHost *produce_virtual_host(struct production *p,
-                                                            const struct service *service,
-                                                            const struct service_port *port);

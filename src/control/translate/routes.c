@@ -1,7 +1,9 @@
 #include "control/translate/produce.h"
 
 #include "base/map.h"
+#include "base/memory.h"
 #include "control/model/host.h"
+#include "control/translate/dry.h"
 
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb-c.h"
 
@@ -433,8 +435,41 @@ static void add_default(struct production *p, virtual_host *host, const struct s
     PB_APPEND(p->arena, host, routes, route);
 }
 
-virtual_host *produce_virtual_host(struct production *p, const struct service *service,
-                                   const struct service_port *port)
+/* The routes that the host had in the table as it was sent last. */
+static bool add_last_good(struct production *p, virtual_host *host, const char *table_name)
+{
+    const Envoy__Config__Route__V3__RouteConfiguration *last =
+        (const void *)p->last(p->to, RESOURCE_ROUTE, table_name, p->arena);
+    for (size_t i = 0; last && i < last->n_virtual_hosts; i++) {
+        if (strcmp(last->virtual_hosts[i]->name, host->name) != 0)
+            continue;
+        host->routes = last->virtual_hosts[i]->routes;
+        host->n_routes = last->virtual_hosts[i]->n_routes;
+        return host->n_routes > 0;
+    }
+    return false;
+}
+
+/* Rules that no proxy would take do not go out: the last good ones stay, or none act. One bad object so stops no other in its
+ * table. */
+static void check_rules(struct production *p, virtual_host *host, const struct object *rules,
+                        const char *table_name, const struct service *service, uint32_t port)
+{
+    owned_error error = {0};
+    if (dry_accepts_host(host, &error))
+        return;
+    owned_str reason = error_text(&error, true);
+    p->refuse(p->to, rules, reason);
+    host->routes = NULL;
+    host->n_routes = 0;
+    if (!add_last_good(p, host, table_name))
+        add_default(p, host, service, port);
+}
+
+/* The virtual host of a service's port for clients in a namespace, without domains. */
+static virtual_host *make_virtual_host(struct production *p, const char *table_name,
+                                       const struct service *service,
+                                       const struct service_port *port)
 {
     virtual_host *host = MAKE(p->arena, Envoy__Config__Route__V3__VirtualHost,
                               envoy__config__route__v3__virtual_host);
@@ -445,6 +480,8 @@ virtual_host *produce_virtual_host(struct production *p, const struct service *s
         add_rules(p, host, rules, service, port->number);
     else
         add_default(p, host, service, port->number);
+    if (rules)
+        check_rules(p, host, rules, table_name, service, port->number);
     return host;
 }
 
@@ -531,7 +568,7 @@ static void emit_table(struct production *p, char *name, const struct service_li
     /* Full names first, so that no short name of one takes the full name of another. */
     for (size_t i = 0; i < services->count; i++) {
         const struct service *service = services->items[i];
-        virtual_host *host = produce_virtual_host(p, service, service_port(service, port));
+        virtual_host *host = make_virtual_host(p, name, service, service_port(service, port));
         add_domain(p, taken, host, arena_copy(p->arena, service->host));
         if (service->host.data[0] != '*')
             add_domain(p, taken, host, arena_format(p->arena, "%.*s.", SLICE_ARG(service->host)));
@@ -541,6 +578,7 @@ static void emit_table(struct production *p, char *name, const struct service_li
         add_aliases(p, taken, table->virtual_hosts[i], services->items[i], client_name_space);
     map_destroy(taken);
     PB_APPEND(p->arena, table, virtual_hosts, make_catch_all(p));
+    p->origin = NULL;
     p->emit(p->to, RESOURCE_ROUTE, name, &table->base);
 }
 
@@ -569,7 +607,7 @@ void produce_grpc(struct production *p, struct slice host, struct slice client_n
             continue;
         char *table_name = make_cluster_name(p->arena, port->number, NULL, host);
         Envoy__Config__Route__V3__RouteConfiguration *table = make_table(p, table_name);
-        virtual_host *virtual = produce_virtual_host(p, service, port);
+        virtual_host *virtual = make_virtual_host(p, table_name, service, port);
         PB_APPEND(p->arena, virtual, domains, arena_copy_str(p->arena, "*"));
         PB_APPEND(p->arena, table, virtual_hosts, virtual);
         p->emit(p->to, RESOURCE_ROUTE, table_name, &table->base);

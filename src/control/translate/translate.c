@@ -2,6 +2,8 @@
 
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/log.h"
+#include "control/translate/dry.h"
 #include "control/translate/produce.h"
 #include "pb/codec.h"
 #include "xds/blob.h"
@@ -28,6 +30,15 @@ struct outputs {
     VECTOR(struct output) list; /* by type, then name */
 };
 
+/* An object that asked for what proxies would refuse. */
+struct refusal {
+    char *object; /* key */
+    char *reason;
+};
+struct refusals_made {
+    VECTOR(struct refusal) list;
+};
+
 enum unit_kind {
     UNIT_STATIC,
     UNIT_CLUSTERS,
@@ -49,6 +60,7 @@ struct unit {
     bool secure;
     bool fresh; /* has run at least once */
     struct outputs outputs;
+    struct refusals_made refusals;
     VECTOR(struct scope *) users;
     struct class *class; /* UNIT_OWN */
 };
@@ -86,6 +98,7 @@ struct translate {
     struct mesh_settings mesh;
     char *trust_domain, *access_log;
     struct map *units, *scopes, *classes;
+    struct map *refused; /* by object: struct refused_object */
     struct translate_totals totals;
 };
 
@@ -104,20 +117,6 @@ static void outputs_fini(struct outputs *outputs)
     VECTOR_EACH(output, &outputs->list)
     blob_unref(output->blob);
     vector_fini(&outputs->list);
-}
-
-static void outputs_emit(void *to, enum resource_type type, const char *name,
-                         const ProtobufCMessage *message)
-{
-    struct outputs *outputs = to;
-    VECTOR_EACH(output, &outputs->list)
-    {
-        if (output->blob->type == type && slice_equals_str(blob_name(output->blob), name))
-            return;
-    }
-    owned_buffer bytes = {0};
-    pb_pack(message, &bytes);
-    vector_push(&outputs->list, {blob_create(type, slice_str(name), buffer_slice(&bytes))});
 }
 
 static bool same_blob(const struct blob *a, const struct blob *b)
@@ -178,6 +177,171 @@ static void unit_replace(struct unit *unit, struct outputs *now)
     *old = *now;
 }
 
+/* --- refusals -------------------------------------------------------------------------------------------------------- */
+
+/* What units have against one object. */
+struct refused_object {
+    VECTOR(const struct unit *) units; /* one entry a refusal */
+};
+
+static void refusals_fini(struct refusals_made *refusals)
+{
+    VECTOR_EACH(refusal, &refusals->list)
+    {
+        mem_free(refusal->object);
+        mem_free(refusal->reason);
+    }
+    vector_fini(&refusals->list);
+}
+
+static bool same_refusals(const struct refusals_made *a, const struct refusals_made *b)
+{
+    if (a->list.count != b->list.count)
+        return false;
+    for (size_t i = 0; i < a->list.count; i++) {
+        if (strcmp(a->list.items[i].object, b->list.items[i].object) != 0 ||
+            strcmp(a->list.items[i].reason, b->list.items[i].reason) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void refusal_enter(struct translate *t, const struct unit *unit, const char *object)
+{
+    struct refused_object *refused = map_get(t->refused, slice_str(object));
+    if (!refused) {
+        refused = mem_new(struct refused_object);
+        map_put(t->refused, slice_str(object), refused);
+    }
+    vector_push(&refused->units, unit);
+    facts_changed(t->facts, "refused/%s", object);
+}
+
+static void refusal_leave(struct translate *t, const struct unit *unit, const char *object)
+{
+    struct refused_object *refused = map_get(t->refused, slice_str(object));
+    for (size_t i = 0; refused && i < refused->units.count; i++) {
+        if (refused->units.items[i] != unit)
+            continue;
+        vector_remove(&refused->units, i);
+        break;
+    }
+    if (refused && refused->units.count == 0) {
+        map_remove(t->refused, slice_str(object));
+        vector_fini(&refused->units);
+        mem_free(refused);
+    }
+    facts_changed(t->facts, "refused/%s", object);
+}
+
+/* Takes what the unit found over, and says so to those who asked. */
+static void unit_take_refusals(struct unit *unit, struct refusals_made *now)
+{
+    struct translate *t = unit->translate;
+    if (same_refusals(&unit->refusals, now)) {
+        refusals_fini(now);
+        return;
+    }
+    VECTOR_EACH(refusal, &unit->refusals.list)
+    refusal_leave(t, unit, refusal->object);
+    refusals_fini(&unit->refusals);
+    unit->refusals = *now;
+    VECTOR_EACH(refusal, &unit->refusals.list)
+    {
+        refusal_enter(t, unit, refusal->object);
+        log_warning("translate", "%s is not sent to proxies: %s", refusal->object, refusal->reason);
+        t->totals.refused++;
+    }
+}
+
+const char *translate_refusal(const struct translate *t, struct reader *reader,
+                              struct slice object_key)
+{
+    facts_read(t->facts, reader, "refused/%.*s", SLICE_ARG(object_key));
+    const struct refused_object *refused = map_get(t->refused, object_key);
+    if (!refused)
+        return NULL;
+    VECTOR_EACH(refusal, &refused->units.items[0]->refusals.list)
+    {
+        if (slice_equals_str(object_key, refusal->object))
+            return refusal->reason;
+    }
+    return NULL;
+}
+
+/* --- making ---------------------------------------------------------------------------------------------------------- */
+
+struct making {
+    struct unit *unit;
+    struct production production;
+    struct outputs outputs;
+    struct refusals_made refusals;
+};
+
+static struct blob *unit_last_blob(const struct unit *unit, enum resource_type type,
+                                   struct slice name)
+{
+    VECTOR_EACH(output, &unit->outputs.list)
+    {
+        if (output->blob->type == type && slice_equals(blob_name(output->blob), name))
+            return output->blob;
+    }
+    return NULL;
+}
+
+static const ProtobufCMessage *last(void *to, enum resource_type type, const char *name,
+                                    struct arena *arena)
+{
+    const struct making *making = to;
+    const struct blob *blob = unit_last_blob(making->unit, type, slice_str(name));
+    if (!blob)
+        return NULL;
+    const struct pb_type *message_type = pb_type_by_url(slice_str(resource_type_url(type)));
+    owned_error ignored = {0};
+    return pb_decode(message_type->descriptor, blob_body(blob), arena, NULL, &ignored);
+}
+
+static void refuse(void *to, const struct object *object, const char *reason)
+{
+    struct making *making = to;
+    vector_push(&making->refusals.list, {slice_to_str(object->key), str_copy(reason)});
+}
+
+/* What differs from what was sent last is built first; what proxies would refuse stays as it was. */
+static struct blob *checked(struct making *making, struct blob *blob,
+                            const ProtobufCMessage *message)
+{
+    struct blob *before = unit_last_blob(making->unit, blob->type, blob_name(blob));
+    owned_error error = {0};
+    if ((before && same_blob(before, blob)) || dry_accepts(blob->type, message, &error))
+        return blob;
+    owned_str reason = error_text(&error, true);
+    if (making->production.origin)
+        refuse(making, making->production.origin, reason);
+    else
+        log_error("translate", "%s %.*s is not sent to proxies: %s", resource_type_short(blob->type),
+                  SLICE_ARG(blob_name(blob)), reason);
+    blob_unref(blob);
+    return before ? blob_ref(before) : NULL;
+}
+
+static void emit(void *to, enum resource_type type, const char *name,
+                 const ProtobufCMessage *message)
+{
+    struct making *making = to;
+    VECTOR_EACH(output, &making->outputs.list)
+    {
+        if (output->blob->type == type && slice_equals_str(blob_name(output->blob), name))
+            return;
+    }
+    owned_buffer bytes = {0};
+    pb_pack(message, &bytes);
+    struct blob *blob = checked(
+        making, blob_create(type, slice_str(name), buffer_slice(&bytes)), message);
+    if (blob)
+        vector_push(&making->outputs.list, {blob});
+}
+
 static void unit_produce(struct unit *unit, struct production *p)
 {
     switch (unit->kind) {
@@ -196,23 +360,27 @@ static void unit_run(struct unit *unit)
 {
     struct translate *t = unit->translate;
     struct arena arena = {0};
-    struct outputs now = {0};
+    struct making making = {.unit = unit};
     reader_begin(t->facts, &unit->derived.reader);
-    struct production p = {.model = t->model,
-                           .registry = t->registry,
-                           .mesh = &t->mesh,
-                           .reader = &unit->derived.reader,
-                           .arena = &arena,
-                           .emit = outputs_emit,
-                           .to = &now};
-    unit_produce(unit, &p);
+    making.production = (struct production){.model = t->model,
+                                            .registry = t->registry,
+                                            .mesh = &t->mesh,
+                                            .reader = &unit->derived.reader,
+                                            .arena = &arena,
+                                            .emit = emit,
+                                            .refuse = refuse,
+                                            .last = last,
+                                            .to = &making};
+    unit_produce(unit, &making.production);
     arena_fini(&arena);
-    if (now.list.count > 1)
-        qsort(now.list.items, now.list.count, sizeof(now.list.items[0]), compare_outputs);
+    if (making.outputs.list.count > 1)
+        qsort(making.outputs.list.items, making.outputs.list.count,
+              sizeof(making.outputs.list.items[0]), compare_outputs);
     t->totals.units_run++;
-    t->totals.resources_made += now.list.count;
+    t->totals.resources_made += making.outputs.list.count;
     unit->fresh = true;
-    unit_replace(unit, &now);
+    unit_replace(unit, &making.outputs);
+    unit_take_refusals(unit, &making.refusals);
 }
 
 static void unit_init(struct unit *unit, struct translate *t, enum unit_kind kind)
@@ -225,6 +393,7 @@ static void unit_init(struct unit *unit, struct translate *t, enum unit_kind kin
 static void unit_fini(struct unit *unit)
 {
     reader_fini(unit->translate->facts, &unit->derived.reader);
+    unit_take_refusals(unit, &(struct refusals_made){0});
     outputs_fini(&unit->outputs);
     vector_fini(&unit->users);
     mem_free(unit->name);
@@ -464,6 +633,7 @@ struct translate *translate_create(struct model *model, struct registry *registr
     t->mesh.trust_domain = t->trust_domain;
     t->mesh.access_log = t->access_log;
     t->units = map_create();
+    t->refused = map_create();
     t->scopes = map_create();
     t->classes = map_create();
     return t;
@@ -510,6 +680,7 @@ void translate_destroy(struct translate *t)
     map_destroy(t->classes);
     map_destroy(t->scopes);
     map_destroy(t->units);
+    map_destroy(t->refused);
     mem_free(t->trust_domain);
     mem_free(t->access_log);
     mem_free(t);

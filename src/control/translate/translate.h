@@ -31,8 +31,17 @@ typedef void translate_on_view(void *owner, struct slice key, const struct view 
 void translate_settle(struct translate *translate, translate_on_view *on_view, void *owner);
 bool translate_is_settled(const struct translate *translate);
 
+/*
+ * Everything that is made is built as a proxy would build it before it goes out. What would be refused stays as it was sent last
+ * (or is left out when it never was), and the object that asked for it is told here: why, or NULL. The text is borrowed until
+ * translate_settle.
+ */
+const char *translate_refusal(const struct translate *translate, struct reader *reader,
+                              struct slice object_key);
+
 struct translate_totals {
     uint64_t units_run, resources_made, resources_changed, views_made;
+    uint64_t refused; /* resources and virtual hosts that were not sent */
     size_t units, scopes, classes;
 };
 struct translate_totals translate_totals(const struct translate *translate);

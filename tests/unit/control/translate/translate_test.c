@@ -292,6 +292,58 @@ TEST(grpc_clients_find_listeners_by_target)
     end(&m);
 }
 
+static const char refused_spec[] =
+    "{\"hosts\":[\"product\"],\"http\":[{\"headers\":{\"request\":{\"set\":{\"x y\":\"1\"}}},"
+    "\"route\":[{\"destination\":{\"host\":\"product\",\"subset\":\"v1\"}}]}]}";
+static const char product_object[] = "networking.istio.io/virtualservices/shop/product";
+
+TEST(what_proxies_would_refuse_is_not_sent_and_the_last_good_stays)
+{
+    struct mesh m;
+    begin(&m);
+    make_shop(&m);
+    view_of(&m, web_key);
+    translate_settle(m.translate, NULL, NULL);
+    struct reader reader;
+    struct list queue;
+    list_init(&queue);
+    reader_init_in(&reader, &queue);
+    CHECK(!translate_refusal(m.translate, &reader, slice_str(product_object)));
+    put(&m, "VirtualService", "shop/product", "06", refused_spec);
+    put(&m, "VirtualService", "shop/web", "07",
+        "{\"hosts\":[\"web\"],\"http\":[{\"directResponse\":{\"status\":418}}]}");
+    translate_settle(m.translate, NULL, NULL);
+    const struct view *view = view_of(&m, web_key);
+    dry_build(view);
+    CONTAINS(show(view, RESOURCE_ROUTE, "9000"), "\"weight\":90");
+    CONTAINS(show(view, RESOURCE_ROUTE, "80"), "418");
+    CHECK(facts_take(&queue) == &reader, "who asked is told");
+    const char *reason = translate_refusal(m.translate, &reader, slice_str(product_object));
+    CONTAINS(reason, "x y");
+    make_shop(&m);
+    translate_settle(m.translate, NULL, NULL);
+    CHECK(facts_take(&queue) == &reader);
+    CHECK(!translate_refusal(m.translate, NULL, slice_str(product_object)), "it is healed");
+    reader_fini(model_facts(m.model), &reader);
+    end(&m);
+}
+
+TEST(refused_rules_without_a_last_good_leave_the_host_its_default)
+{
+    struct mesh m;
+    begin(&m);
+    make_shop(&m);
+    put(&m, "VirtualService", "shop/product", "06", refused_spec);
+    const struct view *view = view_of(&m, web_key);
+    dry_build(view);
+    CONTAINS(show(view, RESOURCE_ROUTE, "9000"), "\"cluster\":\"outbound|9000||product.shop");
+    CHECK(translate_refusal(m.translate, NULL, slice_str(product_object)));
+    drop(&m, "VirtualService", "shop/product");
+    translate_settle(m.translate, NULL, NULL);
+    CHECK(!translate_refusal(m.translate, NULL, slice_str(product_object)));
+    end(&m);
+}
+
 /* --- the oracle ------------------------------------------------------------------------------------------------------ */
 
 struct change {
