@@ -16,12 +16,29 @@ static const char *metadata_of(const json_t *object, const char *field)
     return text ? text : "";
 }
 
+/* Why the object is not as it should be: the reason of its condition Reconciled. */
+static const char *problem_of(const json_t *object)
+{
+    const json_t *conditions = json_object_get(json_object_get(object, "status"), "conditions");
+    for (size_t i = 0; i < json_array_size(conditions); i++) {
+        const json_t *condition = json_array_get(conditions, i);
+        const char *type = json_string_value(json_object_get(condition, "type"));
+        const char *status = json_string_value(json_object_get(condition, "status"));
+        const char *reason = json_string_value(json_object_get(condition, "reason"));
+        if (type && status && strcmp(type, "Reconciled") == 0 && strcmp(status, "False") == 0)
+            return reason ? reason : "unknown";
+    }
+    return "-";
+}
+
 static void print_table(const json_t *items, const struct pb_kind *kind,
                         const struct options *options)
 {
     bool shows_namespace = !kind->cluster_scoped && options->all_namespaces;
-    owned(table) table = table_create(shows_namespace ? "NAMESPACE|NAME|CREATED|>GENERATION"
-                                                      : "NAME|CREATED|>GENERATION");
+    bool is_wide = options->output == OUTPUT_WIDE;
+    owned_str columns = str_format("%sNAME|CREATED|>GENERATION%s",
+                                   shows_namespace ? "NAMESPACE|" : "", is_wide ? "|PROBLEM" : "");
+    owned(table) table = table_create(columns);
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *object = json_array_get(items, i);
         const json_t *generation =
@@ -32,6 +49,8 @@ static void print_table(const json_t *items, const struct pb_kind *kind,
         table_cell(table, "%s", metadata_of(object, "creationTimestamp"));
         table_cell(table, "%lld",
                    json_is_integer(generation) ? (long long)json_integer_value(generation) : 1LL);
+        if (is_wide)
+            table_cell(table, "%s", problem_of(object));
     }
     if (table_rows(table) == 0 && !options->quiet)
         fprintf(stderr, "no %s%s%s\n", kind->plural,
@@ -94,6 +113,6 @@ const struct command command_get = {
     .group = GROUP_CONFIGURE,
     .words = "KIND [NAME]",
     .summary = "Show objects",
-    .examples = "  tulle get virtualservices -A\n  tulle get vs product -o yaml",
+    .examples = "  tulle get virtualservices -A -o wide\n  tulle get vs product -o yaml",
     .run = get,
 };

@@ -9,6 +9,7 @@
 #include "control/attest/tokens.h"
 #include "control/ca/authority.h"
 #include "control/ca/signer.h"
+#include "control/conditions/conditions.h"
 #include "control/import/directory.h"
 #include "control/model/feed.h"
 #include "control/push/push.h"
@@ -49,6 +50,7 @@ struct control_process {
     struct push *push;
     struct push_thread *plain_thread, *tls_thread;
     struct addresses *addresses;
+    struct conditions *conditions;
     struct feed *feed;
     struct directory *directories[CONFIG_DIRECTORIES_MAX];
     struct tokens *tokens;
@@ -76,6 +78,7 @@ static void on_object(void *owner, enum kind kind)
               kind_trigger(kind));
     if (kind == KIND_SERVICE || kind == KIND_SERVICE_ENTRY)
         addresses_check(p->addresses);
+    conditions_note(p->conditions);
 }
 
 static void on_other(void *owner, struct slice key, struct slice value)
@@ -83,6 +86,14 @@ static void on_other(void *owner, struct slice key, struct slice value)
     struct control_process *p = owner;
     if (addresses_see(p->addresses, key, value) && p->feed && feed_is_ready(p->feed))
         push_note(p->push, PUSH_CONFIG, "address");
+    conditions_note(p->conditions);
+}
+
+/* Translation may have found what proxies would refuse. */
+static void on_refreshed(void *owner)
+{
+    struct control_process *p = owner;
+    conditions_note(p->conditions);
 }
 
 static void on_ready(void *owner)
@@ -92,6 +103,7 @@ static void on_ready(void *owner)
     for (unsigned i = 0; i < p->options->directory_count; i++)
         directory_start(p->directories[i]);
     push_set_ready(p->push, true);
+    conditions_start(p->conditions);
     log_info("tulled", "ready: %zu objects", model_count(p->model));
 }
 
@@ -290,7 +302,9 @@ static void make_model(struct control_process *p)
     p->registry = registry_create(p->model);
     p->translate = translate_create(p->model, p->registry, &mesh);
     p->source = (struct source_of_views){.translate = p->translate,
-                                         .trust_domain = p->options->trust_domain};
+                                         .trust_domain = p->options->trust_domain,
+                                         .on_refreshed = on_refreshed,
+                                         .owner = p};
     struct push_config config = {0};
     char host[128] = "localhost";
     gethostname(host, sizeof(host) - 1);
@@ -301,6 +315,9 @@ static void make_model(struct control_process *p)
     p->push = push_create(p->loop, stats, &config, &source_of_views, &p->source);
     p->source.push = p->push;
     p->addresses = addresses_create(p->loop, p->store, p->registry);
+    struct findings_sources sources = {p->model, p->registry, p->translate};
+    p->conditions =
+        conditions_create(p->loop, p->store, p->model, &sources, &(struct conditions_options){0});
 }
 
 static bool make_servers(struct control_process *p, struct error *error)
@@ -366,6 +383,7 @@ static void stop(struct control_process *p)
     addresses_destroy(p->addresses);
     if (p->push)
         push_destroy(p->push);
+    conditions_destroy(p->conditions);
     translate_destroy(p->translate);
     registry_destroy(p->registry);
     model_destroy(p->model);

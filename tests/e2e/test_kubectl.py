@@ -1,4 +1,7 @@
-"""Unmodified kubectl against tulled: whichever is installed, and those that TULLE_KUBECTLS names (paths joined by ':')."""
+"""
+Unmodified kubectl against tulled: whichever is installed, Debian's (1.20, which script/setup unpacks when another is installed),
+and those that TULLE_KUBECTLS names (paths joined by ':').
+"""
 import json
 import os
 import stat
@@ -6,6 +9,7 @@ import stat
 import pytest
 
 from lab import need_program, need_tulle
+from lab.programs import TOP
 
 SHOP = """
 apiVersion: networking.istio.io/v1beta1
@@ -71,7 +75,12 @@ class Tulled:
         return json.loads(self("get", *words, "-o", "json"))
 
 
-@pytest.fixture(params=["kubectl", *filter(None, os.environ.get("TULLE_KUBECTLS", "").split(":"))])
+DEBIANS = os.path.join(TOP, ".venv", "debian", "usr", "bin", "kubectl")
+KUBECTLS = ["kubectl", *([DEBIANS] if os.path.exists(DEBIANS) else []),
+            *filter(None, os.environ.get("TULLE_KUBECTLS", "").split(":"))]
+
+
+@pytest.fixture(params=KUBECTLS, ids=lambda path: "debian" if path == DEBIANS else os.path.basename(path))
 def kubectl(request, lab, tmp_path):
     return Tulled(lab, need_program(request.param), tmp_path)
 
@@ -161,6 +170,80 @@ def test_watch_goes_on_after_a_kill(kubectl):
     kubectl.program.expected_status = -9
     kubectl.start()
     assert kubectl.get("vs", "product", "-n", "shop") == before
+
+
+CLASH = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: NAME, namespace: shop}
+spec:
+  hosts: [NAME.example.com]
+  addresses: [10.77.0.1]
+  resolution: STATIC
+  ports: [{number: 80, name: http}]
+"""
+
+
+def condition(kubectl, kind, name):
+    """(reason, message) of the condition Reconciled, or None without a status."""
+    status = kubectl.get(kind, name, "-n", "shop").get("status")
+    if status is None:
+        return None
+    [told] = status["conditions"]
+    assert (told["type"], told["status"]) == ("Reconciled", "False")
+    assert status["validationMessages"][0]["level"] in ("ERROR", "WARNING")
+    return told["reason"], told["message"]
+
+
+def test_status_tells_what_is_wrong_and_is_gone_when_it_heals(kubectl):
+    def told(kind, name, reason, *parts):
+        def is_told():
+            now = condition(kubectl, kind, name)
+            return now and now[0] == reason and all(part in now[1] for part in parts)
+        kubectl.program.wait_for(is_told, f"{reason} on {kind}/{name}")
+
+    def clean(kind, name):
+        kubectl.program.wait_for(lambda: condition(kubectl, kind, name) is None, f"no condition on {kind}/{name}")
+
+    service, rule, routes = SHOP.split("---")[2], SHOP.split("---")[1], SHOP.split("---")[0]
+    kubectl("apply", "-f", "-", input=routes)
+    told("vs", "product", "ReferencedResourceNotFound", 'Referenced host not found: "product"')
+    assert "ReferencedResourceNotFound" in kubectl("get", "vs", "-n", "shop", "-o", "wide")
+    assert "ReferencedResourceNotFound" in kubectl("get", "vs", "product", "-n", "shop", "-o", "yaml")
+    kubectl("apply", "-f", "-", input=service)
+    told("vs", "product", "ReferencedResourceNotFound", '"product+v1"', '"product+v2"')
+    kubectl("apply", "-f", "-", input=rule)
+    clean("vs", "product")
+    kubectl("apply", "-f", "-", input=routes.replace("name: product", "name: younger", 1))
+    for name in "product", "younger":
+        told("vs", name, "ConflictingMeshGatewayVirtualServiceHosts", "shop/product acts, being the oldest")
+    kubectl("delete", "vs", "younger", "-n", "shop")
+    clean("vs", "product")
+    kubectl("apply", "-f", "-", input=rule.replace("name: product", "name: second", 1))
+    for name in "product", "second":
+        told("dr", name, "ConflictingDestinationRules", 'the subset "v1"')
+    kubectl("apply", "-f", "-", input=CLASH.replace("NAME", "one") + "---" + CLASH.replace("NAME", "two"))
+    told("se", "one", "ConflictingServiceAddresses", "10.77.0.1", "two.example.com")
+    told("se", "two", "ConflictingServiceAddresses", "10.77.0.1", "one.example.com")
+    kubectl("delete", "se", "one", "-n", "shop")
+    clean("se", "two")
+
+
+def test_status_is_written_once(kubectl):
+    kubectl("apply", "-f", "-", input=SHOP.split("---")[0])
+    kubectl.program.wait_for(lambda: condition(kubectl, "vs", "product"), "a condition")
+    before = kubectl.get("vs", "product", "-n", "shop")
+    assert before["metadata"]["generation"] == 1, "status is no change of what was wanted"
+    for number in range(5):
+        kubectl("apply", "-f", "-", input=CLASH.replace("NAME", f"other{number}").replace("10.77.0.1", f"10.77.1.{number}"))
+    kubectl.program.process.kill()
+    kubectl.program.process.wait()
+    kubectl.program.expected_status = -9
+    kubectl.start()
+    kubectl("apply", "-f", "-", input=CLASH.replace("NAME", "last"))
+    kubectl("apply", "-f", "-", input=CLASH.replace("NAME", "clash"))
+    kubectl.program.wait_for(lambda: condition(kubectl, "se", "last"), "the controller has come this far")
+    assert kubectl.get("vs", "product", "-n", "shop") == before, "nothing that was true is written again"
 
 
 def test_files_are_private(kubectl):

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 
 /* A column shows the text, or the list of texts, at a path; AGE and a few others are computed. */
-enum cell { CELL_TEXT, CELL_LIST, CELL_AGE, CELL_PORTS, CELL_LABELS };
+enum cell { CELL_TEXT, CELL_LIST, CELL_AGE, CELL_PORTS, CELL_LABELS, CELL_PROBLEM };
 struct column {
     const char *name, *path;
     enum cell cell;
@@ -31,15 +31,18 @@ static const struct column columns[KINDS][COLUMNS_MAX] = {
     [KIND_VIRTUAL_SERVICE] = {{"Name", "metadata.name", CELL_TEXT, false, NULL},
                               {"Gateways", "spec.gateways", CELL_LIST, false, NULL},
                               {"Hosts", "spec.hosts", CELL_LIST, false, NULL},
-                              {"Age", "metadata.creationTimestamp", CELL_AGE, false, NULL}},
+                              {"Age", "metadata.creationTimestamp", CELL_AGE, false, NULL},
+                              {"Problem", "status.conditions", CELL_PROBLEM, true, "<none>"}},
     [KIND_DESTINATION_RULE] = {{"Name", "metadata.name", CELL_TEXT, false, NULL},
                                {"Host", "spec.host", CELL_TEXT, false, NULL},
-                               {"Age", "metadata.creationTimestamp", CELL_AGE, false, NULL}},
+                               {"Age", "metadata.creationTimestamp", CELL_AGE, false, NULL},
+                               {"Problem", "status.conditions", CELL_PROBLEM, true, "<none>"}},
     [KIND_SERVICE_ENTRY] = {{"Name", "metadata.name", CELL_TEXT, false, NULL},
                             {"Hosts", "spec.hosts", CELL_LIST, false, NULL},
                             {"Location", "spec.location", CELL_TEXT, false, NULL},
                             {"Resolution", "spec.resolution", CELL_TEXT, false, NULL},
-                            {"Age", "metadata.creationTimestamp", CELL_AGE, false, NULL}},
+                            {"Age", "metadata.creationTimestamp", CELL_AGE, false, NULL},
+                            {"Problem", "status.conditions", CELL_PROBLEM, true, "<none>"}},
     [KIND_WORKLOAD_ENTRY] = {{"Name", "metadata.name", CELL_TEXT, false, NULL},
                              {"Age", "metadata.creationTimestamp", CELL_AGE, false, NULL},
                              {"Address", "spec.address", CELL_TEXT, false, NULL}},
@@ -91,6 +94,17 @@ static void labels_text(const struct value *labels, struct buffer *out)
                   SLICE_ARG(label->text));
 }
 
+/* Why the object is not as it should be. */
+static void problem_text(const struct value *conditions, struct buffer *out)
+{
+    VALUE_EACH(condition, conditions)
+    {
+        if (slice_equals_str(tree_text(condition, "type"), "Reconciled") &&
+            slice_equals_str(tree_text(condition, "status"), "False"))
+            buffer_append_slice(out, tree_text(condition, "reason"));
+    }
+}
+
 static void cell_text(const struct column *column, const struct value *object, int64_t now_s,
                       struct buffer *out, struct arena *arena)
 {
@@ -107,6 +121,7 @@ static void cell_text(const struct column *column, const struct value *object, i
         break;
     case CELL_PORTS: ports_text(at, out); break;
     case CELL_LABELS: labels_text(at, out); break;
+    case CELL_PROBLEM: problem_text(at, out); break;
     }
     if (out->size == 0 && column->otherwise)
         buffer_append_str(out, column->otherwise);

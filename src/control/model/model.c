@@ -273,6 +273,13 @@ struct destination_rules model_destination_rules(const struct model *model, stru
     return rules;
 }
 
+struct object_list model_destination_rules_named(const struct model *model, struct reader *reader,
+                                                 struct slice host)
+{
+    facts_read(model->facts, reader, "dr/%.*s", SLICE_ARG(host));
+    return index_get(model->destination_rules, host);
+}
+
 bool model_has_own_rules(const struct model *model, struct reader *reader,
                          struct slice client_name_space)
 {

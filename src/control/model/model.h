@@ -58,6 +58,9 @@ struct destination_rules model_destination_rules(const struct model *model, stru
                                                  struct slice client_name_space,
                                                  struct slice service_name_space,
                                                  struct slice host);
+/* Every DestinationRule that names exactly this host, of any namespace, oldest first. */
+struct object_list model_destination_rules_named(const struct model *model, struct reader *reader,
+                                                 struct slice host);
 /* Has the client's namespace rules of its own for services elsewhere? If not, it sees what all others see. */
 bool model_has_own_rules(const struct model *model, struct reader *reader,
                          struct slice client_name_space);

@@ -54,6 +54,18 @@ static struct offer *acting(const struct registry *registry, struct slice host)
     return offers ? offers->list.items[0] : NULL;
 }
 
+static void index_address(struct registry *registry, struct offer *offer, bool now)
+{
+    struct slice address = offer->service.address;
+    if (address.size == 0)
+        return;
+    if (now)
+        vector_push(&offers_at(registry->by_address, address)->list, offer);
+    else
+        offers_remove(registry->by_address, address, offer);
+    facts_changed(registry->facts, "address/%.*s", SLICE_ARG(address));
+}
+
 /* Enters or leaves the indexes of services that act. */
 static void act(struct registry *registry, struct offer *offer, bool now)
 {
@@ -77,6 +89,7 @@ static void act(struct registry *registry, struct offer *offer, bool now)
             offers_remove(registry->selectors, service->name_space, offer);
         facts_changed(registry->facts, "selectors/%.*s", SLICE_ARG(service->name_space));
     }
+    index_address(registry, offer, now);
     facts_changed(registry->facts, "service/%.*s", SLICE_ARG(service->host));
     facts_changed(registry->facts, "endpoints/%.*s", SLICE_ARG(service->host));
     facts_changed(registry->facts, "accounts/%.*s", SLICE_ARG(service->host));
@@ -241,6 +254,7 @@ struct registry *registry_create(struct model *model)
                                   .workloads = map_create(),
                                   .selectors = map_create(),
                                   .ports = map_create(),
+                                  .by_address = map_create(),
                                   .addresses = map_create()};
     model_listen(model, on_change, registry);
     return registry;
@@ -266,6 +280,7 @@ void registry_destroy(struct registry *registry)
     model_unlisten(registry->model, registry);
     destroy_offers(registry->hosts, false);
     destroy_offers(registry->ports, false);
+    destroy_offers(registry->by_address, false);
     destroy_offers(registry->selectors, false);
     destroy_offers(registry->by_object, true);
     struct map_iterator it = {0};
@@ -288,6 +303,8 @@ void registry_set_address(struct registry *registry, struct slice host, struct s
     if (slice_equals(slice_str(before), address))
         return;
     struct offer *offer = acting(registry, host);
+    if (offer)
+        index_address(registry, offer, false);
     char *old = address.size > 0 ? map_put(registry->addresses, host, slice_to_str(address))
                                  : map_remove(registry->addresses, host);
     const struct offers *offers = map_get(registry->hosts, host);
@@ -296,6 +313,7 @@ void registry_set_address(struct registry *registry, struct slice host, struct s
     mem_free(old);
     if (!offer)
         return;
+    index_address(registry, offer, true);
     facts_changed(registry->facts, "service/%.*s", SLICE_ARG(host));
     for (size_t i = 0; i < offer->service.port_count; i++)
         facts_changed(registry->facts, "port/%u", offer->service.ports[i].number);
@@ -322,6 +340,22 @@ const struct service *registry_service(const struct registry *registry, struct r
     return offer ? &offer->service : NULL;
 }
 
+static struct service_list list_offers(const struct offers *offers, struct arena *arena)
+{
+    size_t count = offers ? offers->list.count : 0;
+    struct service_list list = {.items = arena_calloc(arena, count + 1, sizeof(list.items[0]))};
+    for (size_t i = 0; i < count; i++)
+        list.items[list.count++] = &offers->list.items[i]->service;
+    return list;
+}
+
+struct service_list registry_services_for(const struct registry *registry, struct reader *reader,
+                                          struct slice host, struct arena *arena)
+{
+    facts_read(registry->facts, reader, "service/%.*s", SLICE_ARG(host));
+    return list_offers(map_get(registry->hosts, host), arena);
+}
+
 static int compare_hosts(const void *a, const void *b)
 {
     const struct service *const *left = a, *const *right = b;
@@ -332,6 +366,15 @@ static void sort_services(struct service_list *list)
 {
     if (list->count > 1)
         qsort(list->items, list->count, sizeof(list->items[0]), compare_hosts);
+}
+
+struct service_list registry_services_at(const struct registry *registry, struct reader *reader,
+                                         struct slice address, struct arena *arena)
+{
+    facts_read(registry->facts, reader, "address/%.*s", SLICE_ARG(address));
+    struct service_list list = list_offers(map_get(registry->by_address, address), arena);
+    sort_services(&list);
+    return list;
 }
 
 struct service_list registry_services(const struct registry *registry, struct reader *reader,

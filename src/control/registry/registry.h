@@ -88,6 +88,12 @@ struct service_list {
     const struct service **items;
     size_t count;
 };
+/* All that are written for the host: the first acts. In the arena. */
+struct service_list registry_services_for(const struct registry *registry, struct reader *reader,
+                                          struct slice host, struct arena *arena);
+/* Those that act and have the address, in order of host; in the arena. */
+struct service_list registry_services_at(const struct registry *registry, struct reader *reader,
+                                         struct slice address, struct arena *arena);
 struct service_list registry_services(const struct registry *registry, struct reader *reader,
                                       struct arena *arena);
 /* Those that have the port. */

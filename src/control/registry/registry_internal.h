@@ -27,12 +27,13 @@ struct workloads {
 struct registry {
     struct model *model;
     struct facts *facts;
-    struct map *hosts;     /* host: struct offers */
-    struct map *by_object; /* key of a Service or ServiceEntry: struct offers, what it offers */
-    struct map *workloads; /* namespace: struct workloads */
-    struct map *selectors; /* namespace: struct offers, those that select workloads */
-    struct map *ports;     /* "8080": struct offers that act and have the port */
-    struct map *addresses; /* host: char * */
+    struct map *hosts;      /* host: struct offers */
+    struct map *by_object;  /* key of a Service or ServiceEntry: struct offers, what it offers */
+    struct map *workloads;  /* namespace: struct workloads */
+    struct map *selectors;  /* namespace: struct offers, those that select workloads */
+    struct map *ports;      /* "8080": struct offers that act and have the port */
+    struct map *by_address; /* virtual address: struct offers that act and have it */
+    struct map *addresses;  /* host: char * */
 };
 
 /* What the object offers, appended; each is the caller's. */

@@ -25,7 +25,8 @@ struct production {
     const ProtobufCMessage *(*last)(void *to, enum resource_type type, const char *name,
                                     struct arena *arena);
     void *to;
-    const struct object *origin; /* whom to name when what is emitted next is refused; NULL: nobody */
+    const struct object
+        *origin; /* whom to name when what is emitted next is refused; NULL: nobody */
 };
 
 /* PassthroughCluster and BlackHoleCluster. */

@@ -20,6 +20,8 @@ static const struct view *build(void *owner, struct slice key)
 {
     const struct source_of_views *source = owner;
     const struct view *view = translate_view(source->translate, key);
+    if (source->on_refreshed)
+        source->on_refreshed(source->owner);
     return view ? view_ref(view) : NULL;
 }
 
@@ -41,6 +43,8 @@ static void refresh(void *owner, enum push_lane lane)
     (void)lane;
     const struct source_of_views *source = owner;
     translate_settle(source->translate, publish, owner);
+    if (source->on_refreshed)
+        source->on_refreshed(source->owner);
 }
 
 const struct push_source source_of_views = {.classify = classify,

@@ -1,8 +1,8 @@
 #include "control/translate/translate.h"
 
+#include "base/log.h"
 #include "base/map.h"
 #include "base/memory.h"
-#include "base/log.h"
 #include "control/translate/dry.h"
 #include "control/translate/produce.h"
 #include "pb/codec.h"
@@ -319,8 +319,8 @@ static struct blob *checked(struct making *making, struct blob *blob,
     if (making->production.origin)
         refuse(making, making->production.origin, reason);
     else
-        log_error("translate", "%s %.*s is not sent to proxies: %s", resource_type_short(blob->type),
-                  SLICE_ARG(blob_name(blob)), reason);
+        log_error("translate", "%s %.*s is not sent to proxies: %s",
+                  resource_type_short(blob->type), SLICE_ARG(blob_name(blob)), reason);
     blob_unref(blob);
     return before ? blob_ref(before) : NULL;
 }
@@ -336,8 +336,8 @@ static void emit(void *to, enum resource_type type, const char *name,
     }
     owned_buffer bytes = {0};
     pb_pack(message, &bytes);
-    struct blob *blob = checked(
-        making, blob_create(type, slice_str(name), buffer_slice(&bytes)), message);
+    struct blob *blob =
+        checked(making, blob_create(type, slice_str(name), buffer_slice(&bytes)), message);
     if (blob)
         vector_push(&making->outputs.list, {blob});
 }
