@@ -212,8 +212,9 @@ TEST(tables_show_columns)
                    "accept: application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
                    NULL) == 200);
     CHECK(strcmp(told(&f, "kind"), "Table") == 0);
-    CHECK(strstr(f.text.data, "\"cells\":[\"product\",\"\",\"[\\\"product\\\"]\",\"0s\"]") ||
-              strstr(f.text.data, "\"1s\"]"),
+    CHECK(strstr(f.text.data,
+                 "\"cells\":[\"product\",\"\",\"[\\\"product\\\"]\",\"0s\",\"<none>\"]") ||
+              strstr(f.text.data, "\"1s\",\"<none>\"]"),
           "%s", f.text.data);
     finish(&f);
 }
