@@ -202,12 +202,14 @@ uint32_t registry_workload_port(const struct registry *registry, struct reader *
     facts_read(registry->facts, reader, "workload/%.*s/%.*s", SLICE_ARG(workload->name_space),
                SLICE_ARG(workload->address));
     const struct workloads *workloads = map_get(registry->workloads, workload->name_space);
+    const struct object *found = NULL; /* the oldest that has the address */
     for (size_t i = 0; workloads && i < workloads->list.count; i++) {
         const struct object *object = workloads->list.items[i];
         const Istio__Networking__V1alpha3__WorkloadEntry *entry =
             object->disabled ? NULL : object->workload_entry->spec;
-        if (entry && entry->address && slice_equals_str(workload->address, entry->address))
-            return port_on(entry, port);
+        if (entry && entry->address && slice_equals_str(workload->address, entry->address) &&
+            (!found || object_compare_age(object, found) < 0))
+            found = object;
     }
-    return port->target;
+    return found ? port_on(found->workload_entry->spec, port) : port->target;
 }

@@ -363,23 +363,27 @@ static void random_spec(struct change *c, unsigned i, struct random *random)
     const char *host = hosts[random_below(random, COUNT(hosts))];
     switch (i % 5) {
     case 0:
-        snprintf(
-            c->spec, sizeof(c->spec),
-            "{\"selector\":{\"app\":\"s%u\"},\"ports\":[{\"name\":\"%s\",\"port\":%u},{\"name\":"
-            "\"x\",\"port\":9%u}]}",
-            a, names[b], port, a);
+        snprintf(c->spec, sizeof(c->spec),
+                 "{\"selector\":{\"app\":\"s%u\"}%s,\"ports\":[{\"name\":\"%s\",\"port\":%u%s},{"
+                 "\"name\":"
+                 "\"x\",\"port\":9%u}]}",
+                 a, w % 7 == 0 ? ",\"clusterIP\":\"10.96.0.1\"" : "", names[b], port,
+                 w % 5 == 0 ? ",\"targetPort\":\"web\"" : "", a);
         break;
     case 1:
         snprintf(c->spec, sizeof(c->spec),
-                 "{\"address\":\"10.0.%u.%u\",\"labels\":{\"app\":\"s%u\",\"version\":\"v%u\"%s},"
-                 "\"serviceAccount\":\"a%u\"}",
-                 a, w, a, b, w % 2 ? ",\"security.istio.io/tlsMode\":\"istio\"" : "", b);
+                 "{\"address\":\"%s%u\",\"labels\":{\"app\":\"s%u\",\"version\":\"v%u\"%s},"
+                 "\"ports\":{\"%s\":80%02u},\"serviceAccount\":\"a%u\"}",
+                 w < 30 ? "127.0.0." : "10.0.0.", w < 30 ? w % 3 + 1 : w % 8, a, b,
+                 w % 2 ? ",\"security.istio.io/tlsMode\":\"istio\"" : "", w % 3 ? names[b] : "web",
+                 w % 4, b);
         break;
     case 2:
         snprintf(c->spec, sizeof(c->spec),
                  "{\"host\":\"%s\",\"trafficPolicy\":{\"loadBalancer\":{\"simple\":\"%s\"}},"
-                 "\"subsets\":[{\"name\":\"v%u\",\"labels\":{\"version\":\"v%u\"}}]}",
-                 host, w % 2 ? "RANDOM" : "ROUND_ROBIN", a, b);
+                 "\"subsets\":[{\"name\":\"v%u\",\"labels\":{\"version\":\"v%u\"}%s}]}",
+                 host, w % 2 ? "RANDOM" : "ROUND_ROBIN", a, b,
+                 w % 3 ? "" : ",\"trafficPolicy\":{\"tls\":{\"mode\":\"DISABLE\"}}");
         break;
     case 3:
         snprintf(c->spec, sizeof(c->spec),
@@ -392,9 +396,13 @@ static void random_spec(struct change *c, unsigned i, struct random *random)
     default:
         snprintf(c->spec, sizeof(c->spec),
                  "{\"hosts\":[\"e%u.example.com\"],\"location\":\"%s\",\"resolution\":\"%s\","
-                 "\"ports\":[{\"number\":%u,\"name\":\"%s\"}]%s}",
+                 "\"ports\":[{\"number\":%u,\"name\":\"%s\"}]%s%s}",
                  a % 2, w % 2 ? "MESH_INTERNAL" : "MESH_EXTERNAL", w % 3 ? "STATIC" : "DNS", port,
-                 names[b], w % 3 ? ",\"endpoints\":[{\"address\":\"10.9.0.1\"}]" : "");
+                 names[b],
+                 w % 3 == 1   ? ",\"endpoints\":[{\"address\":\"10.9.0.1\"}]"
+                 : w % 3 == 2 ? ",\"workloadSelector\":{\"labels\":{\"app\":\"s1\"}}"
+                              : "",
+                 w % 4 ? "" : ",\"addresses\":[\"10.96.0.1\"]");
     }
 }
 
