@@ -63,16 +63,22 @@ static void help(void *argument)
         finish(job);
 }
 
-void helper_pool_destroy(struct helper_pool *pool)
+void helper_pool_end(struct helper_pool *pool)
 {
-    if (!pool)
-        return;
     pthread_mutex_lock(&pool->lock);
     pool->is_ending = true;
     pthread_cond_broadcast(&pool->has_work);
     pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < pool->thread_count; i++)
         thread_destroy(pool->threads[i]);
+    pool->thread_count = 0;
+}
+
+void helper_pool_destroy(struct helper_pool *pool)
+{
+    if (!pool)
+        return;
+    helper_pool_end(pool);
     pthread_cond_destroy(&pool->has_work);
     pthread_mutex_destroy(&pool->lock);
     mem_free(pool);
@@ -88,7 +94,7 @@ static void run_on_loop(struct task *task)
 /* Called with the lock held. False when there is no thread at all to do it. */
 static bool have_a_thread(struct helper_pool *pool)
 {
-    if (pool->idle == 0 && pool->thread_count < pool->max_threads) {
+    if (pool->idle == 0 && pool->thread_count < pool->max_threads && !pool->is_ending) {
         struct thread **slot = &pool->threads[pool->thread_count];
         if (thread_create("helper", help, pool, slot) == 0)
             pool->thread_count++;
@@ -111,7 +117,7 @@ void helper_submit(struct helper_pool *pool, struct loop *loop, struct job *job)
         pthread_cond_signal(&pool->has_work);
     }
     pthread_mutex_unlock(&pool->lock);
-    /* The kernel gives no thread: slow is better than never. */
+    /* The kernel gives no thread, or the pool has ended: slow is better than never. */
     if (!is_queued)
         finish(job);
 }

@@ -23,7 +23,12 @@ struct job {
 
 /* Threads start when they are needed, `max_threads` at most (0 = 2). */
 struct helper_pool *helper_pool_create(unsigned max_threads);
-/* Finishes what is queued and joins; answers of jobs then still arrive at their loops. Accepts NULL. */
+/*
+ * Finishes what is queued and joins: from here on no helper touches a loop, so that loops may be destroyed. Answers still
+ * arrive at their loops. What is submitted later is worked on by who submits it.
+ */
+void helper_pool_end(struct helper_pool *pool);
+/* Ends it first. Accepts NULL. */
 void helper_pool_destroy(struct helper_pool *pool);
 OWNED(helper_pool, helper_pool_destroy)
 /* Any thread. work and done are set by the caller. loop must outlive the job. */

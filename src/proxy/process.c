@@ -112,6 +112,10 @@ static void stop_workers(struct process *process)
     }
     for (unsigned i = 0; i < process->worker_count; i++)
         thread_destroy(process->runners[i].thread);
+    /* A helper may still answer a worker whose thread has ended: no loop goes before the last answer is taken. */
+    helper_pool_end(process->helpers);
+    for (unsigned i = 0; i < process->worker_count; i++)
+        loop_settle(process->runners[i].loop);
 }
 
 /* --- ending --------------------------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from lab.programs import need_tulle
+from lab.programs import SANITIZERS, need_tulle
 
 
 @pytest.fixture
@@ -14,13 +14,17 @@ def tulle(tmp_path):
     program = need_tulle("tulle")
     home = tmp_path / "home"
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    environment = {**os.environ, "TULLE_HOME": str(home)}
+    reports = tmp_path / "sanitizer-report"
+    options = {name: f"{value}:log_path={reports}" for name, value in SANITIZERS.items()}
+    environment = {**os.environ, **options, "TULLE_HOME": str(home)}
 
     def run(*words, timeout=120):
         return subprocess.run([program, *words], env=environment, capture_output=True, text=True, timeout=timeout)
 
     run.home = home
-    return run
+    yield run
+    for report in tmp_path.glob(f"{reports.name}.*"):
+        pytest.fail(f"a program of the mesh reported:\n{report.read_text()[:8000]}")
 
 
 def need_mesh(tulle):

@@ -67,6 +67,23 @@ TEST(helper_pool_finishes_what_is_queued)
     loop_destroy(loop);
 }
 
+TEST(helper_works_at_once_when_its_pool_has_ended)
+{
+    static struct squaring jobs[JOBS];
+    struct loop *loop = loop_for_test();
+    struct helper_pool *pool = helper_pool_create(2);
+    submit_all(pool, loop, jobs);
+    helper_pool_end(pool);
+    loop_settle(loop);
+    CHECK(done_count == JOBS, "what was queued is answered by then: %u", done_count);
+    submit_all(pool, loop, jobs);
+    CHECK(done_count == 0, "a call never calls back");
+    loop_settle(loop);
+    CHECK(done_count == JOBS && pthread_equal(jobs[0].worked_on, pthread_self()));
+    helper_pool_destroy(pool);
+    loop_destroy(loop);
+}
+
 TEST(helper_works_on_the_loop_of_a_simulation)
 {
     static struct squaring jobs[JOBS];
