@@ -178,7 +178,8 @@ class Mesh:
     def sidecar(self, host, name, namespace, account="default", capture=True, concurrency=1, **labels):
         """A sidecar with an identity of its own; from then on the host's traffic goes through it."""
         token = self.lab.write(f"token-{name}.{namespace}", self.token(namespace, account))
-        document = self.bootstrap(self.node(host, name, namespace, account, **labels), self.host.ipv4, XDS_TLS_PORT)
+        # JSON, because labels like "y" and "no" are no texts in YAML 1.1 unless they are quoted.
+        document = json.dumps(self.bootstrap(self.node(host, name, namespace, account, **labels), self.host.ipv4, XDS_TLS_PORT))
         proxy = self.lab.tulle_proxy(
             host, document, concurrency, wait=False, arguments=(
                 "--ca-address", f"{self.host.ipv4}:{XDS_TLS_PORT}", "--ca-root", f"{self.data}/ca/roots.pem", "--token-file", token,
