@@ -8,7 +8,7 @@
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
-#include "proxy/filter/filter.h"
+#include "proxy/filter/filters.h"
 #include "proxy/observe/format_writer.h"
 #include "proxy/observe/observer.h"
 #include "proxy/route/view.h"
@@ -61,6 +61,8 @@ void exchange_end(struct exchange *exchange)
     exchange->record.end_us = loop_now_us(loop);
     observe_exchange(downstream->worker->observer, exchange);
     exchange_abort_attempt(exchange);
+    if (UNLIKELY(exchange->filters))
+        filters_end(exchange);
     chain_fini(&exchange->body);
     chain_fini(&exchange->replay);
     give_back(exchange);
@@ -82,28 +84,69 @@ static bool body_chain(struct exchange *exchange, struct slice body, struct chai
     return body.size == 0 || chain_append_copy(out, loop_blocks(exchange_loop(exchange)), body);
 }
 
+/* The answer is our own: no other try, and nothing of this one. */
+static void stop_trying(struct exchange *exchange)
+{
+    struct loop *loop = exchange_loop(exchange);
+    exchange->is_answered = true;
+    deadlines_stop(exchange);
+    loop_timer_stop(loop, &exchange->back_off);
+    if (exchange->has_attempt && exchange->attempt.is_waiting)
+        exchange_abort_attempt(exchange);
+    else if (exchange->has_attempt)
+        loop_timer_stop(loop, &exchange->attempt.timeout);
+}
+
 void exchange_respond(struct exchange *exchange, struct http_response *response, struct slice body)
 {
     struct chain bytes = {0};
     bool is_head = exchange->head->method == HTTP_HEAD;
     response->content_length = (int64_t)body.size;
-    if (!exchange_edit_response(exchange, response) ||
-        (!is_head && !body_chain(exchange, body, &bytes))) {
-        chain_fini(&bytes);
+    if (!is_head && !body_chain(exchange, body, &bytes)) {
         http_stream_reset(exchange->stream, HTTP_RESET_LIMIT);
         exchange_end(exchange);
         return;
     }
-    bool has_body = bytes.size > 0;
     exchange->record.response = response;
     exchange->record.status = response->status;
-    exchange->record.bytes_sent = bytes.size;
     exchange->record.response_start_us = loop_now_us(exchange_loop(exchange));
-    exchange->is_committed = true;
-    http_stream_send_response(exchange->stream, response, !has_body);
-    if (has_body)
-        http_stream_send_data(exchange->stream, &bytes, true);
-    exchange_end(exchange);
+    stop_trying(exchange);
+    if (UNLIKELY(exchange->filters || exchange->filters_response) &&
+        filters_response(exchange, response, &bytes, true)) {
+        return;
+    }
+    exchange_pass_response(exchange, true, &bytes, NULL, true);
+}
+
+void exchange_pass_response(struct exchange *exchange, bool head, struct chain *data,
+                            struct headers *trailers, bool end)
+{
+    struct http_response *response = (struct http_response *)(uintptr_t)exchange->record.response;
+    bool ends_plainly = end && !trailers;
+    exchange->record.bytes_sent += data->size;
+    if (head) {
+        if (!exchange_edit_response(exchange, response)) {
+            chain_fini(data);
+            http_stream_reset(exchange->stream, HTTP_RESET_LIMIT);
+            exchange_end(exchange);
+            return;
+        }
+        exchange->is_committed = true;
+        chain_fini(&exchange->replay);
+        if (response->status == 101)
+            exchange->record.is_tunnel = true;
+        http_stream_send_response(exchange->stream, response, ends_plainly && data->size == 0);
+    }
+    if (data->size > 0 || (ends_plainly && !head))
+        http_stream_send_data(exchange->stream, data, ends_plainly);
+    if (trailers)
+        http_stream_send_trailers(exchange->stream, trailers);
+    if (!end)
+        return;
+    exchange->response_ended = true;
+    /* In a tunnel the other direction goes on. A request that is not whole yet is cut: the connection lingers and closes. */
+    if (!exchange->record.is_tunnel || exchange->request_ended)
+        exchange_end(exchange);
 }
 
 static bool is_grpc(const struct exchange *exchange)
@@ -291,8 +334,47 @@ static bool upgrade_is_enabled(const struct exchange *exchange)
     return false;
 }
 
-static void act(struct exchange *exchange)
+/* False: it has answered that there is no route. */
+static bool match_route(struct exchange *exchange, const struct route_table *table,
+                        struct view *view)
 {
+    struct http_request *head = exchange->head;
+    bool is_tls = transport_session(http_connection_transport(exchange->downstream->http)) != NULL;
+    view_init(view, head, exchange_arena(exchange), is_tls,
+              random_u64(loop_random(exchange_loop(exchange))));
+    exchange->record.is_grpc = view->request.is_grpc;
+    exchange->counts_messages = view->request.is_grpc && exchange->hcm->grpc_stats;
+    const struct route *route = table ? route_table_find(table, &view->request) : NULL;
+    if (view->lost) {
+        exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
+        return false;
+    }
+    if (!route) {
+        record_flag(&exchange->record, FLAG_NR);
+        exchange_reply(exchange, 404, "route_not_found",
+                       table ? "no route for %.*s%.*s"
+                             : "the routes have not arrived yet: %.*s%.*s",
+                       SLICE_ARG(head->authority), SLICE_ARG(view->request.path));
+        return false;
+    }
+    exchange->record.route = route;
+    return true;
+}
+
+/* A filter changed what the route depends on: once more, in the same table. */
+static bool find_again(struct exchange *exchange)
+{
+    struct view view;
+    const struct route_table *table =
+        exchange->table ? exchange->table->route : exchange->hcm->routes;
+    exchange->reroutes = false;
+    return match_route(exchange, table, &view);
+}
+
+void exchange_act(struct exchange *exchange)
+{
+    if (UNLIKELY(exchange->reroutes) && !find_again(exchange))
+        return;
     const struct route *route = exchange->record.route;
     switch (route->action) {
     case ROUTE_FORWARD: exchange_forward(exchange); return;
@@ -307,35 +389,15 @@ static void act(struct exchange *exchange)
 static void find_route(struct exchange *exchange)
 {
     struct http_request *head = exchange->head;
-    bool is_tls = transport_session(http_connection_transport(exchange->downstream->http)) != NULL;
     struct view view;
-    const struct route_table *table = find_table(exchange);
-    view_init(&view, head, exchange_arena(exchange), is_tls,
-              random_u64(loop_random(exchange_loop(exchange))));
-    exchange->record.is_grpc = view.request.is_grpc;
-    exchange->counts_messages = view.request.is_grpc && exchange->hcm->grpc_stats;
-    const struct route *route = table ? route_table_find(table, &view.request) : NULL;
-    if (view.lost) {
-        exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
+    if (!match_route(exchange, find_table(exchange), &view))
         return;
-    }
-    if (!route) {
-        record_flag(&exchange->record, FLAG_NR);
-        exchange_reply(exchange, 404, "route_not_found",
-                       table ? "no route for %.*s%.*s"
-                             : "the routes have not arrived yet: %.*s%.*s",
-                       SLICE_ARG(head->authority), SLICE_ARG(view.request.path));
-        return;
-    }
-    exchange->record.route = route;
     if (head->upgrade.size && !upgrade_is_enabled(exchange)) {
         exchange_reply(exchange, 403, "upgrade_failed", "the upgrade to %.*s is not enabled here",
                        SLICE_ARG(head->upgrade));
         return;
     }
-    if (!filters_run_request(exchange, &view))
-        return;
-    act(exchange);
+    filters_request(exchange, &view);
 }
 
 static void answer_expectation(struct exchange *exchange)
@@ -350,10 +412,16 @@ static void answer_expectation(struct exchange *exchange)
     head->expects_continue = false;
 }
 
+/* All of it is here, though some may wait at a filter. */
+static void note_arrival(struct exchange *exchange)
+{
+    exchange->record.request_end_us = loop_now_us(exchange_loop(exchange));
+    loop_timer_stop(exchange_loop(exchange), &exchange->arrival);
+}
+
 static void end_request(struct exchange *exchange)
 {
     exchange->request_ended = true;
-    exchange->record.request_end_us = loop_now_us(exchange_loop(exchange));
     deadlines_request_ended(exchange);
 }
 
@@ -363,6 +431,11 @@ static void on_data(struct http_stream *stream, struct chain *data, bool end)
     exchange->record.bytes_received += data->size;
     if (exchange->counts_messages)
         grpc_messages_count(&exchange->asked, data);
+    if (end)
+        note_arrival(exchange);
+    if (UNLIKELY(exchange->filters) &&
+        (exchange->is_answered || filters_data(exchange, FILTER_REQUEST, data, end)))
+        return;
     chain_move(&exchange->body, data);
     if (end)
         end_request(exchange);
@@ -372,6 +445,10 @@ static void on_data(struct http_stream *stream, struct chain *data, bool end)
 static void on_trailers(struct http_stream *stream, struct headers *trailers)
 {
     struct exchange *exchange = stream->owner;
+    note_arrival(exchange);
+    if (UNLIKELY(exchange->filters) &&
+        (exchange->is_answered || filters_trailers(exchange, FILTER_REQUEST, trailers)))
+        return;
     exchange->trailers = trailers;
     exchange->has_trailers = true;
     end_request(exchange);
@@ -413,6 +490,13 @@ static void on_reset(struct http_stream *stream, const struct http_reset *reset)
 static void on_sent(struct http_stream *stream, size_t bytes)
 {
     struct exchange *exchange = stream->owner;
+    if (UNLIKELY(exchange->filters))
+        bytes = filters_credit(exchange, FILTER_RESPONSE, bytes);
+    exchange_credit_upstream(exchange, bytes);
+}
+
+void exchange_credit_upstream(struct exchange *exchange, size_t bytes)
+{
     if (exchange->has_attempt && exchange->attempt.stream)
         http_stream_consumed(exchange->attempt.stream, bytes);
 }

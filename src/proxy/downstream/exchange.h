@@ -23,6 +23,7 @@
 struct downstream;
 struct exchange;
 struct filter_chain;
+struct filters;
 struct hcm;
 struct host;
 struct limits;
@@ -64,7 +65,11 @@ struct exchange {
     bool was_resent;       /* once, for a stale connection */
     bool request_ended;    /* the request is whole */
     bool has_trailers;
-    bool is_committed; /* a response head went downstream */
+    bool is_answering;     /* a response was given to the filters: there are no more tries */
+    bool is_answered;      /* that response is our own: what comes from upstream is not wanted */
+    bool is_committed;     /* a response head went downstream */
+    bool filters_response; /* some filter looks at responses */
+    bool reroutes;         /* a filter changed what the route depends on */
     bool response_ended;
     bool replay_lost; /* the body outgrew the replay buffer */
     bool is_routed;   /* on its way to a host: the route's times count */
@@ -88,6 +93,7 @@ struct exchange {
     struct balance_host *tried[EXCHANGE_TRIED_MAX];
     struct host *tried_hosts[EXCHANGE_TRIED_MAX];
     uint32_t tried_count;
+    struct filters *filters; /* NULL: none wants more than heads */
 };
 
 /* In on_request: takes the stream over. */
@@ -102,6 +108,13 @@ void exchange_reply(struct exchange *exchange, unsigned status, const char *deta
 void exchange_respond(struct exchange *exchange, struct http_response *response, struct slice body);
 /* Response headers that every response gets; false when memory is refused. */
 MUST_USE bool exchange_edit_response(struct exchange *exchange, struct http_response *response);
+/* The filters let the request's head pass: what its route says. */
+void exchange_act(struct exchange *exchange);
+/* The filters let (more of) the response pass. The exchange may be over afterwards. */
+void exchange_pass_response(struct exchange *exchange, bool head, struct chain *data,
+                            struct headers *trailers, bool end);
+/* Bytes of the response that a filter keeps: credit upstream. */
+void exchange_credit_upstream(struct exchange *exchange, size_t bytes);
 /* Ends it: record, logs, release. Nothing touches it afterwards. */
 void exchange_end(struct exchange *exchange);
 /* The route says forward: begins the first try. */

@@ -9,7 +9,7 @@
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
-#include "proxy/filter/filter.h"
+#include "proxy/filter/filters.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
 
@@ -66,7 +66,7 @@ static bool policy_allows(const struct exchange *exchange, enum attempt_failure 
 /* The body can be sent once more: everything that was sent is in the replay buffer. */
 static bool can_replay(const struct exchange *exchange)
 {
-    return !exchange->is_committed && !exchange->replay_lost;
+    return !exchange->is_committed && !exchange->is_answering && !exchange->replay_lost;
 }
 
 static void rewind_body(struct exchange *exchange)
@@ -205,17 +205,13 @@ static void note_response(struct exchange *exchange, const struct http_response 
     record->status = head->status;
 }
 
-static void finish_if_whole(struct exchange *exchange)
-{
-    if (exchange->response_ended)
-        exchange_end(
-            exchange); /* a request that is not whole yet is cut: the connection lingers and closes */
-}
-
 static void on_response(struct http_stream *stream, struct http_response *head, bool end)
 {
     struct attempt *attempt = stream->owner;
     struct exchange *exchange = attempt->exchange;
+    struct chain none = {0};
+    if (UNLIKELY(exchange->is_answered))
+        return;
     if (http_status_is_informational(head->status) && head->status != 101) {
         if (head->status != 100 || exchange->hcm->proxy_100_continue)
             http_stream_send_response(exchange->stream, head, false);
@@ -226,48 +222,35 @@ static void on_response(struct http_stream *stream, struct http_response *head, 
     if (try_again(exchange, FAILED_STATUS, head))
         return;
     note_response(exchange, head);
-    if (!filters_run_response(exchange, head))
+    if (UNLIKELY(exchange->filters || exchange->filters_response) &&
+        filters_response(exchange, head, &none, end))
         return;
-    if (!exchange_edit_response(exchange, head)) {
-        http_stream_reset(exchange->stream, HTTP_RESET_LIMIT);
-        exchange_end(exchange);
-        return;
-    }
-    exchange->is_committed = true;
-    chain_fini(&exchange->replay);
-    http_stream_send_response(exchange->stream, head, end);
-    if (head->status == 101)
-        exchange->record.is_tunnel = true;
-    if (end) {
-        exchange->response_ended = true;
-        finish_if_whole(exchange);
-    }
+    exchange_pass_response(exchange, true, &none, NULL, end);
 }
 
 static void on_response_data(struct http_stream *stream, struct chain *data, bool end)
 {
     struct attempt *attempt = stream->owner;
     struct exchange *exchange = attempt->exchange;
-    exchange->record.bytes_sent += data->size;
     if (exchange->counts_messages)
         grpc_messages_count(&exchange->answered, data);
-    http_stream_send_data(exchange->stream, data, end);
-    if (!end)
+    if (UNLIKELY(exchange->is_answered) ||
+        (UNLIKELY(exchange->filters) && filters_data(exchange, FILTER_RESPONSE, data, end)))
         return;
-    exchange->response_ended = true;
-    /* In a tunnel the other direction goes on. */
-    if (!exchange->record.is_tunnel || exchange->request_ended)
-        finish_if_whole(exchange);
+    exchange_pass_response(exchange, false, data, NULL, end);
 }
 
 static void on_response_trailers(struct http_stream *stream, struct headers *trailers)
 {
     struct attempt *attempt = stream->owner;
     struct exchange *exchange = attempt->exchange;
+    struct chain none = {0};
+    if (UNLIKELY(exchange->is_answered))
+        return;
     exchange->record.trailers = trailers;
-    http_stream_send_trailers(exchange->stream, trailers);
-    exchange->response_ended = true;
-    finish_if_whole(exchange);
+    if (UNLIKELY(exchange->filters) && filters_trailers(exchange, FILTER_RESPONSE, trailers))
+        return;
+    exchange_pass_response(exchange, false, &none, trailers, true);
 }
 
 /* Once, on a fresh connection: an idle one that the server closed as we sent is nobody's fault. */
@@ -299,6 +282,9 @@ static void on_upstream_reset(struct http_stream *stream, const struct http_rese
         exchange_end(exchange);
         return;
     }
+    /* The answer is whole or our own; the request's rest was not wanted. */
+    if (exchange->is_answered || (exchange->filters && filters_have_end(exchange)))
+        return;
     if (resend_stale(exchange, reset))
         return;
     enum attempt_failure failure =
@@ -329,6 +315,8 @@ static void on_request_sent(struct http_stream *stream, size_t bytes)
     if (attempt->sent > exchange->consumed) {
         size_t credit = attempt->sent - exchange->consumed;
         exchange->consumed = attempt->sent;
+        if (UNLIKELY(exchange->filters))
+            credit = filters_credit(exchange, FILTER_REQUEST, credit);
         http_stream_consumed(exchange->stream, credit);
     }
 }
@@ -343,7 +331,7 @@ static const struct http_stream_events upstream_events = {.on_response = on_resp
 
 static void keep_for_replay(struct exchange *exchange)
 {
-    if (exchange->replay_lost || exchange->is_committed)
+    if (exchange->replay_lost || exchange->is_committed || exchange->is_answering)
         return;
     if (exchange->replay.size + exchange->body.size > EXCHANGE_REPLAY_MAX) {
         exchange->replay_lost = true;

@@ -5,13 +5,17 @@
 #include "proxy/filter/filter.h"
 #include "proxy/route/view.h"
 
-static enum filter_verdict judge(struct exchange *exchange, const struct http_filter *config,
-                                 struct view *view)
+static enum filter_verdict judge(struct filter_call *call, struct http_request *head, bool end)
 {
-    if (!config->rbac.rules)
+    struct exchange *exchange = call->exchange;
+    struct view spare;
+    (void)head;
+    (void)end;
+    if (!call->config->rbac.rules)
         return FILTER_CONTINUE;
+    struct view *view = filter_view(call, &spare);
     view_connection(view, exchange->downstream);
-    struct rbac_verdict verdict = rbac_judge(config->rbac.rules, &view->request);
+    struct rbac_verdict verdict = rbac_judge(call->config->rbac.rules, &view->request);
     if (verdict.allowed)
         return FILTER_CONTINUE;
     struct slice policy = verdict.policy.size ? verdict.policy : SLICE("none matched");
@@ -21,4 +25,4 @@ static enum filter_verdict judge(struct exchange *exchange, const struct http_fi
     return FILTER_REPLIED;
 }
 
-const struct filter filter_rbac = {.on_request = judge};
+const struct filter filter_rbac = {.heads_only = true, .on_request = judge};
