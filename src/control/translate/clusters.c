@@ -56,8 +56,11 @@ struct policy {
      : (policy)->of_rule                               ? (policy)->of_rule->block                  \
                                                        : NULL)
 
-static int lb_policy_of(const struct policy *policy)
+/* gRPC libraries know one of them, and refuse a cluster with another. */
+static int lb_policy_of(const struct policy *policy, enum cluster_user user)
 {
+    if (user == USER_GRPC)
+        return ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN;
     const Istio__Networking__V1alpha3__LoadBalancerSettings *lb =
         POLICY_BLOCK(policy, load_balancer);
     if (lb && lb->lb_policy_case ==
@@ -90,7 +93,7 @@ struct wanted {
     const Istio__Networking__V1alpha3__Subset *subset; /* NULL: the whole service */
     const struct text_list *accounts;
     struct policy policy;
-    bool secure;
+    enum cluster_user user;
 };
 
 static void add_tls_match(struct arena *arena, cluster_message *cluster, const char *name,
@@ -114,7 +117,8 @@ static void secure_cluster(struct production *p, cluster_message *cluster, const
     if (tls && !tls->has_mode) /* what is not said is DISABLE, as in Istio */
         mode = ISTIO__NETWORKING__V1ALPHA3__CLIENT_TLSSETTINGS__TLSMODE__DISABLE;
     bool always = mode == ISTIO__NETWORKING__V1ALPHA3__CLIENT_TLSSETTINGS__TLSMODE__ISTIO_MUTUAL;
-    bool by_endpoint = !tls && w->secure && w->service->resolution == RESOLUTION_STATIC;
+    bool by_endpoint =
+        !tls && w->user == USER_SECURE && w->service->resolution == RESOLUTION_STATIC;
     if (!always && !by_endpoint)
         return;
     const char *sni = arena_format(p->arena, "outbound_.%u_.%s_.%.*s", w->port->number,
@@ -194,7 +198,7 @@ static void produce_cluster(struct production *p, const struct wanted *w)
                                          w->subset ? w->subset->name : NULL, w->service->host);
     bool passes = w->service->resolution == RESOLUTION_NONE;
     int lb_policy = passes ? ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__CLUSTER_PROVIDED
-                           : lb_policy_of(&w->policy);
+                           : lb_policy_of(&w->policy, w->user);
     cluster_message *cluster =
         make_cluster(p->arena, name, discovery_of(w->service->resolution), lb_policy);
     const Istio__Networking__V1alpha3__ConnectionPoolSettings *pool =
@@ -205,7 +209,8 @@ static void produce_cluster(struct production *p, const struct wanted *w)
     fill_discovery(p, cluster, w);
     if (protocol_is_http(w->port->protocol))
         make_http_options(p->arena, cluster, w->port->protocol == PROTOCOL_HTTP2);
-    secure_cluster(p, cluster, w);
+    if (w->user != USER_GRPC) /* which has no certificate to show */
+        secure_cluster(p, cluster, w);
     cluster->metadata = cluster_metadata(p->arena, w);
     p->origin = w->rules->count > 0 ? w->rules->items[0] : w->service->object;
     p->emit(p->to, RESOURCE_CLUSTER, name, &cluster->base);
@@ -242,7 +247,7 @@ static void produce_subset_cluster(struct production *p,
 }
 
 void produce_clusters(struct production *p, struct slice host, struct slice client_name_space,
-                      bool secure)
+                      enum cluster_user user)
 {
     const struct service *service = registry_service(p->registry, p->reader, host);
     if (!service)
@@ -255,7 +260,7 @@ void produce_clusters(struct production *p, struct slice host, struct slice clie
                                 .port = &service->ports[i],
                                 .rules = &rules,
                                 .accounts = &accounts,
-                                .secure = secure};
+                                .user = user};
         each_subset(&rules, produce_subset_cluster, p, &wanted);
     }
 }

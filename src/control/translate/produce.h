@@ -31,9 +31,11 @@ struct production {
 
 /* PassthroughCluster and BlackHoleCluster. */
 void produce_static(struct production *p);
+/* Who is to use a cluster: a sidecar without or with an identity of the mesh, or a gRPC client without proxy. */
+enum cluster_user { USER_PLAIN = 'p', USER_SECURE = 's', USER_GRPC = 'g' };
 /* Every cluster of the service. client_name_space is empty unless that namespace has rules of its own. */
 void produce_clusters(struct production *p, struct slice host, struct slice client_name_space,
-                      bool secure);
+                      enum cluster_user user);
 /* Every endpoint assignment of the service. */
 void produce_endpoints(struct production *p, struct slice host, struct slice client_name_space);
 /* What is listened to for outbound traffic to a port. */

@@ -57,7 +57,7 @@ struct unit {
     char *name;                    /* in the map of units; NULL for a class's own */
     struct slice host, name_space; /* point into name */
     uint32_t port;
-    bool secure;
+    enum cluster_user user;
     bool fresh; /* has run at least once */
     struct outputs outputs;
     struct refusals_made refusals;
@@ -346,7 +346,7 @@ static void unit_produce(struct unit *unit, struct production *p)
 {
     switch (unit->kind) {
     case UNIT_STATIC: produce_static(p); break;
-    case UNIT_CLUSTERS: produce_clusters(p, unit->host, unit->name_space, unit->secure); break;
+    case UNIT_CLUSTERS: produce_clusters(p, unit->host, unit->name_space, unit->user); break;
     case UNIT_ENDPOINTS: produce_endpoints(p, unit->host, unit->name_space); break;
     case UNIT_OUTBOUND: produce_outbound(p, unit->port); break;
     case UNIT_ROUTES: produce_routes(p, unit->port, unit->name_space); break;
@@ -402,11 +402,11 @@ static void unit_fini(struct unit *unit)
 /* --- the units of a scope -------------------------------------------------------------------------------------------- */
 
 /* "KIND|PORT|s|NAMESPACE|HOST" says all that the unit depends on. */
-static struct unit *find_unit(struct translate *t, enum unit_kind kind, uint32_t port, bool secure,
-                              struct slice name_space, struct slice host)
+static struct unit *find_unit(struct translate *t, enum unit_kind kind, uint32_t port,
+                              enum cluster_user user, struct slice name_space, struct slice host)
 {
-    char *name = str_format("%u|%u|%c|%.*s|%.*s", kind, port, secure ? 's' : 'p',
-                            SLICE_ARG(name_space), SLICE_ARG(host));
+    char *name = str_format("%u|%u|%c|%.*s|%.*s", kind, port, (char)user, SLICE_ARG(name_space),
+                            SLICE_ARG(host));
     struct unit *unit = map_get(t->units, slice_str(name));
     if (unit) {
         mem_free(name);
@@ -419,7 +419,7 @@ static struct unit *find_unit(struct translate *t, enum unit_kind kind, uint32_t
     unit->host = slice_of(name + size - host.size, host.size);
     unit->name_space = slice_of(name + size - host.size - 1 - name_space.size, name_space.size);
     unit->port = port;
-    unit->secure = secure;
+    unit->user = user;
     map_put(t->units, slice_str(name), unit);
     return unit;
 }
@@ -464,11 +464,12 @@ static void hold_services(struct scope *scope, struct map *wanted, struct arena 
     struct service_list services = registry_services(t->registry, reader, arena);
     for (size_t i = 0; i < services.count; i++) {
         struct slice host = services.items[i]->host;
-        bool secure = scope->secure && !scope->grpc;
-        scope_hold(scope, wanted, find_unit(t, UNIT_CLUSTERS, 0, secure, rules, host));
-        scope_hold(scope, wanted, find_unit(t, UNIT_ENDPOINTS, 0, false, rules, host));
+        enum cluster_user user = scope->grpc ? USER_GRPC : scope->secure ? USER_SECURE : USER_PLAIN;
+        scope_hold(scope, wanted, find_unit(t, UNIT_CLUSTERS, 0, user, rules, host));
+        scope_hold(scope, wanted, find_unit(t, UNIT_ENDPOINTS, 0, USER_PLAIN, rules, host));
         if (scope->grpc)
-            scope_hold(scope, wanted, find_unit(t, UNIT_GRPC, 0, false, scope->name_space, host));
+            scope_hold(scope, wanted,
+                       find_unit(t, UNIT_GRPC, 0, USER_PLAIN, scope->name_space, host));
     }
 }
 
@@ -483,14 +484,15 @@ static void scope_run(struct scope *scope)
     if (!scope->grpc) {
         struct port_list ports = registry_ports(t->registry, &scope->derived.reader, &arena);
         for (size_t i = 0; i < ports.count; i++) {
-            scope_hold(scope, wanted,
-                       find_unit(t, UNIT_OUTBOUND, ports.items[i], false, SLICE_NONE, SLICE_NONE));
             scope_hold(
                 scope, wanted,
-                find_unit(t, UNIT_ROUTES, ports.items[i], false, scope->name_space, SLICE_NONE));
+                find_unit(t, UNIT_OUTBOUND, ports.items[i], USER_PLAIN, SLICE_NONE, SLICE_NONE));
+            scope_hold(scope, wanted,
+                       find_unit(t, UNIT_ROUTES, ports.items[i], USER_PLAIN, scope->name_space,
+                                 SLICE_NONE));
         }
-        scope_hold(scope, wanted, find_unit(t, UNIT_STATIC, 0, false, SLICE_NONE, SLICE_NONE));
-        scope_hold(scope, wanted, find_unit(t, UNIT_NAMES, 0, false, SLICE_NONE, SLICE_NONE));
+        scope_hold(scope, wanted, find_unit(t, UNIT_STATIC, 0, USER_PLAIN, SLICE_NONE, SLICE_NONE));
+        scope_hold(scope, wanted, find_unit(t, UNIT_NAMES, 0, USER_PLAIN, SLICE_NONE, SLICE_NONE));
     }
     arena_fini(&arena);
     struct map *before = scope->members;

@@ -204,11 +204,14 @@ class Mesh:
 
     def wait_synced(self, timeout=30):
         """Until every connected proxy has acknowledged everything that was sent."""
-        def rows():
-            found = self.call("GET", "/apis/tulle.dev/v1/proxies")[1]["items"]
-            return found if len(found) >= len(self.sidecars) and all(
-                row[kind] in ("SYNCED", "IGNORED") for row in found for kind in ("cds", "lds", "eds", "rds")) else None
-        return self.control.wait_for(rows, "that all proxies are in step", timeout)
+        end = time.monotonic() + timeout
+        while True:
+            rows = self.call("GET", "/apis/tulle.dev/v1/proxies")[1]["items"]
+            if len(rows) >= len(self.sidecars) and all(
+                    row[kind] in ("SYNCED", "IGNORED") for row in rows for kind in ("cds", "lds", "eds", "rds")):
+                return rows
+            assert time.monotonic() < end, f"not in step after {timeout} s: {rows}"
+            time.sleep(0.02)
 
 
 def resolve(host, name, port=DNS_PORT, server="127.0.0.1", timeout=5):
