@@ -74,17 +74,33 @@ void random_secret(void *bytes, size_t size)
     }
 }
 
+/* Eight digits at once, the highest first in memory: each byte holds one of them, then becomes its letter. */
+static inline void put_hex(char *to, uint32_t number)
+{
+    uint64_t x = __builtin_bswap32(number);
+    x = (x | x << 16) & 0x0000ffff0000ffffu;
+    x = (x | x << 8) & 0x00ff00ff00ff00ffu;
+    x = (x >> 4 & 0x000f000f000f000fu) | (x & 0x000f000f000f000fu) << 8;
+    uint64_t letters = (x + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
+    x += 0x3030303030303030u + letters * ('a' - '0' - 10);
+    memcpy(to, &x, sizeof(x));
+}
+
 void random_uuid(struct random *random, char text[37])
 {
-    static const char hex[] = "0123456789abcdef";
-    uint64_t words[2] = {random_u64(random), random_u64(random)};
-    words[0] = (words[0] & ~(uint64_t)0xf000) | 0x4000;               /* version 4 */
-    words[1] = (words[1] & ~((uint64_t)3 << 62)) | (uint64_t)2 << 62; /* RFC 9562's variant */
-    char *to = text;
-    for (unsigned i = 0; i < 32; i++) {
-        if (i == 8 || i == 12 || i == 16 || i == 20)
-            *to++ = '-';
-        *to++ = hex[words[i / 16] >> (60 - 4 * (i % 16)) & 15];
-    }
-    *to = '\0';
+    uint64_t high = random_u64(random), low = random_u64(random);
+    high = (high & ~(uint64_t)0xf000) | 0x4000;             /* version 4 */
+    low = (low & ~((uint64_t)3 << 62)) | (uint64_t)2 << 62; /* RFC 9562's variant */
+    char digits[32];
+    put_hex(digits, (uint32_t)(high >> 32));
+    put_hex(digits + 8, (uint32_t)high);
+    put_hex(digits + 16, (uint32_t)(low >> 32));
+    put_hex(digits + 24, (uint32_t)low);
+    memcpy(text, digits, 8);
+    memcpy(text + 9, digits + 8, 4);
+    memcpy(text + 14, digits + 12, 4);
+    memcpy(text + 19, digits + 16, 4);
+    memcpy(text + 24, digits + 20, 12);
+    text[8] = text[13] = text[18] = text[23] = '-';
+    text[36] = '\0';
 }

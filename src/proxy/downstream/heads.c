@@ -11,7 +11,6 @@
 #include "proxy/observe/format_writer.h"
 #include "proxy/worker.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { HOPS_MAX = 16, UUID_SIZE = 36, REWRITTEN_PATH_MAX = 8192 };
@@ -115,30 +114,31 @@ static bool set_forwarded(struct exchange *exchange)
 /* Two proxies that point at each other would pass a request to and fro for ever; each counts it on. */
 static bool count_hop(struct exchange *exchange, bool *is_loop)
 {
+    static const char numbers[HOPS_MAX + 1][2] = {"1",  "2",  "3",  "4",  "5",  "6",
+                                                  "7",  "8",  "9",  "10", "11", "12",
+                                                  "13", "14", "15", "16", "17"};
     struct headers *headers = &exchange->head->headers;
-    const struct header *header = headers_find_name(headers, SLICE("x-tulle-hops"));
+    const struct header *header = headers_find(headers, HEADER_X_TULLE_HOPS);
     uint64_t hops = 0;
     if (header && !slice_to_u64(header_value(header), HOPS_MAX, &hops))
         hops = HOPS_MAX;
     *is_loop = hops >= HOPS_MAX;
-    char *text = arena_try_alloc(exchange_arena(exchange), 8);
-    if (!text)
-        return false;
-    return headers_set(headers, exchange_arena(exchange), SLICE("x-tulle-hops"),
-                       slice_of(text, (size_t)snprintf(text, 8, "%u", (unsigned)hops + 1)));
+    return headers_set_id(headers, exchange_arena(exchange), HEADER_X_TULLE_HOPS,
+                          slice_of(numbers[hops], hops < 9 ? 1 : 2));
 }
 
-/* Our own headers mean something only when we set them. */
+static bool is_internal(const struct header *header)
+{
+    return header->id == HEADER_OTHER && header->name_size > 8 && (header->name[0] | 0x20) == 'x' &&
+           slice_equals_nocase(slice_of(header->name, 8), SLICE("x-tulle-"));
+}
+
+/* Our own headers mean something only when we set them. The hops, which have an id, stay. */
 static void strip_internal(struct headers *headers)
 {
     for (uint16_t i = 0; i < headers->count;) {
-        struct header *header = &headers->items[i];
-        struct slice name = header_name(header);
-        bool is_internal = name.size > 8 &&
-                           slice_equals_nocase(slice_first(name, 8), SLICE("x-tulle-")) &&
-                           !slice_equals_nocase(name, SLICE("x-tulle-hops"));
-        if (is_internal)
-            headers_remove_at(headers, header);
+        if (UNLIKELY(is_internal(&headers->items[i])))
+            headers_remove_at(headers, &headers->items[i]);
         else
             i++;
     }
