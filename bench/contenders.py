@@ -195,7 +195,7 @@ class Envoy(Contender):
         return {"name": "l", "address": address(port), "filter_chains": [chain]}
 
     def http_filters(self, route, full=None):
-        more = {}
+        more = {"generate_request_id": False}  # bare: as the others, which make none
         if full:
             more = {"access_log": [typed("envoy.access_loggers.file", "access_loggers.file.v3.FileAccessLog", path=full)],
                     "request_headers_timeout": "10s", "stream_idle_timeout": "300s"}

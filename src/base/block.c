@@ -202,7 +202,17 @@ static struct block *carve(struct block_pool *pool, struct block_slab *slab)
     return block;
 }
 
-struct block *block_alloc(struct block_pool *pool, enum block_size size)
+static inline void lend(struct block_pool *pool, struct block_slab *slab, struct block *block)
+{
+    pool->lent_bytes += block_bytes[slab->size];
+    block->refs = 1;
+    block->next = NULL;
+    unpoison(block->bytes, block->capacity);
+}
+
+/* The first block of a slab, the last one, or one that was never lent. */
+__attribute__((noinline)) static struct block *alloc_slow(struct block_pool *pool,
+                                                          enum block_size size)
 {
     struct block_size_class *class = &pool->classes[size];
     struct block_slab *slab;
@@ -222,27 +232,46 @@ struct block *block_alloc(struct block_pool *pool, enum block_size size)
     }
     if (slab->lent == blocks_a_slab[size])
         list_remove(&slab->node);
-    pool->lent_bytes += block_bytes[size];
-    block->refs = 1;
-    block->next = NULL;
-    unpoison(block->bytes, block->capacity);
+    lend(pool, slab, block);
     return block;
 }
 
-void block_free(struct block *block)
+struct block *block_alloc(struct block_pool *pool, enum block_size size)
 {
-    struct block_slab *slab = block->slab;
-    struct block_pool *pool = block->pool;
-    struct block_size_class *class = &pool->classes[slab->size];
-    poison(block->bytes, block->capacity);
-    block->next = slab->free;
-    slab->free = block;
-    pool->lent_bytes -= block_bytes[slab->size];
-    if (slab->lent-- == blocks_a_slab[slab->size])
+    struct list *lenders = &pool->classes[size].lenders;
+    struct block_slab *slab = LIST_ENTRY(lenders->next, struct block_slab, node);
+    if (UNLIKELY(list_is_empty(lenders) || !slab->free ||
+                 slab->lent - 1 >= blocks_a_slab[size] - 2))
+        return alloc_slow(pool, size);
+    struct block *block = slab->free;
+    slab->free = block->next;
+    slab->lent++;
+    lend(pool, slab, block);
+    return block;
+}
+
+/* The slab can lend again, or nothing of it is lent any more. */
+__attribute__((noinline)) static void move_slab(struct block_size_class *class,
+                                                struct block_slab *slab)
+{
+    if (slab->lent + 1 == blocks_a_slab[slab->size])
         list_push_front(&class->lenders, &slab->node);
     if (slab->lent == 0) {
         class->busy--;
         list_remove(&slab->node);
         list_push_back(&class->lenders, &slab->node);
     }
+}
+
+void block_free(struct block *block)
+{
+    struct block_slab *slab = block->slab;
+    struct block_pool *pool = block->pool;
+    poison(block->bytes, block->capacity);
+    block->next = slab->free;
+    slab->free = block;
+    pool->lent_bytes -= block_bytes[slab->size];
+    slab->lent--;
+    if (UNLIKELY(slab->lent - 1 >= blocks_a_slab[slab->size] - 2))
+        move_slab(&pool->classes[slab->size], slab);
 }

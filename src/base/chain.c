@@ -98,13 +98,23 @@ COLD static void grow(struct chain *chain)
     chain->first = 0;
 }
 
-static inline void push(struct chain *chain, struct block *block, const char *data, size_t size)
+__attribute__((noinline)) static void push_slow(struct chain *chain, struct segment segment)
 {
     uint32_t capacity = chain->segments ? chain->capacity : CHAIN_INLINE;
-    if (UNLIKELY(chain->count == capacity))
+    if (chain->count == capacity)
         grow(chain);
-    *segment_at(chain, chain->count++) =
-        (struct segment){.block = block, .data = data, .size = size};
+    *segment_at(chain, chain->count++) = segment;
+    chain->size += segment.size;
+}
+
+static inline void push(struct chain *chain, struct block *block, const char *data, size_t size)
+{
+    struct segment segment = {.block = block, .data = data, .size = size};
+    if (UNLIKELY(chain->segments || chain->count == CHAIN_INLINE)) {
+        push_slow(chain, segment);
+        return;
+    }
+    chain->inline_segments[(chain->first + chain->count++) & (CHAIN_INLINE - 1)] = segment;
     chain->size += size;
 }
 

@@ -18,7 +18,8 @@ static enum http_refusal read_length(struct fields *fields, struct header *heade
     uint64_t length = 0;
     for (size_t i = 0; i < digits.size; i++) {
         unsigned digit = (unsigned)(uint8_t)digits.data[i] - '0';
-        if (digit > 9 || length > ((uint64_t)INT64_MAX - digit) / 10)
+        /* Eighteen digits always fit. */
+        if (digit > 9 || (i >= 18 && length > ((uint64_t)INT64_MAX - digit) / 10))
             return HTTP_REFUSAL_LENGTH;
         length = length * 10 + digit;
     }

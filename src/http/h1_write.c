@@ -26,13 +26,33 @@ COLD static void put_slow(struct writer *writer, const char *bytes, size_t size)
         writer->refused = !chain_append_copy(writer->out, writer->pool, slice_of(bytes, size));
 }
 
+/* Most names and values are short: two copies of a fixed size, which may overlap, instead of a call. */
+static inline void copy(char *to, const char *from, size_t size)
+{
+    if (size - 8 <= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + size - 8, from + size - 8, 8);
+    } else if (size - 16 <= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + size - 16, from + size - 16, 16);
+    } else if (size - 4 <= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + size - 4, from + size - 4, 4);
+    } else {
+        memcpy(to, from, size);
+    }
+}
+
 static inline void put(struct writer *writer, const char *bytes, size_t size)
 {
     if (UNLIKELY((size_t)(writer->end - writer->at) < size)) {
         put_slow(writer, bytes, size);
         return;
     }
-    memcpy(writer->at, bytes, size);
+    if (__builtin_constant_p(size))
+        memcpy(writer->at, bytes, size);
+    else
+        copy(writer->at, bytes, size);
     writer->at += size;
 }
 #define PUT(writer, literal) put((writer), (literal), sizeof(literal) - 1)

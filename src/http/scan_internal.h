@@ -59,6 +59,13 @@ static inline bool is_control(uint8_t byte)
             unsigned hits = vector(scan_load(data + at));                                          \
             return hits ? at + (size_t)__builtin_ctz(hits) : size;                                 \
         }                                                                                          \
+        if (size >= 8) {                                                                           \
+            /* Two halves that overlap in one load. */                                             \
+            __m128i half = _mm_loadl_epi64((const __m128i *)(const void *)data);                   \
+            __m128i rest = _mm_loadl_epi64((const __m128i *)(const void *)(data + size - 8));      \
+            if (LIKELY(!vector(_mm_unpacklo_epi64(half, rest))))                                   \
+                return size;                                                                       \
+        }                                                                                          \
         while (at < size && !single((uint8_t)data[at]))                                            \
             at++;                                                                                  \
         return at;                                                                                 \

@@ -536,7 +536,8 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream)
     exchange->record.start_us = loop_now_us(loop);
     exchange->record.start_wall_us = loop_wall_us(loop);
     exchange->record.downstream = http_connection_transport(downstream->http);
-    exchange->record.original_destination = downstream->original_destination;
+    if (UNLIKELY(address_is_set(&downstream->original_destination)))
+        exchange->record.original_destination = downstream->original_destination;
     if (exchange->request_ended)
         exchange->record.request_end_us = exchange->record.start_us;
     stream->events = &events;
