@@ -46,7 +46,8 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     struct h2 *h2 = user;
     struct h2_stream *own = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     (void)source;
-    if (!own)
+    /* The frame was cut when the body was still there; a reset that came while it waited took the body away. */
+    if (!own || own->out.size < size)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (is_enough(h2))
         return NGHTTP2_ERR_WOULDBLOCK;

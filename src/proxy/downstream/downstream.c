@@ -83,6 +83,7 @@ void downstream_close(struct downstream *downstream)
 {
     LIST_EACH_SAFE(node, after, &downstream->exchanges)
     exchange_end(LIST_ENTRY(node, struct exchange, node));
+    observe_downstream_closed(downstream->worker->observer, downstream, HTTP_CLOSED_DONE, NULL);
     http_connection_close(downstream->http);
     downstream_free(downstream);
 }

@@ -230,8 +230,12 @@ static bool dial_another(struct host *host, enum http_pool which)
     if (!upstream || host->is_removed)
         return false;
     uint32_t most = upstream->cluster->limits[0].connections;
-    if (!limits_take(upstream->limits, 0, LIMIT_CONNECTIONS, most))
-        return false;
+    if (!limits_take(upstream->limits, 0, LIMIT_CONNECTIONS, most)) {
+        /* The others have taken it all: one connection, uncounted, so that whoever was sent here can be served. */
+        if (most == 0 || pool->connections > 0)
+            return false;
+        most = CLUSTER_UNLIMITED;
+    }
     struct pooled *pooled = mem_new(struct pooled);
     pooled->host = host_ref(host);
     pooled->which = which;

@@ -1,0 +1,351 @@
+/*
+ * proxy_world: a whole worker on a simulated loop: clients, the proxy's downstream, exchanges and upstream, origins.
+ *
+ * Clients arrive as accepted connections do; the proxy dials the origins by address. The configuration goes through the
+ * intake and the publisher, as in the process. end_proxy_world checks that nothing is left: no connection, block, byte of
+ * the budget, pin, limit or active gauge.
+ */
+#pragma once
+
+#include "net/exchanges.h"
+
+#include "build/yaml.h"
+
+#include "base/buffer.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "build/bootstrap.h"
+#include "io/listener.h"
+#include "net/transport.h"
+#include "pb/codec.h"
+#include "proxy/downstream/downstream.h"
+#include "proxy/listen/arrival.h"
+#include "proxy/observe/observer_internal.h"
+#include "proxy/observe/telemetry.h"
+#include "proxy/process_state.h"
+#include "proxy/snapshot/intake.h"
+#include "proxy/snapshot/publisher.h"
+#include "proxy/upstream/limits.h"
+#include "proxy/upstream/upstream.h"
+
+enum { ORIGINS = 3, CLIENTS = 3, SERVING_MAX = 256 };
+
+struct proxy_world;
+
+/* One server that the proxy may dial: 10.0.0.1 to 10.0.0.3, port 80. */
+struct served {
+    struct proxy_world *world;
+    struct address address;
+    struct acceptor *acceptor;
+    int fd;
+    unsigned requests;
+};
+struct serving {
+    struct proxy_world *world;
+    struct served *served;
+    struct http_connection *http;
+};
+
+struct client {
+    struct proxy_world *world;
+    struct http_connection *http;
+    unsigned closed;
+};
+
+struct proxy_world {
+    struct loop *loop;
+    struct memory_budget budget;
+    struct publisher *publisher;
+    struct intake *intake;
+    struct worker_shared shared;
+    struct worker *worker;
+    struct process process;
+    struct bootstrap bootstrap;
+    Envoy__Config__Core__V3__Node node;
+    struct http_connection_options client_options, origin_options;
+    struct served origins[ORIGINS];
+    struct serving serving[SERVING_MAX];
+    struct client clients[CLIENTS];
+    struct origin origin;
+    unsigned open; /* of the clients' ends */
+    bool bad;
+    bool up_is_http2;
+    unsigned versions;
+};
+
+/* --- configuration --------------------------------------------------------------------------------------------- */
+
+static inline bool proxy_put(struct proxy_world *w, enum resource_kind kind, const char *name,
+                             const char *yaml)
+{
+    static const ProtobufCMessageDescriptor *const types[] = {
+        [KIND_CLUSTER] = &envoy__config__cluster__v3__cluster__descriptor,
+        [KIND_ENDPOINTS] = &envoy__config__endpoint__v3__cluster_load_assignment__descriptor,
+        [KIND_LISTENER] = &envoy__config__listener__v3__listener__descriptor,
+    };
+    struct arena arena;
+    struct error error = {0};
+    char version[16];
+    arena_init(&arena, NULL);
+    snprintf(version, sizeof(version), "%u", ++w->versions);
+    struct intake_update update = {
+        .kind = kind, .name = slice_str(name), .version = slice_str(version)};
+    update.body = pb_pack_to(from_yaml(&arena, types[kind], yaml), &arena);
+    bool is_taken = intake_put(w->intake, &update, &error);
+    CHECK(is_taken, "%s: %s", name, error.what ? error.what : "");
+    arena_fini(&arena);
+    return is_taken;
+}
+
+/* A bit for each of the origins. */
+static inline void put_endpoints(struct proxy_world *w, unsigned origins)
+{
+    owned_buffer yaml = {0};
+    buffer_append_str(&yaml, "{cluster_name: up, endpoints: [{lb_endpoints: [");
+    for (unsigned i = 0; i < ORIGINS; i++)
+        if (origins >> i & 1)
+            buffer_format(&yaml,
+                          "{endpoint: {address: {socket_address: {address: 10.0.0.%u, "
+                          "port_value: 80}}}, metadata: {filter_metadata: {istio: {workload: "
+                          "'w%u;default;w;v1;c'}}}}, ",
+                          i + 1, i + 1);
+    buffer_append_str(&yaml, "]}]}");
+    proxy_put(w, KIND_ENDPOINTS, "up", yaml.data);
+}
+
+static inline void put_cluster(struct proxy_world *w, unsigned connect_timeout_s,
+                               unsigned max_connections)
+{
+    static const char http2[] =
+        ", typed_extension_protocol_options: "
+        "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': "
+        "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
+        "explicit_http_config: {http2_protocol_options: {}}}}";
+    owned_buffer yaml = {0};
+    buffer_format(&yaml,
+                  "{name: up, type: EDS, connect_timeout: %us, circuit_breakers: {thresholds: "
+                  "[{max_connections: %u, max_requests: 1000}]}, eds_cluster_config: {eds_config: "
+                  "{ads: {}, initial_fetch_timeout: 0s}}%s}",
+                  connect_timeout_s, max_connections, w->up_is_http2 ? http2 : "");
+    proxy_put(w, KIND_CLUSTER, "up", yaml.data);
+}
+
+static inline void put_http_listener(struct proxy_world *w, unsigned route_timeout_s,
+                                     const char *retry_on)
+{
+    owned_buffer yaml = {0};
+    buffer_format(
+        &yaml,
+        "{name: in, traffic_direction: OUTBOUND, address: {socket_address: {address: 127.0.0.1, "
+        "port_value: 10000}}, filter_chains: [{filters: [{name: h, typed_config: {'@type': "
+        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+        "HttpConnectionManager, stat_prefix: s, route_config: {name: r, virtual_hosts: [{name: v, "
+        "domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: up, timeout: %us%s%s%s}}]}]"
+        "}, http_filters: [{name: r, typed_config: {'@type': "
+        "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}]}]}",
+        route_timeout_s, retry_on ? ", retry_policy: {num_retries: 3, retry_on: '" : "",
+        retry_on ? retry_on : "", retry_on ? "'}" : "");
+    proxy_put(w, KIND_LISTENER, "in", yaml.data);
+}
+
+static inline void put_tcp_listener(struct proxy_world *w)
+{
+    proxy_put(
+        w, KIND_LISTENER, "in",
+        "{name: in, traffic_direction: OUTBOUND, address: {socket_address: {address: "
+        "127.0.0.1, port_value: 10000}}, filter_chains: [{filters: [{name: t, typed_config: "
+        "{'@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, "
+        "stat_prefix: s, cluster: up}}]}]}");
+}
+
+/* --- origins --------------------------------------------------------------------------------------------------- */
+
+static inline void serving_on_request(void *owner, struct http_connection *connection,
+                                      struct http_stream *stream)
+{
+    struct serving *serving = owner;
+    serving->served->requests++;
+    origin_on_request(&serving->world->origin, connection, stream);
+}
+
+static inline void serving_on_closed(void *owner, struct http_connection *connection,
+                                     enum http_closed reason,
+                                     const struct transport_failure *failure)
+{
+    struct serving *serving = owner;
+    (void)connection, (void)reason, (void)failure;
+    serving->http = NULL;
+}
+
+static const struct http_connection_events serving_events = {.on_request = serving_on_request,
+                                                             .on_closed = serving_on_closed};
+
+static inline struct transport *plain_transport(struct loop *loop, int fd)
+{
+    static const struct conn_events none = {0};
+    static const struct transport_options plain = {0};
+    struct conn *conn = conn_adopt(loop, fd, 0, &none, NULL);
+    CHECK(conn);
+    return transport_create(conn, NULL, &plain, NULL, NULL);
+}
+
+static inline void origin_on_accept(void *owner, int fd, const struct address *peer)
+{
+    struct served *served = owner;
+    struct proxy_world *w = served->world;
+    (void)peer;
+    for (unsigned i = 0; i < SERVING_MAX; i++) {
+        struct serving *serving = &w->serving[i];
+        if (serving->http)
+            continue;
+        *serving = (struct serving){.world = w, .served = served};
+        serving->http = http_connection_create(plain_transport(w->loop, fd), HTTP_SERVER,
+                                               &w->origin_options, &serving_events, serving);
+        CHECK(serving->http);
+        return;
+    }
+    CHECK(false, "too many connections of the proxy");
+}
+
+static inline void origin_listen(struct proxy_world *w, unsigned index)
+{
+    struct served *served = &w->origins[index];
+    served->world = w;
+    served->address = address_v4(0x0a000001 + index, 80);
+    served->fd = sim_listen(w->loop, &served->address);
+    CHECK(served->fd >= 0);
+    CHECK(acceptor_create(w->loop, served->fd, origin_on_accept, served, &served->acceptor) == 0);
+}
+
+/* --- clients --------------------------------------------------------------------------------------------------- */
+
+static inline void client_on_closed(void *owner, struct http_connection *connection,
+                                    enum http_closed reason,
+                                    const struct transport_failure *failure)
+{
+    struct client *client = owner;
+    (void)connection, (void)reason, (void)failure;
+    client->http = NULL;
+    client->closed++;
+}
+static const struct http_connection_events client_events = {.on_closed = client_on_closed};
+
+/* The other end of a new connection to the proxy. */
+static inline int knock(struct proxy_world *w)
+{
+    int fds[2];
+    struct address peer = address_v4(0x0a000064, 4000);
+    struct name listener = name_of(SLICE("in"));
+    sim_pair(w->loop, fds);
+    arrival_begin(w->worker, &listener, fds[1], &peer);
+    return fds[0];
+}
+
+static inline void client_connect(struct proxy_world *w, unsigned index)
+{
+    struct client *client = &w->clients[index];
+    client->world = w;
+    client->http = http_connection_create(plain_transport(w->loop, knock(w)), HTTP_CLIENT,
+                                          &w->client_options, &client_events, client);
+    CHECK(client->http);
+}
+
+/* --- the world ------------------------------------------------------------------------------------------------- */
+
+static inline void begin_proxy_world(struct proxy_world *w, uint64_t seed)
+{
+    memset(w, 0, sizeof(*w));
+    struct loop_options options = {
+        .name = "test", .backend = LOOP_SIM, .budget = &w->budget, .seed = seed};
+    CHECK(loop_create(&options, &w->loop) == 0);
+    struct build_options build = here;
+    w->publisher = publisher_create(w->loop);
+    w->intake = intake_create(w->publisher, &build, NULL);
+    envoy__config__core__v3__node__init(&w->node);
+    w->bootstrap.node = &w->node;
+    w->process.bootstrap = &w->bootstrap;
+    w->process.telemetry = telemetry_create(&w->process);
+    w->shared =
+        (struct worker_shared){.budget = &w->budget, .limits = cluster_limits_table_create()};
+    CHECK(worker_create(0, w->loop, w->publisher, &w->shared,
+                        telemetry_observer(w->process.telemetry, 0), &w->worker) == 0);
+    w->client_options = w->origin_options = http_connection_defaults;
+    w->client_options.choice = w->origin_options.choice = HTTP_ONLY_1;
+    w->origin.loop = w->loop;
+    for (unsigned i = 0; i < ORIGINS; i++)
+        origin_listen(w, i);
+}
+
+/* The worker sees it between two turns. */
+static inline void commit(struct proxy_world *w)
+{
+    (void)!intake_commit(w->intake);
+}
+
+static inline size_t open_ends(const struct proxy_world *w)
+{
+    return w->open + w->origin.open;
+}
+
+static inline void proxy_settle(struct proxy_world *w, unsigned turns)
+{
+    while (turns-- > 0)
+        if (!loop_turn(w->loop, 100) && sim_open_count(w->loop) == 0)
+            return;
+}
+
+static inline uint64_t counted(const struct proxy_world *w, enum observer_counter counter)
+{
+    return stats_sum(telemetry_registry(w->process.telemetry),
+                     w->worker->observer->counters[counter]);
+}
+
+static inline void check_limits(struct proxy_world *w, uint64_t seed)
+{
+    struct limits *limits = cluster_limits_of(w->shared.limits, SLICE("up"));
+    for (unsigned priority = 0; priority < LIMIT_PRIORITIES; priority++)
+        for (unsigned kind = 0; kind < LIMIT_KINDS; kind++)
+            CHECK(limits->used[priority][kind] == 0, "seed %llu: limit %u of priority %u: %u",
+                  (unsigned long long)seed, kind, priority, limits->used[priority][kind]);
+}
+
+static inline void end_proxy_world(struct proxy_world *w, uint64_t seed)
+{
+    struct publisher_counts counts;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        if (w->clients[i].http)
+            http_connection_close(give(w->clients[i].http));
+    worker_close(w->worker);
+    for (unsigned i = 0; i < SERVING_MAX; i++)
+        if (w->serving[i].http)
+            http_connection_close(give(w->serving[i].http));
+    for (unsigned i = 0; i < ORIGINS; i++) {
+        acceptor_destroy(w->origins[i].acceptor);
+        accepted_close(w->loop, w->origins[i].fd);
+    }
+    proxy_settle(w, 3000);
+    CHECK(w->open == 0 && w->origin.open == 0, "seed %llu: %u and %u ends are open",
+          (unsigned long long)seed, w->open, w->origin.open);
+    CHECK(sim_open_count(w->loop) == 0, "seed %llu: %u descriptors are open",
+          (unsigned long long)seed, sim_open_count(w->loop));
+    CHECK(worker_open(w->worker) == 0, "seed %llu: %zu connections are open",
+          (unsigned long long)seed, worker_open(w->worker));
+    CHECK(counted(w, CX_ACTIVE) == 0 && counted(w, TCP_ACTIVE) == 0, "seed %llu: active gauges",
+          (unsigned long long)seed);
+    check_limits(w, seed);
+    publisher_collect(w->publisher);
+    publisher_count(w->publisher, &counts);
+    CHECK(counts.retired == 0, "seed %llu: %zu resources are pinned still",
+          (unsigned long long)seed, counts.retired);
+    intake_destroy(w->intake);
+    worker_destroy(w->worker, w->publisher);
+    loop_settle(w->loop);
+    telemetry_destroy(w->process.telemetry);
+    publisher_destroy(w->publisher);
+    cluster_limits_table_destroy(w->shared.limits);
+    CHECK(block_pool_in_use(loop_blocks(w->loop)) == 0, "seed %llu: %zu bytes of blocks",
+          (unsigned long long)seed, block_pool_in_use(loop_blocks(w->loop)));
+    loop_destroy(w->loop);
+    CHECK(w->budget.in_use == 0, "seed %llu: %zu bytes are charged", (unsigned long long)seed,
+          w->budget.in_use);
+}
