@@ -226,6 +226,19 @@ static const struct http_limits *limits_of(const struct http_connection *connect
     return connection->options->limits ? connection->options->limits : &http_limits_default;
 }
 
+/*
+ * HTTP/1 cannot say that it will close but in an answer. A server that is idle therefore waits for one more request, which
+ * may be on its way, and http_timers.c closes when none comes.
+ */
+static void drain_codec(struct http_connection *connection)
+{
+    struct http_codec *codec = connection->codec;
+    if (codec->protocol == HTTP_PROTOCOL_1 && codec->role == HTTP_SERVER)
+        codec->draining = true;
+    else
+        http_codec_drain(codec);
+}
+
 /* False when memory is refused. */
 static bool begin_codec(struct http_connection *connection, enum http_protocol protocol)
 {
@@ -244,7 +257,7 @@ static bool begin_codec(struct http_connection *connection, enum http_protocol p
     connection->codec->established = transport_is_open(connection->transport);
     http_connection_enter(connection);
     if (connection->is_draining_told)
-        http_codec_drain(connection->codec);
+        drain_codec(connection);
     return true;
 }
 
@@ -458,10 +471,13 @@ void http_connection_drain(struct http_connection *connection)
     if (!connection->transport || connection->drain_by_ms > 0)
         return;
     uint32_t timeout_ms = connection->options->drain_timeout_ms;
-    connection->drain_by_ms = loop_now_ms(connection->loop) + timeout_ms;
+    connection->drain_since_ms = loop_now_ms(connection->loop);
+    connection->drain_by_ms = connection->drain_since_ms + timeout_ms;
     http_timers_need(connection, timeout_ms);
+    if (connection->role == HTTP_SERVER)
+        http_timers_need(connection, HTTP_DRAIN_SILENCE_MS);
     if (connection->codec) {
-        http_codec_drain(connection->codec);
+        drain_codec(connection);
         codec_wake(connection->codec);
     } else {
         connection->is_draining_told = true; /* the codec begins draining */

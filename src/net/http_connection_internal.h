@@ -8,6 +8,9 @@
 #include "io/loop.h"
 #include "net/http_connection.h"
 
+/* A draining HTTP/1 server that is idle closes after so much silence: a request may be under way to it. */
+enum { HTTP_DRAIN_SILENCE_MS = 500 };
+
 struct http_connection {
     struct transport *transport; /* NULL once it is closed */
     struct http_codec *codec;    /* &h1.codec, an h2, or NULL while the protocol is not known */
@@ -22,6 +25,7 @@ struct http_connection {
     uint64_t moved_ms;      /* when bytes last went out */
     uint64_t heard_ms;      /* when bytes last came in */
     uint64_t drain_by_ms;   /* 0: not asked to drain by a time */
+    uint64_t drain_since_ms;
     struct h1 h1;
     uint32_t requests; /* of the codec, when idleness was looked at last */
     uint8_t role;

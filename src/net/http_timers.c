@@ -81,6 +81,20 @@ static bool check_ping(struct http_connection *connection, uint64_t now_ms, uint
     return false;
 }
 
+/* A draining server that speaks HTTP/1, or nothing yet: no request came that would have been the last. */
+static bool is_waiting_in_vain(const struct http_connection *connection, uint64_t now_ms,
+                               uint64_t *next)
+{
+    const struct http_codec *codec = connection->codec;
+    if (connection->drain_by_ms == 0 || connection->role == HTTP_CLIENT)
+        return false;
+    if (codec &&
+        (codec->protocol != HTTP_PROTOCOL_1 || codec->in_head || !http_codec_is_idle(codec)))
+        return false;
+    return is_due(now_ms, MAX(connection->drain_since_ms, connection->idle_since_ms),
+                  HTTP_DRAIN_SILENCE_MS, next);
+}
+
 static void end_head(struct http_connection *connection)
 {
     /* Somebody who began a head is told; to silence nothing need be said. */
@@ -98,6 +112,10 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
     if (is_waiting_for_head(connection) &&
         is_due(now_ms, connection->head_since_ms, options->head_timeout_ms, next)) {
         end_head(connection);
+        return true;
+    }
+    if (is_waiting_in_vain(connection, now_ms, next)) {
+        http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_CLOSE, NULL);
         return true;
     }
     if (!codec)

@@ -78,6 +78,9 @@ static bool type_of(enum resource_kind kind, enum resource_type *type)
 
 static void take(struct configure *configure, struct delta_update *update, enum resource_kind kind)
 {
+    /* Removals first: what goes may hold an address that what comes will have. */
+    for (size_t i = 0; i < update->removed_count; i++)
+        intake_remove(configure->intake, kind, update->removed[i]);
     for (size_t i = 0; i < update->added_count; i++) {
         const struct delta_resource *resource = update->added[i];
         owned_error error = {0};
@@ -92,8 +95,6 @@ static void take(struct configure *configure, struct delta_update *update, enum 
                     SLICE_ARG(resource->name), reason);
         delta_update_refuse(update, i, slice_str(reason));
     }
-    for (size_t i = 0; i < update->removed_count; i++)
-        intake_remove(configure->intake, kind, update->removed[i]);
 }
 
 static void on_update(void *owner, struct delta_update *update)

@@ -106,7 +106,10 @@ def test_endpoints_leave_under_open_connections_and_then_the_proxy_ends(lab):
     for connection in tunnels + keeping:
         assert connection.exchange("GET", "/").text == "v1"
     for connection in slow:
-        connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
+        connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+        connection.read_until(b"100 Continue\r\n\r\n")  # so it has been routed
+        connection.send("12345")
+    swapped.backs[0].wait_for(lambda: len(swapped.backs[0].open) >= len(tunnels + slow), "the slow bodies")
     for number in range(40):
         ads.set("endpoints", endpoints("up", new if number % 2 == 0 else old), endpoints("bytes", new))
         ads.wait_until_settled(30)
@@ -132,10 +135,11 @@ def test_endpoints_leave_under_open_connections_and_then_the_proxy_ends(lab):
 def test_who_waits_for_an_endpoint_that_leaves_is_served_by_another(lab):
     """The first endpoint answers no connection; requests that wait for it go to the one that takes its place."""
     swapped = Swapped(lab)
+    nobody = swapped.client.ipv4.rpartition(".")[0] + ".250"  # it takes seconds until the kernel gives up on it
     swapped.ads.set("cluster", eds_cluster("up", connect_timeout="30s"))
     swapped.ads.wait_until_settled(30)
     for _ in range(5):
-        swapped.ads.set("endpoints", endpoints("up", ("192.0.2.1", 9)))
+        swapped.ads.set("endpoints", endpoints("up", (nobody, 9)))
         swapped.ads.wait_until_settled(30)
         answers, threads = [], []
 

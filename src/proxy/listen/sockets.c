@@ -39,6 +39,7 @@ struct sockets {
 /* A worker's acceptor on one address. */
 struct binding {
     struct worker *worker;
+    char *key;            /* as its entry's */
     struct name listener; /* owned text */
     struct acceptor *acceptor;
 };
@@ -104,13 +105,63 @@ static void binding_free(struct binding *binding)
 {
     acceptor_destroy(binding->acceptor);
     name_free(&binding->listener);
+    mem_free(binding->key);
     mem_free(binding);
+}
+
+static bool address_of(const struct endpoint_address *from, struct address *to)
+{
+    char text[ENDPOINT_TEXT];
+    size_t size = endpoint_address_format(from, text);
+    return from->kind != ENDPOINT_HOST && address_parse(slice_of(text, size), to);
+}
+
+static char *entry_key(const struct listener *listener, const struct endpoint_address *at)
+{
+    char text[ENDPOINT_TEXT];
+    struct buffer key = {0};
+    buffer_append(&key, text, endpoint_address_format(at, text));
+    if (listener->transparent)
+        buffer_append_str(&key, " transparent");
+    if (at->network_namespace.size)
+        buffer_format(&key, " in %.*s", SLICE_ARG(at->network_namespace));
+    return buffer_take(&key);
+}
+
+struct heir_search {
+    const char *key;
+    const struct name *found;
+};
+
+static void find_heir(void *to, const struct resource *resource)
+{
+    struct heir_search *search = to;
+    const struct listener *listener = resource->listener;
+    for (uint32_t i = 0; listener->binds && i < listener->address_count; i++) {
+        owned_str key = entry_key(listener, &listener->addresses[i]);
+        if (strcmp(key, search->key) == 0)
+            search->found = &listener->name;
+    }
+}
+
+/*
+ * The snapshot may be newer than main's word on whose the socket is now: then whoever has the address in the snapshot
+ * serves. Few connections come in between.
+ */
+static const struct name *listener_of(const struct binding *binding)
+{
+    const struct snapshot *snapshot = worker_snapshot(binding->worker);
+    if (LIKELY(snapshot_find(snapshot, KIND_LISTENER, &binding->listener)))
+        return &binding->listener;
+    struct heir_search search = {.key = binding->key, .found = &binding->listener};
+    name_tree_each(snapshot->trees[KIND_LISTENER], find_heir, &search);
+    return search.found;
 }
 
 static void on_accept(void *owner, int fd, const struct address *peer)
 {
     struct binding *binding = owner;
-    arrival_begin(binding->worker, &binding->listener, fd, peer);
+    arrival_begin(binding->worker, listener_of(binding), fd, peer);
 }
 
 static void let_go(struct bind_mail *mail)
@@ -155,11 +206,13 @@ static void on_bind(struct mail *mail)
         learn_namespace(bind);
         binding = mem_new(struct binding);
         binding->worker = worker;
+        binding->key = str_copy(bind->key);
         int failure =
             acceptor_create(worker->loop, bind->fd, on_accept, binding, &binding->acceptor);
         if (failure) {
             log_error("listen", "worker %u cannot accept on %s: %s", worker->index, bind->key,
                       strerror(-failure));
+            mem_free(binding->key);
             mem_free(binding);
             bind_mail_free(bind);
             return;
@@ -192,13 +245,6 @@ static void post_all(struct sockets *sockets, struct socket_entry *entry, bool b
 
 /* --- following the configuration ------------------------------------------------------------------------------ */
 
-static bool address_of(const struct endpoint_address *from, struct address *to)
-{
-    char text[ENDPOINT_TEXT];
-    size_t size = endpoint_address_format(from, text);
-    return from->kind != ENDPOINT_HOST && address_parse(slice_of(text, size), to);
-}
-
 static bool make_group(struct sockets *sockets, const struct listener *listener,
                        const struct endpoint_address *at, struct socket_entry *entry)
 {
@@ -225,14 +271,8 @@ static bool make_group(struct sockets *sockets, const struct listener *listener,
 static void follow_address(struct sockets *sockets, const struct listener *listener,
                            const struct endpoint_address *at)
 {
-    char text[ENDPOINT_TEXT];
-    owned_buffer key = {0};
-    buffer_append(&key, text, endpoint_address_format(at, text));
-    if (listener->transparent)
-        buffer_append_str(&key, " transparent");
-    if (at->network_namespace.size)
-        buffer_format(&key, " in %.*s", SLICE_ARG(at->network_namespace));
-    struct socket_entry *entry = map_get(sockets->entries, buffer_slice(&key));
+    owned_str key = entry_key(listener, at);
+    struct socket_entry *entry = map_get(sockets->entries, slice_str(key));
     if (entry) {
         entry->is_wanted = true;
         if (name_equals(&entry->listener, &listener->name))
@@ -243,7 +283,7 @@ static void follow_address(struct sockets *sockets, const struct listener *liste
         return;
     }
     entry = mem_new(struct socket_entry);
-    entry->key = buffer_take(&key);
+    entry->key = give(key);
     if (!make_group(sockets, listener, at, entry)) {
         entry_free(entry);
         return;

@@ -27,7 +27,8 @@ bool intake_check_addresses(struct intake *intake, const struct entry *entry,
         const struct endpoint_address *address = &listener->addresses[i];
         const struct entry *holder = map_get(intake->addresses, claim_of(listener, address, claim));
         bool is_free_port = address->kind == ENDPOINT_IP && address->port == 0;
-        if (!holder || holder == entry || is_free_port)
+        /* Who goes with the same commit gives its addresses to who comes. */
+        if (!holder || holder == entry || holder->is_removed || is_free_port)
             continue;
         endpoint_address_format(address, text);
         return error_set(error, "TUL0033", "listener %s has the address %s already",
@@ -70,14 +71,14 @@ void intake_claim_addresses(struct intake *intake, struct entry *entry,
     }
 }
 
-void intake_release_addresses(struct intake *intake, const struct listener *listener,
-                              const struct listener *kept)
+void intake_release_addresses(struct intake *intake, const struct entry *entry,
+                              const struct listener *listener, const struct listener *kept)
 {
     for (uint32_t i = 0; i < listener->address_count; i++) {
         char claim[CLAIM_MAX], key[RESOURCE_ADDRESS_KEY];
         const struct endpoint_address *address = &listener->addresses[i];
         struct slice claimed = claim_of(listener, address, claim);
-        if (has_claim(kept, claimed))
+        if (has_claim(kept, claimed) || map_get(intake->addresses, claimed) != entry)
             continue;
         map_remove(intake->addresses, claimed);
         if (listener->binds || address->kind != ENDPOINT_IP)

@@ -131,7 +131,7 @@ void intake_set_next(struct intake *intake, struct entry *entry, struct resource
     if (entry->next) {
         intake_unwant(intake, entry->next);
         if (entry->kind == KIND_LISTENER)
-            intake_release_addresses(intake, entry->next->listener,
+            intake_release_addresses(intake, entry, entry->next->listener,
                                      entry->active ? entry->active->listener : NULL);
         intake->count--;
     }
@@ -189,7 +189,7 @@ static void activate(struct intake *intake, struct entry *entry)
     }
     if (entry->kind == KIND_LISTENER) {
         if (old)
-            intake_release_addresses(intake, old->listener, now->listener);
+            intake_release_addresses(intake, entry, old->listener, now->listener);
         intake_claim_addresses(intake, entry, now->listener);
     }
     intake_drop(intake, &old);
@@ -206,7 +206,7 @@ static void take_away(struct intake *intake, struct entry *entry)
     intake_unuse_contexts(intake, old);
     intake_unwant(intake, old);
     if (entry->kind == KIND_LISTENER)
-        intake_release_addresses(intake, old->listener, NULL);
+        intake_release_addresses(intake, entry, old->listener, NULL);
     intake->count--;
     intake_drop(intake, &old);
 }

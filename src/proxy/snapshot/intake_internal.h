@@ -102,6 +102,6 @@ MUST_USE bool intake_check_addresses(struct intake *intake, const struct entry *
                                      const struct listener *listener, struct error *error);
 void intake_claim_addresses(struct intake *intake, struct entry *entry,
                             const struct listener *listener);
-/* Those that `kept` (may be NULL) does not have. */
-void intake_release_addresses(struct intake *intake, const struct listener *listener,
-                              const struct listener *kept);
+/* Those that `kept` (may be NULL) does not have, and that nobody else has claimed meanwhile. */
+void intake_release_addresses(struct intake *intake, const struct entry *entry,
+                              const struct listener *listener, const struct listener *kept);

@@ -1,5 +1,6 @@
 #include "net/http_connection.h"
 
+#include "net/http_connection_internal.h"
 #include "net/http_world.h"
 
 static const char *name_of(enum http_choice choice)
@@ -268,6 +269,47 @@ TEST(a_drained_connection_ends_when_its_streams_do)
         CHECK(w.closed[2] == 1 && w.reasons[2] == HTTP_CLOSED_DONE);
         end_world(&w);
     }
+}
+
+/* A request that was on its way when the server began to drain met a closed connection. */
+TEST(a_drained_server_takes_the_request_that_is_on_its_way)
+{
+    for (int said = 0; said < 3; said++) { /* nothing yet, half a head, one request before */
+        struct world w;
+        struct raw raw;
+        begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+        connect_raw(&w, &raw);
+        if (said == 1)
+            raw_say(&w, &raw, "GET /1/0/5/0 HT");
+        else if (said == 2)
+            raw_say(&w, &raw, ORIGIN_GET);
+        pass(&w, 50);
+        buffer_reset(&raw.got);
+        http_connection_drain(w.serving);
+        pass(&w, 100);
+        CHECK(w.serving && raw.ends == 0, "it waits");
+        raw_say(&w, &raw, said == 1 ? "TP/1.1\r\nHost: origin:80\r\n\r\n" : ORIGIN_GET);
+        pass(&w, 50);
+        CHECK(strstr(heard(&raw), "200 OK") && strstr(heard(&raw), "connection: close"), "%d: %s",
+              said, heard(&raw));
+        pass(&w, 2500);
+        CHECK(!w.serving && raw.ends == 1 && w.reasons[3] == HTTP_CLOSED_DONE, "%d", said);
+        raw_fini(&raw);
+        end_world(&w);
+    }
+}
+
+TEST(a_drained_server_that_nobody_asks_anything_closes)
+{
+    struct world w;
+    struct raw raw;
+    begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+    connect_raw(&w, &raw);
+    http_connection_drain(w.serving);
+    pass(&w, HTTP_DRAIN_SILENCE_MS + 100);
+    CHECK(!w.serving && raw.ends == 1 && w.reasons[3] == HTTP_CLOSED_DONE);
+    raw_fini(&raw);
+    end_world(&w);
 }
 
 TEST(a_drain_has_an_end)

@@ -204,6 +204,30 @@ TEST(intake_refuses_an_address_twice)
     setup_fini(&s);
 }
 
+/* The new listener was refused and the old one went: nobody listened any more. */
+TEST(intake_hands_an_address_over_in_one_commit)
+{
+    struct setup s;
+    struct ip vip = {{0}};
+    setup_init(&s);
+    CHECK(ip_parse(SLICE("10.0.0.1"), &vip));
+    put(&s, KIND_LISTENER, "a", TCP_LISTENER("a", "80", "x"));
+    CHECK(intake_commit(s.intake));
+    for (int i = 0; i < 3; i++) {
+        const char *from = i % 2 ? "b" : "a", *to = i % 2 ? "a" : "b";
+        intake_remove(s.intake, KIND_LISTENER, slice_str(from));
+        put(&s, KIND_LISTENER, to,
+            i % 2 ? TCP_LISTENER("a", "80", "x") : TCP_LISTENER("b", "80", "x"));
+        CHECK(intake_commit(s.intake) && !active(&s, KIND_LISTENER, from));
+        CHECK(snapshot_listener_for(publisher_newest(s.publisher), &vip, 80) ==
+              active(&s, KIND_LISTENER, to)->listener);
+    }
+    struct error error = {0};
+    bool ok = put_as(&s, KIND_LISTENER, "c", "1", TCP_LISTENER("c", "80", "x"), &error);
+    CHECK_REFUSED(ok, &error, "listener b has the address 10.0.0.1:80 already", "c");
+    setup_fini(&s);
+}
+
 struct seen {
     size_t counts[3];
     char reason[256], version[32];
