@@ -52,8 +52,9 @@ class Null(Contender):
 
 class Relay(Contender):
     """The same over src/io's loop and conns: what they cost before any protocol."""
-    name = "tulle-relay"
-    def http(self, d, listen, up): return [tool("relay"), "-l", str(listen), "-u", str(up)]
+    def __init__(self, io):
+        self.io, self.name = io, "tulle-relay" if io == "epoll" else "tulle-relay-uring"
+    def http(self, d, listen, up): return [tool("relay"), "-l", str(listen), "-u", str(up), "-m", self.io]
     def mesh_out(self, d, listen, up, pki, v): return self.http(d, listen, up) if v == "plain" else None
     mesh_in = mesh_out
     def tcp(self, d, listen, up, splice=None): return self.http(d, listen, up) if splice is None else None
@@ -263,7 +264,8 @@ class Envoy(Contender):
 
 
 class Tulle(Envoy):
-    name = "tulle"
+    def __init__(self, io):
+        self.io, self.name = io, "tulle" if io == "epoll" else "tulle-uring"
 
     def common_tls(self, pki, alpn):
         made = super().common_tls(pki, alpn)
@@ -272,7 +274,7 @@ class Tulle(Envoy):
 
     def argv(self, path):
         program = os.environ.get("TULLE_PROXY", os.path.join(TOP, "build", "release", "bin", "tulle-proxy"))
-        return [program, "-c", path, "--concurrency", str(self.workers)] if os.path.exists(program) else None
+        return [program, "-c", path, "--concurrency", str(self.workers), "--io", self.io] if os.path.exists(program) else None
 
 
-ALL = {c.name: c for c in (Null("epoll"), Null("uring"), Relay(), Tulle(), Haproxy(), Nginx(), Envoy(), Nghttpx())}
+ALL = {c.name: c for c in (Null("epoll"), Null("uring"), Relay("epoll"), Relay("io_uring"), Tulle("epoll"), Tulle("io_uring"), Haproxy(), Nginx(), Envoy(), Nghttpx())}

@@ -13,7 +13,7 @@ function(room name)
 endfunction()
 
 room(base LINKS PkgConfig::XXHASH Threads::Threads m)
-room(io LINKS room_base PkgConfig::CARES PkgConfig::MNL)
+room(io LINKS room_base PkgConfig::CARES PkgConfig::MNL PkgConfig::URING)
 room(stats LINKS room_base)
 room(pb LINKS room_base tulle_proto PkgConfig::YAML PkgConfig::JANSSON)
 target_sources(room_pb PRIVATE ${PROTO_TABLES}) # made by protos.cmake

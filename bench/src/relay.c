@@ -1,6 +1,6 @@
 /*
  * What src/io costs by itself: a one-to-one TCP relay over conns, with backpressure and half-close, that looks at no byte.
- *   relay -l LISTEN_PORT -u UPSTREAM_PORT [-t SECONDS]
+ *   relay -l LISTEN_PORT -u UPSTREAM_PORT [-t SECONDS] [-m epoll|io_uring]
  * The difference to nullproxy is the loop, the conns and the blocks; the difference of tulle-proxy to this is HTTP.
  */
 #include "base/memory.h"
@@ -100,11 +100,15 @@ static void on_accept(void *owner, int fd, const struct address *peer)
 
 int main(int argc, char **argv)
 {
+    struct loop_options loop_options = {.name = "relay"};
     int listen_port = 0, upstream_port = 0, seconds = 3600, option;
-    while ((option = getopt(argc, argv, "l:u:t:")) != -1)
+    while ((option = getopt(argc, argv, "l:u:t:m:")) != -1)
         switch (option) {
         case 'l': listen_port = atoi(optarg); break;
         case 'u': upstream_port = atoi(optarg); break;
+        case 'm':
+            loop_options.backend = strcmp(optarg, "io_uring") ? LOOP_EPOLL : LOOP_IO_URING;
+            break;
         case 't': seconds = atoi(optarg); break;
         default: return 2;
         }
@@ -115,7 +119,6 @@ int main(int argc, char **argv)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     upstream = address_v4(INADDR_LOOPBACK, (uint16_t)upstream_port);
-    struct loop_options loop_options = {.name = "relay"};
     struct listen_options listen_options = {.address =
                                                 address_v4(INADDR_LOOPBACK, (uint16_t)listen_port)};
     struct listen_group *group;

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 static const struct conn_ops *ops(const struct conn *conn)
 {
@@ -67,6 +68,8 @@ static void on_run(struct task *task)
         tell_read_over(conn);
     else if (!conn->is_read_over && conn_wants_bytes(conn))
         ops(conn)->receive(conn);
+    else if (!conn->is_closed && ops(conn)->watch_end)
+        ops(conn)->watch_end(conn);
 }
 
 /* --- making ---------------------------------------------------------------------------------- */
@@ -214,6 +217,28 @@ void conn_received_bytes(struct conn *conn, struct block *block, const char *dat
     } else {
         block_unref(block);
     }
+}
+
+/*
+ * The end of a read may fill little of its block, which would then be held for a few bytes as long as a slow reader likes:
+ * credit counts bytes, so a block must be worth its bytes. Less than half is copied into small blocks; without any, it stays.
+ */
+void conn_received_block(struct conn *conn, struct block *block, size_t size)
+{
+    size_t at = 0;
+    while (size < block->capacity / 2 && at < size) {
+        struct block *small = block_alloc(conn->loop->blocks, BLOCK_SMALL);
+        if (!small)
+            break;
+        size_t piece = MIN(size - at, (size_t)small->capacity);
+        memcpy(small->bytes, block->bytes + at, piece);
+        at += piece;
+        conn_received_bytes(conn, small, small->bytes, piece);
+    }
+    if (at < size)
+        conn_received_bytes(conn, block, block->bytes + at, size - at);
+    else
+        block_unref(block);
 }
 
 void conn_received_end(struct conn *conn)
@@ -376,7 +401,7 @@ void conn_operation_begins(struct conn *conn)
 
 int conn_detach(struct conn *conn, struct chain *unread)
 {
-    if (conn->out || conn->operations || conn->is_connecting || conn->is_closed)
+    if (conn->out || conn->is_connecting || conn->is_closed)
         return -EBUSY;
     int fd = ops(conn)->detach(conn);
     if (fd < 0)
@@ -419,5 +444,5 @@ uint64_t conn_sent(const struct conn *conn)
 
 int conn_fd(const struct conn *conn)
 {
-    return conn->loop->backend == LOOP_EPOLL && !conn->is_released ? conn->fd : -1;
+    return conn->loop->backend != LOOP_SIM && !conn->is_released ? conn->fd : -1;
 }

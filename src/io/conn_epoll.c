@@ -78,28 +78,6 @@ static size_t borrow_large(struct loop *loop, struct block **blocks, struct iove
     return count;
 }
 
-/*
- * The end of a read may fill little of its block, which would then be held for a few bytes as long as a slow reader likes:
- * credit counts bytes, so a block must be worth its bytes. Less than half is copied into small blocks; without any, it stays.
- */
-static void deliver_large(struct conn *conn, struct block *block, size_t size)
-{
-    size_t at = 0;
-    while (size < block->capacity / 2 && at < size) {
-        struct block *small = block_alloc(conn->loop->blocks, BLOCK_SMALL);
-        if (!small)
-            break;
-        size_t piece = MIN(size - at, (size_t)small->capacity);
-        memcpy(small->bytes, block->bytes + at, piece);
-        at += piece;
-        conn_received_bytes(conn, small, small->bytes, piece);
-    }
-    if (at < size)
-        conn_received_bytes(conn, block, block->bytes + at, size - at);
-    else
-        block_unref(block);
-}
-
 /* Bulk comes 64 KB a call; the blocks that stay empty go back to the pool. */
 static bool receive_large(struct conn *conn)
 {
@@ -122,7 +100,7 @@ static bool receive_large(struct conn *conn)
         size_t size = MIN(left, iovecs[i].iov_len);
         left -= size;
         if (size > 0)
-            deliver_large(conn, blocks[i], size);
+            conn_received_block(conn, blocks[i], size);
         else
             block_unref(blocks[i]);
     }
@@ -271,7 +249,7 @@ static int prepare_socket(int fd, const struct conn_connect_options *options)
     return error;
 }
 
-static int epoll_connect(struct conn *conn, const struct conn_connect_options *options)
+int conn_socket_connect(const struct conn_connect_options *options)
 {
     int fd = options->fd > 0 ? options->fd : socket_open(&options->to, SOCK_STREAM);
     if (fd < 0)
@@ -279,11 +257,19 @@ static int epoll_connect(struct conn *conn, const struct conn_connect_options *o
     int error = prepare_socket(fd, options);
     if (!error && connect(fd, &options->to.any, options->to.size) && errno != EINPROGRESS)
         error = -errno;
-    conn->fd = fd;
-    if (!error)
-        error = epoll_adopt(conn);
     if (error)
         close(fd);
+    return error ? error : fd;
+}
+
+static int epoll_connect(struct conn *conn, const struct conn_connect_options *options)
+{
+    conn->fd = conn_socket_connect(options);
+    if (conn->fd < 0)
+        return conn->fd;
+    int error = epoll_adopt(conn);
+    if (error)
+        close(conn->fd);
     return error;
 }
 
@@ -301,22 +287,22 @@ static int epoll_detach(struct conn *conn)
     return conn->fd;
 }
 
-static struct address epoll_local_address(const struct conn *conn)
+struct address conn_socket_local_address(const struct conn *conn)
 {
     return socket_local_address(conn->fd);
 }
 
-static struct address epoll_peer_address(const struct conn *conn)
+struct address conn_socket_peer_address(const struct conn *conn)
 {
     return socket_peer_address(conn->fd);
 }
 
-static int epoll_original_destination(const struct conn *conn, struct address *out)
+int conn_socket_original_destination(const struct conn *conn, struct address *out)
 {
     return socket_original_destination(conn->fd, out);
 }
 
-static uint64_t epoll_id(const struct conn *conn)
+uint64_t conn_socket_id(const struct conn *conn)
 {
     return socket_cookie(conn->fd);
 }
@@ -329,10 +315,10 @@ const struct conn_ops epoll_conn_ops = {
     .finish = epoll_finish,
     .release = epoll_release,
     .detach = epoll_detach,
-    .local_address = epoll_local_address,
-    .peer_address = epoll_peer_address,
-    .original_destination = epoll_original_destination,
-    .id = epoll_id,
+    .local_address = conn_socket_local_address,
+    .peer_address = conn_socket_peer_address,
+    .original_destination = conn_socket_original_destination,
+    .id = conn_socket_id,
 };
 
 /* --- options --------------------------------------------------------------------------------- */

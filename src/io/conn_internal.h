@@ -48,6 +48,10 @@ struct conn {
     bool is_hung_up : 1; /* RDHUP, HUP or ERR was seen: a short read proves nothing */
     bool is_reading_large : 1;
     bool is_sending : 1; /* a send is under way */
+    bool is_receiving : 1;
+    bool is_receiving_large : 1; /* into large blocks */
+    bool is_cancelling : 1;      /* the receive */
+    uint8_t small_reads;         /* in a row, into large blocks */
 };
 
 struct conn_ops {
@@ -57,6 +61,8 @@ struct conn_ops {
     int (*connect)(struct conn *conn, const struct conn_connect_options *options);
     /* is_reading has become true, or what was put off is to go on. */
     void (*receive)(struct conn *conn);
+    /* The owner does not read: the end of the peer is to be told all the same. NULL: it always is. */
+    void (*watch_end)(struct conn *conn);
     /* conn->out holds bytes. */
     void (*send)(struct conn *conn);
     /* Sends FIN. */
@@ -72,12 +78,24 @@ struct conn_ops {
 };
 extern const struct conn_ops epoll_conn_ops;
 extern const struct conn_ops sim_conn_ops;
+extern const struct conn_ops uring_conn_ops;
+
+/* --- of kernel sockets, whatever moves their bytes -------------------------------------------- */
+
+/* A descriptor that connects, or a negative errno; options->fd is closed then. */
+MUST_USE int conn_socket_connect(const struct conn_connect_options *options);
+struct address conn_socket_local_address(const struct conn *conn);
+struct address conn_socket_peer_address(const struct conn *conn);
+int conn_socket_original_destination(const struct conn *conn, struct address *out);
+uint64_t conn_socket_id(const struct conn *conn);
 
 /* --- reports from the back end --------------------------------------------------------------- */
 
 void conn_connected(struct conn *conn);
 /* Takes over the reference to block. */
 void conn_received_bytes(struct conn *conn, struct block *block, const char *data, size_t size);
+/* The same from the front of a block, whichever its size. */
+void conn_received_block(struct conn *conn, struct block *block, size_t size);
 void conn_received_end(struct conn *conn);
 void conn_sent_bytes(struct conn *conn, size_t size);
 /* The peer takes no more; reading may go on. */

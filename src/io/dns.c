@@ -210,7 +210,7 @@ static int errno_of(int code)
 
 int dns_create(struct loop *loop, const struct resolver_options *options, struct dns **out)
 {
-    if (loop_backend(loop) != LOOP_EPOLL)
+    if (loop_backend(loop) == LOOP_SIM)
         return -ENOTSUP;
     int code = ares_library_init(ARES_LIB_INIT_ALL);
     if (code)

@@ -26,7 +26,7 @@ struct epoll_state {
     struct epoll_event ready[EPOLL_BATCH];
 };
 
-static int epoll_open(struct loop *loop)
+int epoll_open(struct loop *loop)
 {
     struct epoll_state *state = mem_new(struct epoll_state);
     struct epoll_event on_wake = {.events = EPOLLIN | EPOLLET, .data.u64 = 0};
@@ -49,7 +49,7 @@ static int epoll_open(struct loop *loop)
     return 0;
 }
 
-static void epoll_close(struct loop *loop)
+void epoll_close(struct loop *loop)
 {
     close(loop->epoll->wake_fd);
     close(loop->epoll->fd);
@@ -68,6 +68,18 @@ static int wait_ms_of(const struct loop *loop, uint64_t wait_us)
     return (int)MIN((left_us + 999) / 1000, (uint64_t)60000);
 }
 
+void epoll_collect(struct loop *loop)
+{
+    struct epoll_state *state = loop->epoll;
+    int count = epoll_wait(state->fd, state->ready, EPOLL_BATCH, 0);
+    state->ready_count = count > 0 ? count : 0;
+}
+
+int epoll_descriptor(const struct loop *loop)
+{
+    return loop->epoll->fd;
+}
+
 static void epoll_wait_for(struct loop *loop, uint64_t wait_us)
 {
     struct epoll_state *state = loop->epoll;
@@ -76,7 +88,7 @@ static void epoll_wait_for(struct loop *loop, uint64_t wait_us)
     loop->now_us = clock_now_us();
 }
 
-static size_t epoll_dispatch(struct loop *loop)
+size_t epoll_dispatch(struct loop *loop)
 {
     struct epoll_state *state = loop->epoll;
     size_t count = 0;
@@ -91,7 +103,7 @@ static size_t epoll_dispatch(struct loop *loop)
     return count;
 }
 
-static void epoll_wake(struct loop *loop)
+void epoll_wake(struct loop *loop)
 {
     uint64_t one = 1;
     /* It can only fail when the counter is full, and then an edge has been given already. */
@@ -144,7 +156,7 @@ static void on_watch_events(struct source *source, uint32_t events)
 int loop_watch(struct loop *loop, struct watch *watch, int fd, unsigned events,
                void (*on_ready)(struct watch *, unsigned ready))
 {
-    if (loop->backend != LOOP_EPOLL)
+    if (loop->backend == LOOP_SIM)
         return -ENOTSUP;
     *watch = (struct watch){.source = {on_watch_events}, .fd = fd, .on_ready = on_ready};
     return epoll_add(loop, fd, epoll_events_of(events), &watch->source, &watch->name);

@@ -11,3 +11,13 @@ MUST_USE int epoll_add(struct loop *loop, int fd, uint32_t events, struct source
 MUST_USE int epoll_change(struct loop *loop, int fd, uint32_t events, handle name);
 /* Before the descriptor is closed. */
 void epoll_remove(struct loop *loop, int fd, handle *name);
+
+/* --- for the io_uring back end, which keeps an epoll instance for what is only watched -------- */
+
+MUST_USE int epoll_open(struct loop *loop);
+void epoll_close(struct loop *loop);
+/* Without waiting. */
+void epoll_collect(struct loop *loop);
+size_t epoll_dispatch(struct loop *loop);
+void epoll_wake(struct loop *loop);
+int epoll_descriptor(const struct loop *loop);

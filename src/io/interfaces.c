@@ -193,7 +193,7 @@ static int add_view(struct interfaces *interfaces, const char *path)
 
 int interfaces_add_namespace(struct interfaces *interfaces, const char *path)
 {
-    return loop_backend(interfaces->loop) == LOOP_EPOLL ? add_view(interfaces, path) : 0;
+    return loop_backend(interfaces->loop) != LOOP_SIM ? add_view(interfaces, path) : 0;
 }
 
 int interfaces_create(struct loop *loop, struct interfaces **out)
@@ -202,7 +202,7 @@ int interfaces_create(struct loop *loop, struct interfaces **out)
     interfaces->loop = loop;
     interfaces->by_ip = map_create();
     task_init(&interfaces->reread, on_reread);
-    int error = loop_backend(loop) == LOOP_EPOLL ? add_view(interfaces, NULL) : 0;
+    int error = loop_backend(loop) != LOOP_SIM ? add_view(interfaces, NULL) : 0;
     if (error) {
         interfaces_destroy(interfaces);
         return error;

@@ -29,11 +29,41 @@ static void init_queues(struct loop *loop)
     list_init(&loop->pressure_watches);
 }
 
+const char *loop_backend_name(enum loop_backend backend)
+{
+    switch (backend) {
+    case LOOP_EPOLL: return "epoll";
+    case LOOP_SIM: return "sim";
+    case LOOP_IO_URING: return "io_uring";
+    }
+    return "unknown";
+}
+
+int loop_may_use_io_uring(void)
+{
+    struct loop *loop;
+    struct loop_options options = {.name = "probe", .backend = LOOP_IO_URING, .seed = 1};
+    int error = loop_create(&options, &loop);
+    if (!error)
+        loop_destroy(loop);
+    return error;
+}
+
+static const struct loop_ops *ops_of(enum loop_backend backend)
+{
+    switch (backend) {
+    case LOOP_EPOLL: break;
+    case LOOP_SIM: return &sim_loop_ops;
+    case LOOP_IO_URING: return &uring_loop_ops;
+    }
+    return &epoll_loop_ops;
+}
+
 int loop_create(const struct loop_options *options, struct loop **out)
 {
     struct loop *loop = mem_new(struct loop);
     loop->backend = options->backend;
-    loop->ops = options->backend == LOOP_SIM ? &sim_loop_ops : &epoll_loop_ops;
+    loop->ops = ops_of(options->backend);
     loop->name = str_copy(options->name ? options->name : "loop");
     loop->budget = options->budget;
     loop->spare_fd = -1;
@@ -131,6 +161,11 @@ int64_t loop_wall_us(const struct loop *loop)
 struct block_pool *loop_blocks(const struct loop *loop)
 {
     return loop->blocks;
+}
+
+size_t loop_blocks_in_use(const struct loop *loop)
+{
+    return block_pool_in_use(loop->blocks) - (loop->ops->lent ? loop->ops->lent(loop) : 0);
 }
 
 struct memory_budget *loop_memory(const struct loop *loop)
@@ -387,6 +422,8 @@ static size_t memory_held(const struct loop *loop)
 
 static void trim(struct loop *loop)
 {
+    if (loop->ops->trim)
+        loop->ops->trim(loop);
     block_pool_trim(loop->blocks);
     for (size_t i = 0; i < OBJECT_CLASSES; i++)
         object_pool_trim(&loop->objects[i]);
@@ -608,5 +645,7 @@ void loop_run(struct loop *loop)
         if (!did && loop->backend == LOOP_SIM && loop->next_due_ms == UINT64_MAX)
             break;
     }
+    if (loop->ops->end)
+        loop->ops->end(loop);
     atomic_store(&loop->is_stopping, false);
 }

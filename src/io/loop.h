@@ -21,7 +21,8 @@ struct loop;
 
 enum loop_backend {
     LOOP_EPOLL,
-    LOOP_SIM, /* in memory, seeded, simulated time: io/sim.h */
+    LOOP_SIM,      /* in memory, seeded, simulated time: io/sim.h */
+    LOOP_IO_URING, /* where the kernel allows it; loop_create says otherwise */
 };
 
 struct loop_options {
@@ -46,6 +47,10 @@ bool loop_turn(struct loop *loop, uint64_t wait_ms);
 /* Turns until there is nothing to do at once: no ready event, task or flush; timers in the future stay. For tests. */
 void loop_settle(struct loop *loop);
 
+/* 0, or the negative errno by which the kernel (too old, seccomp, sysctl) refuses io_uring as we need it. */
+MUST_USE int loop_may_use_io_uring(void);
+/* "epoll", "io_uring", "sim". */
+const char *loop_backend_name(enum loop_backend backend);
 const char *loop_name(const struct loop *loop);
 enum loop_backend loop_backend(const struct loop *loop);
 /* Counts turns: what is written in a turn leaves at its end. */
@@ -56,6 +61,8 @@ uint64_t loop_now_us(const struct loop *loop);
 /* The time of this turn in microseconds since 1970, for people. Simulated loops start at 2026-01-01. */
 int64_t loop_wall_us(const struct loop *loop);
 struct block_pool *loop_blocks(const struct loop *loop);
+/* Bytes of blocks lent out, without those that the back end holds ready for the kernel. */
+size_t loop_blocks_in_use(const struct loop *loop);
 struct memory_budget *loop_memory(const struct loop *loop);
 struct random *loop_random(struct loop *loop);
 /*

@@ -13,6 +13,7 @@ struct acceptor;
 struct conn_ops;
 struct epoll_state;
 struct sim;
+struct uring_state;
 
 /* What a back end does. Only `wake` may be called from other threads. */
 struct loop_ops {
@@ -26,12 +27,17 @@ struct loop_ops {
     int (*accept_start)(struct acceptor *acceptor);
     void (*accept_stop)(struct acceptor *acceptor);
     void (*accepted_close)(struct loop *loop, int fd);
+    /* These may be NULL: gives back what is lent to the kernel beyond the usual; how many bytes of blocks are; the loop ends. */
+    void (*trim)(struct loop *loop);
+    size_t (*lent)(const struct loop *loop);
+    void (*end)(struct loop *loop);
     const struct conn_ops *conns;
 };
 #define WAIT_FOREVER UINT64_MAX
 
 extern const struct loop_ops epoll_loop_ops;
 extern const struct loop_ops sim_loop_ops;
+extern const struct loop_ops uring_loop_ops;
 
 enum {
     OBJECT_CLASS_BYTES = 32,
@@ -48,6 +54,7 @@ struct loop {
         struct epoll_state *epoll;
         struct sim *sim;
     };
+    struct uring_state *uring; /* beside epoll */
     uint64_t now_us;
     int64_t wall_offset_us; /* wall time minus now_us */
     uint64_t wall_read_us;  /* when that was found */

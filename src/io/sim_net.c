@@ -435,6 +435,8 @@ static void sim_release(struct conn *conn, bool abort)
 
 static int sim_detach(struct conn *conn)
 {
+    if (conn->operations > 0)
+        return -EBUSY;
     end_at(sim_of(conn), end_of(conn->fd))->conn = NULL;
     return conn->fd;
 }

@@ -23,6 +23,7 @@ enum flag {
     FLAG_TOKEN_FILE,
     FLAG_DNS,
     FLAG_NETWORK_NAMESPACE,
+    FLAG_IO,
     FLAG_LOG_FORMAT,
     FLAG_VERSION,
 };
@@ -43,6 +44,7 @@ static const struct option flags[] = {
     {"token-file", required_argument, NULL, FLAG_TOKEN_FILE},
     {"dns-address", required_argument, NULL, FLAG_DNS},
     {"network-namespace", required_argument, NULL, FLAG_NETWORK_NAMESPACE},
+    {"io", required_argument, NULL, FLAG_IO},
     {"log-format", required_argument, NULL, FLAG_LOG_FORMAT},
     {"version", no_argument, NULL, FLAG_VERSION},
     {NULL, 0, NULL, 0},
@@ -82,6 +84,7 @@ static void print_help(void)
            "      --dns-address HOST:PORT  answer names of the mesh here, over "
            "UDP and TCP\n"
            "      --network-namespace FILE where --dns-address is\n"
+           "      --io auto|epoll|io_uring how workers move bytes; also by TULLE_IO (auto)\n"
            "      --version                say which version this is\n"
            "  -h, --help                   this text\n");
 }
@@ -165,6 +168,10 @@ static int read_flag(int flag, struct process_options *options)
             return misused("--token-fd is a descriptor's number, not \"%s\"", optarg);
         options->token_fd = (int)number;
         return -1;
+    case FLAG_IO:
+        return process_io_of(optarg, &options->io)
+                   ? -1
+                   : misused("--io is auto, epoll or io_uring, not \"%s\"", optarg);
     case FLAG_STATE: options->state_directory = optarg; return -1;
     case FLAG_CA_ADDRESS: options->ca_address = optarg; return -1;
     case FLAG_CA_ROOT: options->ca_root_path = optarg; return -1;
@@ -184,7 +191,10 @@ static int read_flag(int flag, struct process_options *options)
 int main(int argc, char **argv)
 {
     struct process_options options = {.token_fd = -1};
+    const char *io = getenv("TULLE_IO");
     int flag;
+    if (io && !process_io_of(io, &options.io))
+        return misused("TULLE_IO is auto, epoll or io_uring, not \"%s\"", io);
     while ((flag = getopt_long(argc, argv, "c:l:h", flags, NULL)) != -1) {
         int code = read_flag(flag, &options);
         if (code >= 0)

@@ -74,12 +74,41 @@ static void drain_workers(struct process *process)
     }
 }
 
+bool process_io_of(const char *text, enum process_io *io)
+{
+    static const char *const names[] = {"auto", "epoll", "io_uring"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *io = (enum process_io)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * io_uring costs less where many connections are busy at once and more where one is, so it is for those who ask.
+ * Containers often forbid it; what was asked for in vain is said once.
+ */
+static enum loop_backend choose_backend(const struct process_options *options)
+{
+    if (options->io != PROCESS_IO_URING)
+        return LOOP_EPOLL;
+    int refusal = loop_may_use_io_uring();
+    if (!refusal)
+        return LOOP_IO_URING;
+    log_warning("process", "the kernel allows no io_uring (%s): workers use epoll",
+                strerror(-refusal));
+    return LOOP_EPOLL;
+}
+
 static bool make_worker(struct process *process, unsigned index, struct error *error)
 {
     struct runner *runner = &process->runners[index];
     char name[24];
     snprintf(name, sizeof(name), "worker-%u", index);
-    struct loop_options options = {.name = name, .backend = LOOP_EPOLL, .budget = &process->budget};
+    struct loop_options options = {
+        .name = name, .backend = process->backend, .budget = &process->budget};
     int failure = loop_create(&options, &runner->loop);
     if (!failure)
         failure = worker_create(index, runner->loop, process->publisher, &process->shared,
@@ -233,6 +262,7 @@ static bool make_workers(struct process *process, struct error *error)
 {
     process->worker_count =
         process->options->concurrency ? process->options->concurrency : thread_cpu_count();
+    process->backend = choose_backend(process->options);
     process->runners = mem_calloc(process->worker_count, sizeof(*process->runners));
     process->workers = mem_calloc(process->worker_count, sizeof(*process->workers));
     for (unsigned i = 0; i < process->worker_count; i++)
@@ -295,8 +325,8 @@ static int serve(struct process *process)
         stop_workers(process);
         return EXIT_FAILURE;
     }
-    log_info("process", "tulle-proxy %s serves with %u workers", TULLE_VERSION,
-             process->worker_count);
+    log_info("process", "tulle-proxy %s serves with %u workers over %s", TULLE_VERSION,
+             process->worker_count, loop_backend_name(process->backend));
     loop_run(process->loop);
     loop_timer_stop(process->loop, &process->drain);
     stop_workers(process);

@@ -6,9 +6,15 @@
 #include "base/attributes.h"
 #include "base/error.h"
 
+/* How workers move bytes. PROCESS_IO_AUTO: as measurement says pays (docs/decisions). */
+enum process_io { PROCESS_IO_AUTO, PROCESS_IO_EPOLL, PROCESS_IO_URING };
+/* auto, epoll, io_uring. */
+MUST_USE bool process_io_of(const char *text, enum process_io *io);
+
 struct process_options {
     const char *config_path; /* an Envoy bootstrap file */
     bool validate_only;      /* check the file and what is static in it */
+    enum process_io io;      /* where the kernel forbids io_uring, epoll serves all the same */
     unsigned concurrency;    /* workers; 0 = as many as CPUs may be used */
     const char
         *state_directory;   /* the last good configuration is kept here; NULL: it is not kept */

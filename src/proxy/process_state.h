@@ -41,6 +41,7 @@ struct process {
     struct worker_shared shared;
     struct publisher *publisher;
     struct telemetry *telemetry; /* registry, logs, the workers' observers */
+    enum loop_backend backend;   /* of the workers */
     unsigned worker_count;
     struct runner *runners;
     struct worker **workers;

@@ -16,6 +16,8 @@ SIZE = 1_000_000_000 if SOAK else 64_000_000
 STALL_S = max(SOAK, 2)
 # Shadow memory, thread sanitizer's most of all, grows with what is touched.
 GROWTH_KIB = 256 if not SANITIZED else 2048 if "tsan" not in BUILD else 4096
+if os.environ.get("TULLE_IO") == "io_uring":
+    GROWTH_KIB += 512  # a worker's ring takes large buffers when it first reads bulk
 PIECE = hashlib.shake_128(b"backpressure").digest(1_000_000)
 
 

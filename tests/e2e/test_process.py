@@ -1,4 +1,5 @@
 """The proxy as a process: signals, drain, and that it never proxies to itself."""
+import json
 import signal
 import threading
 import time
@@ -39,6 +40,16 @@ def can_connect(client):
         return True
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("io", ["epoll", "io_uring"])
+def test_either_way_of_moving_bytes_can_be_chosen(lab, io):
+    client, _, proxy = start(lab, arguments=("--io", io))
+    told = json.loads(lab.admin(proxy, "/server_info").body)["command_line_options"]["io"]
+    if told != io:  # where the kernel forbids it, epoll serves all the same
+        assert told == "epoll" and "the kernel allows no io_uring" in open(proxy.log).read()
+    for _ in range(20):
+        assert client.get(10000, "/").status == 200
 
 
 def test_an_idle_proxy_ends_at_once_on_sigterm(lab):

@@ -185,12 +185,14 @@ static void server_info(struct admin *admin, struct rpc_exchange *exchange)
     static const struct text_style style = {.original_names = true, .one_line = true};
     arena_init(&arena, NULL);
     text_write_json(&admin->process->bootstrap->node->base, &style, &node);
-    buffer_format(&text,
-                  "{\n \"version\": \"%s/Tulle\",\n \"state\": \"%s\",\n \"uptime_current_epoch\": "
-                  "\"%llds\",\n"
-                  " \"uptime_all_epochs\": \"%llds\",\n \"hot_restart_version\": \"disabled\",\n"
-                  " \"command_line_options\": {\"concurrency\": %u, \"config_path\": \"",
-                  TULLE_VERSION, state_of(admin), uptime_s, uptime_s, admin->process->worker_count);
+    buffer_format(
+        &text,
+        "{\n \"version\": \"%s/Tulle\",\n \"state\": \"%s\",\n \"uptime_current_epoch\": "
+        "\"%llds\",\n"
+        " \"uptime_all_epochs\": \"%llds\",\n \"hot_restart_version\": \"disabled\",\n"
+        " \"command_line_options\": {\"concurrency\": %u, \"io\": \"%s\", \"config_path\": \"",
+        TULLE_VERSION, state_of(admin), uptime_s, uptime_s, admin->process->worker_count,
+        loop_backend_name(admin->process->backend));
     buffer_append_json(&text, slice_str(admin->process->options->config_path));
     buffer_format(&text, "\", \"mode\": \"Serve\"},\n \"node\": %.*s\n}\n",
                   SLICE_ARG(slice_trim(buffer_slice(&node))));

@@ -97,7 +97,7 @@ TEST(conn_carries_much_in_any_cut_with_stops)
                 if ((at += size) == SIZE)
                     conn_write_end(w.a.conn);
             }
-            peak = MAX(peak, block_pool_in_use(loop_blocks(w.loop)));
+            peak = MAX(peak, loop_blocks_in_use(w.loop));
             loop_turn(w.loop, 100);
         }
         CHECK(w.b.got.size == SIZE && memcmp(w.b.got.data, bytes, SIZE) == 0, "%s", w.name);
@@ -143,7 +143,7 @@ TEST(conn_holds_no_large_block_for_a_few_bytes)
             sent += 2500;
             UNTIL(&w, held.size == sent);
         }
-        size_t in_use = block_pool_in_use(loop_blocks(w.loop));
+        size_t in_use = loop_blocks_in_use(w.loop);
         /* The simulation has its own ideas of blocks. */
         CHECK(loop_backend(w.loop) == LOOP_SIM || in_use <= 3 * held.size,
               "%s: %zu bytes of blocks for %zu", w.name, in_use, held.size);
@@ -180,7 +180,7 @@ TEST(conn_close_gives_up_on_a_peer_that_reads_nothing)
         world_pair(&w);
         party_write(&w.a, bytes, 1000000);
         party_close(&w.a, CONN_CLOSE);
-        UNTIL(&w, block_pool_in_use(loop_blocks(w.loop)) == 0);
+        UNTIL(&w, loop_blocks_in_use(w.loop) == 0);
         CHECK(w.b.got.size == 0, "%s", w.name);
     }
     mem_free(bytes);

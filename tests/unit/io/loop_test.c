@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "kernel_backend.h"
 #include "test.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ static struct loop *open_loop(enum loop_backend backend, struct memory_budget *b
     return loop;
 }
 
-static const enum loop_backend backends[] = {LOOP_EPOLL, LOOP_SIM};
+static const enum loop_backend backends[] = {LOOP_EPOLL, LOOP_IO_URING, LOOP_SIM};
 
 /* --- order ----------------------------------------------------------------------------------- */
 
@@ -79,7 +80,7 @@ TEST(loop_turn_goes_in_order)
         if (*backend == LOOP_SIM)
             loop_turn(loop, 10);
         CHECK(log.size == 7, "%s", log.data);
-        if (*backend == LOOP_EPOLL)
+        if (*backend != LOOP_SIM)
             CHECK(buffer_equals(&log, "mtrncfx"), "%s", log.data);
         buffer_fini(&log);
         loop_destroy(loop);
@@ -88,7 +89,7 @@ TEST(loop_turn_goes_in_order)
 
 TEST(loop_task_is_queued_once_and_can_be_cancelled)
 {
-    struct loop *loop = open_loop(LOOP_EPOLL, NULL);
+    struct loop *loop = open_loop(kernel_backend(), NULL);
     struct buffer log = {0};
     struct note one = note_of(loop, &log, '1'), two = note_of(loop, &log, '2');
     loop_run_later(loop, &one.task);
@@ -112,7 +113,7 @@ static void on_again(struct task *task)
 
 TEST(loop_turn_ends_though_tasks_queue_tasks)
 {
-    struct loop *loop = open_loop(LOOP_EPOLL, NULL);
+    struct loop *loop = open_loop(kernel_backend(), NULL);
     struct buffer log = {0};
     struct note note = note_of(loop, &log, 'a');
     task_init(&note.task, on_again);
@@ -194,7 +195,7 @@ static void on_slow(struct task *task)
 
 TEST(loop_counts_slow_turns_with_their_cause)
 {
-    struct loop *loop = open_loop(LOOP_EPOLL, NULL);
+    struct loop *loop = open_loop(kernel_backend(), NULL);
     struct task task;
     task_init(&task, on_slow);
     loop_turn(loop, 0);
@@ -240,7 +241,7 @@ static void *post_many(void *argument)
 TEST(loop_mail_arrives_in_order_from_every_thread)
 {
     pthread_t threads[POSTERS];
-    struct loop *loop = posted_to = open_loop(LOOP_EPOLL, NULL);
+    struct loop *loop = posted_to = open_loop(kernel_backend(), NULL);
     in_order = true;
     memset(heard, 0, sizeof(heard));
     for (uintptr_t i = 0; i < POSTERS; i++)
@@ -279,7 +280,7 @@ static void *wake_thrice(void *argument)
 TEST(loop_runs_until_stopped_and_is_woken)
 {
     pthread_t thread;
-    struct loop *loop = open_loop(LOOP_EPOLL, NULL);
+    struct loop *loop = open_loop(kernel_backend(), NULL);
     turns_seen = 0;
     loop_on_turn(loop, on_turn, loop);
     CHECK(pthread_create(&thread, NULL, wake_thrice, loop) == 0, "-");
@@ -298,7 +299,7 @@ static void on_drop(struct mail *mail)
 
 TEST(loop_drops_mail_that_it_cannot_deliver)
 {
-    struct loop *loop = open_loop(LOOP_EPOLL, NULL);
+    struct loop *loop = open_loop(kernel_backend(), NULL);
     struct mail mail = {.drop = on_drop};
     dropped = 0;
     loop_post(loop, &mail);
@@ -323,7 +324,7 @@ static void on_ready(struct watch *watch, unsigned ready)
 
 TEST(loop_watch_is_level_triggered)
 {
-    struct loop *loop = open_loop(LOOP_EPOLL, NULL);
+    struct loop *loop = open_loop(kernel_backend(), NULL);
     struct pipe_watch in = {0};
     int fds[2];
     CHECK(pipe(fds) == 0, "-");

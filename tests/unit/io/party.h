@@ -1,7 +1,7 @@
 /*
  * party: one end of a connection that writes down what happened to it, for tests on every back end.
  *
- * EACH_WORLD runs its body on a loop over epoll, on an ideal simulation, and on simulations with faults, one a seed.
+ * EACH_WORLD runs its body on a loop over epoll, over io_uring, on an ideal simulation, and on simulations with faults, one a seed.
  */
 #pragma once
 
@@ -135,14 +135,25 @@ static inline void world_open(struct world *world, enum loop_backend backend, ui
                               struct memory_budget *budget)
 {
     *world = (struct world){0};
-    snprintf(world->name, sizeof(world->name), "%s, seed %llu",
-             backend == LOOP_SIM ? "sim" : "epoll", (unsigned long long)seed);
+    snprintf(world->name, sizeof(world->name), "%s, seed %llu", loop_backend_name(backend),
+             (unsigned long long)seed);
     struct loop_options options = {
         .name = "test", .backend = backend, .seed = seed ? seed : 1, .budget = budget};
     CHECK(loop_create(&options, &world->loop) == 0, "%s", world->name);
     struct sim_faults faults = sim_usual_faults();
     if (backend == LOOP_SIM && seed > 0)
         sim_set_faults(world->loop, &faults);
+}
+
+/* The first worlds are over epoll, over io_uring where the kernel allows it, and an ideal simulation; then come faults. */
+enum { WORLDS_WITHOUT_FAULTS = 3 };
+static inline void world_open_nth(struct world *world, unsigned i, struct memory_budget *budget)
+{
+    enum loop_backend backend = i == 0 ? LOOP_EPOLL : i == 1 ? LOOP_IO_URING : LOOP_SIM;
+    if (backend == LOOP_IO_URING && loop_may_use_io_uring() != 0)
+        backend = LOOP_EPOLL;
+    world_open(world, backend, i < WORLDS_WITHOUT_FAULTS ? 0 : sim_seed(i - WORLDS_WITHOUT_FAULTS),
+               budget);
 }
 
 static inline void world_pair(struct world *world)
@@ -170,7 +181,7 @@ static inline void world_pair(struct world *world)
 
 static inline bool world_is_empty(const struct world *world)
 {
-    return block_pool_in_use(loop_blocks(world->loop)) == 0 &&
+    return loop_blocks_in_use(world->loop) == 0 &&
            (loop_backend(world->loop) != LOOP_SIM || sim_open_count(world->loop) == 0);
 }
 
@@ -186,10 +197,8 @@ static inline void world_close(struct world *world)
 }
 
 #define EACH_WORLD_WITH(world, budget)                                                             \
-    for (unsigned world##_i = 0, world##_n = sim_seed_count(20) + 2; world##_i < world##_n;        \
-         world##_i++)                                                                              \
-        for (bool world##_once = (world_open(&(world), world##_i == 0 ? LOOP_EPOLL : LOOP_SIM,     \
-                                             world##_i < 2 ? 0 : sim_seed(world##_i - 2), budget), \
-                                  true);                                                           \
+    for (unsigned world##_i = 0, world##_n = sim_seed_count(20) + WORLDS_WITHOUT_FAULTS;           \
+         world##_i < world##_n; world##_i++)                                                       \
+        for (bool world##_once = (world_open_nth(&(world), world##_i, budget), true);              \
              world##_once; world_close(&(world)), world##_once = false)
 #define EACH_WORLD(world) EACH_WORLD_WITH(world, NULL)

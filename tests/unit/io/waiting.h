@@ -1,16 +1,17 @@
 /*
- * waiting: a loop over epoll, and turns until something is true.
+ * waiting: a loop over real sockets, and turns until something is true.
  */
 #pragma once
 
 #include "test.h"
 
 #include "io/loop.h"
+#include "kernel_backend.h"
 
 static inline struct loop *loop_for_test(void)
 {
     struct loop *loop;
-    struct loop_options options = {.name = "test", .backend = LOOP_EPOLL};
+    struct loop_options options = {.name = "test", .backend = kernel_backend()};
     CHECK(loop_create(&options, &loop) == 0, "-");
     return loop;
 }

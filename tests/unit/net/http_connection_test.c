@@ -387,8 +387,7 @@ TEST(an_idle_connection_holds_no_buffer)
         for (int turn = 0; turn < 500; turn++)
             loop_turn(w.loop, 10);
         CHECK(end.got_end && w.open + w.relay.open + w.origin.open == 0);
-        CHECK(block_pool_in_use(loop_blocks(w.loop)) == 0, "%zu bytes of blocks",
-              block_pool_in_use(loop_blocks(w.loop)));
+        CHECK(loop_blocks_in_use(w.loop) == 0, "%zu bytes of blocks", loop_blocks_in_use(w.loop));
         end_world(&w);
     }
 }

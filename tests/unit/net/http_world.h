@@ -153,8 +153,8 @@ static inline void end_world(struct world *w)
     CHECK(w->open == 0 && w->relay.open == 0 && w->origin.open == 0, "open: %u %u %u", w->open,
           w->relay.open, w->origin.open);
     CHECK(sim_open_count(w->loop) == 0, "%u descriptors are open", sim_open_count(w->loop));
-    CHECK(block_pool_in_use(loop_blocks(w->loop)) == 0, "%zu bytes of blocks are lent out",
-          block_pool_in_use(loop_blocks(w->loop)));
+    CHECK(loop_blocks_in_use(w->loop) == 0, "%zu bytes of blocks are lent out",
+          loop_blocks_in_use(w->loop));
     loop_destroy(w->loop);
     CHECK(w->budget.in_use == 0, "%zu bytes are charged", w->budget.in_use);
 }

@@ -155,7 +155,7 @@ static struct transport *make(struct scene *scene, struct conn *conn, struct tls
 static void scene_open(struct scene *scene, unsigned i, bool is_tls)
 {
     *scene = (struct scene){.is_tls = is_tls};
-    world_open(&scene->w, i == 0 ? LOOP_EPOLL : LOOP_SIM, i < 2 ? 0 : sim_seed(i - 2), NULL);
+    world_open_nth(&scene->w, i, NULL);
     scene->engine = tls_engine_create(NULL);
     loop_on_turn(scene->w.loop, on_turn, scene->engine);
     on_turn(scene->engine);
@@ -195,8 +195,8 @@ static void scene_close(struct scene *scene)
 
 /* Every world, in plaintext and with TLS. */
 #define EACH_SCENE(scene)                                                                          \
-    for (unsigned scene_i = 0, scene_n = 2 * (sim_seed_count(12) + 2); scene_i < scene_n;          \
-         scene_i++)                                                                                \
+    for (unsigned scene_i = 0, scene_n = 2 * (sim_seed_count(12) + WORLDS_WITHOUT_FAULTS);         \
+         scene_i < scene_n; scene_i++)                                                             \
         for (bool scene_once = (scene_open(&(scene), scene_i / 2, scene_i % 2), true); scene_once; \
              scene_close(&(scene)), scene_once = false)
 
@@ -308,7 +308,7 @@ TEST(transport_carries_much_with_stops_and_credit)
                 if ((at += size) == SIZE)
                     transport_write_end(s.client.transport);
             }
-            peak = MAX(peak, block_pool_in_use(loop_blocks(s.w.loop)));
+            peak = MAX(peak, loop_blocks_in_use(s.w.loop));
             loop_turn(s.w.loop, 100);
             CHECK(s.server.errors == 0, SCENE(s));
         }
@@ -542,7 +542,7 @@ TEST(transport_survives_resets_anywhere)
     for (unsigned i = 0, n = sim_seed_count(100); i < 2 * n; i++) {
         struct scene s;
         struct sim_faults faults = sim_usual_faults();
-        scene_open(&s, i / 2 + 2, i % 2);
+        scene_open(&s, i / 2 + WORLDS_WITHOUT_FAULTS, i % 2);
         faults.reset = 20;
         sim_set_faults(s.w.loop, &faults);
         connect_both(&s, client_context);

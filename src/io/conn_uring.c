@@ -1,0 +1,315 @@
+/*
+ * conn_uring: conns over kernel sockets, by io_uring.
+ *
+ * A multishot receive stays armed while the owner reads; a stop costs nothing until bytes come all the same,
+ * which are kept and the receive cancelled. Where no receive is armed, the epoll instance tells that the peer
+ * is gone. A conn that is closed lives until its operations have reported; its descriptor is closed by the ring too, after
+ * the cancellations, so that the number is not used again before.
+ *
+ * `is_readable` means: no receive is armed, so a start of reading must ask.
+ */
+#include "io/conn_internal.h"
+#include "io/epoll_internal.h"
+#include "io/socket.h"
+#include "io/uring_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SMALL_READS_IN_A_ROW = 8 }; /* after so many, bulk is over */
+
+/* --- the peer is gone ------------------------------------------------------------------------ */
+
+static void on_gone(struct source *source, uint32_t events)
+{
+    struct conn *conn = CONTAINER_OF(source, struct conn, source);
+    if (conn->is_released || conn->is_receiving)
+        return; /* the receive tells */
+    if (conn->is_closed) {
+        if (events & (EPOLLERR | EPOLLHUP))
+            conn_broken(conn, ECONNRESET);
+        else
+            conn_received_end(conn);
+    } else if ((events & EPOLLERR) && !conn->is_write_over) {
+        int error = socket_take_error(conn->fd);
+        conn_refused(conn, error ? error : ECONNRESET);
+    }
+}
+
+/* No receive is armed, so nothing else would tell. */
+static void uring_watch_end(struct conn *conn)
+{
+    const uint32_t events = (uint32_t)EPOLLRDHUP | EPOLLET;
+    if (conn->is_released || conn->is_receiving || conn->is_connecting)
+        return;
+    int error = 0;
+    if (!conn->name) {
+        conn->source.on_events = on_gone;
+        error = epoll_add(conn->loop, conn->fd, events, &conn->source, &conn->name);
+    } else if (conn->is_closed) { /* an end that came before is told again */
+        error = epoll_change(conn->loop, conn->fd, events, conn->name);
+    }
+    (void)error; /* without kernel memory the next read or write tells */
+}
+
+/* --- receiving ------------------------------------------------------------------------------- */
+
+static void uring_receive(struct conn *conn)
+{
+    struct loop *loop = conn->loop;
+    if (conn->is_receiving || conn->is_released || conn->is_connecting)
+        return;
+    if (UNLIKELY(conn_is_pressed(conn))) {
+        conn_starved(conn);
+        return;
+    }
+    enum block_size size = conn->is_reading_large ? BLOCK_LARGE : BLOCK_SMALL;
+    struct uring_buffers *buffers = uring_buffers_of(loop, size);
+    buffers->receivers++;
+    if (size == BLOCK_LARGE)
+        buffers->wanted = MIN(buffers->receivers * URING_LARGE_EACH, (unsigned)URING_LARGE_MOST);
+    if (!uring_buffers_fill(buffers, loop->blocks)) {
+        buffers->receivers--;
+        conn_starved(conn);
+        return;
+    }
+    struct io_uring_sqe *entry = uring_entry(loop);
+    io_uring_prep_recv_multishot(entry, conn->fd, NULL, 0, 0);
+    uring_name(entry, URING_RECEIVE, conn);
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = (uint16_t)size;
+    conn->is_receiving = true;
+    conn->is_receiving_large = conn->is_reading_large;
+    conn->is_readable = false;
+    conn_operation_begins(conn);
+}
+
+static void stop_receiving(struct conn *conn)
+{
+    if (conn->is_cancelling || !conn->is_receiving)
+        return;
+    conn->is_cancelling = true;
+    uring_cancel(conn->loop, URING_RECEIVE, conn);
+}
+
+/* Full small blocks are bulk: the next receive uses large ones, until messages are small again. */
+static void judge_size(struct conn *conn, size_t size)
+{
+    if (!conn->is_receiving_large) {
+        conn->is_reading_large = size == BLOCK_SMALL_CAPACITY;
+    } else if (size >= BLOCK_SMALL_CAPACITY) {
+        conn->small_reads = 0;
+    } else if (++conn->small_reads == SMALL_READS_IN_A_ROW) {
+        conn->small_reads = 0;
+        conn->is_reading_large = false;
+    }
+}
+
+static void received(struct conn *conn, struct block *block, int result)
+{
+    if (result > 0 && !conn->is_released) {
+        judge_size(conn, (size_t)result);
+        if (conn->is_receiving_large)
+            conn_received_block(conn, block, (size_t)result);
+        else
+            conn_received_bytes(conn, block, block->bytes, (size_t)result);
+        return;
+    }
+    block_unref(block);
+    if (conn->is_released)
+        return;
+    if (result == 0)
+        conn_received_end(conn);
+    else if (result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN)
+        conn_broken(conn, -result);
+}
+
+/* Many conns had something to say in one turn: the kernel shall have more blocks for them. */
+static void want_more(struct conn *conn)
+{
+    struct uring_buffers *small = uring_buffers_of(conn->loop, BLOCK_SMALL);
+    if (!conn->is_receiving_large && small->wanted < URING_SMALL_MOST)
+        small->wanted *= 2;
+}
+
+static void receive_on(struct conn *conn)
+{
+    if (conn->is_released || conn->is_connecting)
+        return;
+    if (conn->is_read_over) {
+        if (!conn->is_write_over)
+            uring_watch_end(conn);
+    } else if (conn_wants_bytes(conn)) {
+        uring_receive(conn);
+    } else {
+        uring_watch_end(conn);
+    }
+}
+
+static void report_receive(struct conn *conn, int result, uint32_t flags)
+{
+    bool goes_on = flags & IORING_CQE_F_MORE;
+    struct uring_buffers *buffers =
+        uring_buffers_of(conn->loop, conn->is_receiving_large ? BLOCK_LARGE : BLOCK_SMALL);
+    struct block *block = NULL;
+    if (flags & IORING_CQE_F_BUFFER)
+        block = uring_buffers_take(buffers, flags >> IORING_CQE_BUFFER_SHIFT);
+    if (!goes_on) {
+        buffers->receivers--;
+        if (conn->is_receiving_large)
+            buffers->wanted =
+                MIN(buffers->receivers * URING_LARGE_EACH, (unsigned)URING_LARGE_MOST);
+        conn->is_receiving = conn->is_cancelling = false;
+        conn->is_readable = true;
+        if (result == -ENOBUFS)
+            want_more(conn);
+    }
+    received(conn, block, result);
+    if (!goes_on) {
+        receive_on(conn);
+        conn_operation_ends(conn);
+    } else if (!conn->is_released &&
+               (!conn_wants_bytes(conn) || conn->is_reading_large != conn->is_receiving_large ||
+                UNLIKELY(conn_is_pressed(conn)))) {
+        stop_receiving(conn);
+    }
+}
+
+/* --- sending --------------------------------------------------------------------------------- */
+
+static void uring_send(struct conn *conn)
+{
+    struct io_uring_sqe *entry = uring_entry(conn->loop);
+    struct msghdr *message = conn->out->count > 1 ? uring_message(conn->loop) : NULL;
+    if (message) {
+        message->msg_iovlen = chain_iovecs(conn->out, message->msg_iov, URING_IOVECS);
+        io_uring_prep_sendmsg(entry, conn->fd, message, MSG_NOSIGNAL);
+    } else {
+        struct slice first = chain_front(conn->out);
+        io_uring_prep_send(entry, conn->fd, first.data, first.size, MSG_NOSIGNAL);
+    }
+    uring_name(entry, URING_SEND, conn);
+    conn->is_sending = true;
+    conn_operation_begins(conn);
+}
+
+static void report_send(struct conn *conn, int result)
+{
+    conn->is_sending = false;
+    if (conn->is_released)
+        ;
+    else if (result >= 0)
+        conn_sent_bytes(conn, (size_t)result);
+    else if (conn->is_write_over) /* it was refused before, and the bytes were still ours */
+        conn_sent_bytes(conn, 0);
+    else if (result == -EINTR || result == -EAGAIN || result == -ECANCELED)
+        loop_flush_later(conn->loop, &conn->flush);
+    else
+        conn_refused(conn, -result);
+    conn_operation_ends(conn);
+}
+
+static void uring_finish(struct conn *conn)
+{
+    shutdown(conn->fd, SHUT_WR);
+}
+
+/* --- making and ending ----------------------------------------------------------------------- */
+
+static int uring_adopt(struct conn *conn)
+{
+    conn->is_readable = true;
+    /* When the owner does not read by the end of this turn, the end of the peer is watched for. */
+    loop_run_later(conn->loop, &conn->run);
+    return 0;
+}
+
+static int uring_connect(struct conn *conn, const struct conn_connect_options *options)
+{
+    conn->fd = conn_socket_connect(options);
+    if (conn->fd < 0)
+        return conn->fd;
+    struct io_uring_sqe *entry = uring_entry(conn->loop);
+    io_uring_prep_poll_add(entry, conn->fd, POLLOUT);
+    uring_name(entry, URING_CONNECT, conn);
+    conn_operation_begins(conn);
+    return 0;
+}
+
+static void report_connect(struct conn *conn, int result)
+{
+    if (!conn->is_released) {
+        int error = result < 0 ? -result : 0;
+        if (result > 0 && result & (POLLERR | POLLHUP)) {
+            error = socket_take_error(conn->fd);
+            error = error ? error : ECONNREFUSED;
+        }
+        if (error) {
+            conn_broken(conn, error);
+        } else {
+            conn->is_readable = true;
+            loop_run_later(conn->loop, &conn->run);
+            conn_connected(conn);
+        }
+    }
+    conn_operation_ends(conn);
+}
+
+static void uring_release(struct conn *conn, bool abort)
+{
+    struct loop *loop = conn->loop;
+    if (abort)
+        socket_reset_on_close(conn->fd);
+    handle_drop(loop->handles, conn->name);
+    stop_receiving(conn);
+    if (conn->is_sending)
+        uring_cancel(loop, URING_SEND, conn);
+    if (conn->operations > conn->is_receiving + conn->is_sending)
+        uring_cancel(loop, URING_CONNECT, conn);
+    struct io_uring_sqe *entry = uring_entry(loop);
+    io_uring_prep_close(entry, conn->fd);
+    uring_name(entry, URING_NOTHING, NULL);
+    if (conn->operations > 0)
+        list_push_back(uring_leaving(loop), &conn->run.node);
+}
+
+/* A receive that is armed would bring bytes to nobody. */
+static int uring_detach(struct conn *conn)
+{
+    if (conn->operations > 0)
+        return -EBUSY;
+    if (conn->name)
+        epoll_remove(conn->loop, conn->fd, &conn->name);
+    return conn->fd;
+}
+
+void uring_conn_reports(struct conn *conn, enum uring_operation operation, int result,
+                        uint32_t flags)
+{
+    switch (operation) {
+    case URING_RECEIVE: report_receive(conn, result, flags); return;
+    case URING_SEND: report_send(conn, result); return;
+    case URING_CONNECT: report_connect(conn, result); return;
+    case URING_NOTHING:
+    case URING_READY:
+    case URING_OPERATION_MASK: return;
+    }
+}
+
+const struct conn_ops uring_conn_ops = {
+    .adopt = uring_adopt,
+    .connect = uring_connect,
+    .receive = uring_receive,
+    .watch_end = uring_watch_end,
+    .send = uring_send,
+    .finish = uring_finish,
+    .release = uring_release,
+    .detach = uring_detach,
+    .local_address = conn_socket_local_address,
+    .peer_address = conn_socket_peer_address,
+    .original_destination = conn_socket_original_destination,
+    .id = conn_socket_id,
+};

@@ -1,0 +1,174 @@
+/* What is particular to io_uring; what all back ends share is tested in conn_test.c and loop_test.c. */
+#include "io/party.h"
+
+#include "base/random.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* In a child: what a container's profile does. */
+static int refused_by_seccomp(void)
+{
+    struct sock_filter no_ring[] = {
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_io_uring_setup},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+    };
+    struct sock_fprog program = {.len = COUNT(no_ring), .filter = no_ring};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+        return 0;
+    return -loop_may_use_io_uring();
+}
+
+TEST(uring_says_that_seccomp_forbids_it)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(refused_by_seccomp());
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "-");
+    CHECK(WEXITSTATUS(status) == EPERM, "%d", WEXITSTATUS(status));
+}
+
+static bool world_over_uring(struct world *w)
+{
+    if (loop_may_use_io_uring() != 0)
+        return false;
+    world_open(w, LOOP_IO_URING, 0, NULL);
+    return true;
+}
+
+static void *run(void *loop)
+{
+    loop_run(loop);
+    return NULL;
+}
+
+struct reader {
+    struct mail mail;
+    struct world *world;
+};
+
+static void start_reading(struct mail *mail)
+{
+    struct world *w = CONTAINER_OF(mail, struct reader, mail)->world;
+    conn_read_start(w->b.conn);
+    party_say(&w->b, "last words");
+    party_close(&w->b, CONN_CLOSE);
+    loop_stop(w->loop);
+}
+
+/* Made here, run there, and ended here again: what was written in the last turn still leaves. */
+TEST(uring_loop_runs_on_another_thread_than_made_it)
+{
+    struct world w;
+    if (!world_over_uring(&w))
+        return;
+    int fds[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0, "-");
+    w.b.conn = conn_adopt(w.loop, fds[1], 0, &party_events, &w.b);
+    struct reader reader = {.mail.deliver = start_reading, .world = &w};
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, run, w.loop) == 0, "-");
+    loop_post(w.loop, &reader.mail);
+    pthread_join(thread, NULL);
+    loop_destroy(w.loop);
+    char said[32] = {0};
+    CHECK(read(fds[0], said, sizeof(said)) == 10, "%s", said);
+    /* The kernel takes a ring apart at its leisure. */
+    struct pollfd end = {.fd = fds[0], .events = POLLIN};
+    CHECK(poll(&end, 1, 10000) == 1, "-");
+    CHECK(read(fds[0], said, sizeof(said)) == 0, "the other end is closed");
+    close(fds[0]);
+}
+
+enum { MANY = 300 };
+
+/* More conns speak in one turn than there are buffers in the ring. */
+TEST(uring_hears_more_conns_at_once_than_it_has_buffers)
+{
+    static struct party parties[MANY];
+    struct world w;
+    int ours[MANY];
+    if (!world_over_uring(&w))
+        return;
+    for (int i = 0; i < MANY; i++) {
+        int fds[2];
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0, "-");
+        ours[i] = fds[0];
+        parties[i] = (struct party){0};
+        parties[i].conn = conn_adopt(w.loop, fds[1], 0, &party_events, &parties[i]);
+        conn_read_start(parties[i].conn);
+    }
+    loop_settle(w.loop);
+    for (int round = 1; round <= 3; round++) {
+        size_t heard = 0;
+        for (int i = 0; i < MANY; i++)
+            CHECK(write(ours[i], "x", 1) == 1, "-");
+        while (heard < (size_t)MANY) {
+            loop_turn(w.loop, 10);
+            heard = 0;
+            for (int i = 0; i < MANY; i++)
+                heard += parties[i].got.size >= (size_t)round;
+        }
+    }
+    for (int i = 0; i < MANY; i++) {
+        party_fini(&parties[i]);
+        close(ours[i]);
+    }
+    world_close(&w);
+}
+
+/* Each side says a numbered stream; whatever the kernel and the owners do, the other hears a prefix of it. */
+TEST(uring_keeps_bytes_in_order_through_stops_and_closes)
+{
+    enum { PIECE = 40000 };
+    char *bytes = mem_alloc(PIECE);
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct world w;
+        struct random random;
+        size_t said[2] = {0};
+        random_seed(&random, seed);
+        if (!world_over_uring(&w))
+            break;
+        world_pair(&w);
+        struct party *sides[2] = {&w.a, &w.b};
+        for (int step = 0; step < 200; step++) {
+            unsigned side = (unsigned)random_below(&random, 2);
+            struct party *party = sides[side];
+            uint64_t what = random_below(&random, 60);
+            loop_turn(w.loop, what % 3);
+            if (party->is_closed)
+                continue;
+            if (what == 0) {
+                party_close(party, (enum conn_close)random_below(&random, 3));
+            } else if (what < 10) {
+                conn_read_stop(party->conn);
+            } else if (!party->errors) {
+                conn_read_start(party->conn);
+                size_t size = 1 + random_below(&random, what < 30 ? PIECE : 200);
+                if (conn_backlog(party->conn) > 100000)
+                    continue;
+                for (size_t i = 0; i < size; i++)
+                    bytes[i] = (char)((said[side] + i) * 7 % 251);
+                party_write(party, bytes, size);
+                said[side] += size;
+            }
+        }
+        for (unsigned side = 0; side < 2; side++) {
+            CHECK(sides[side]->got.size <= said[1 - side], "seed %llu", (unsigned long long)seed);
+            for (size_t i = 0; i < sides[side]->got.size; i++)
+                CHECK((uint8_t)sides[side]->got.data[i] == (uint8_t)(i * 7 % 251),
+                      "seed %llu, byte %zu", (unsigned long long)seed, i);
+        }
+        world_close(&w);
+    }
+    mem_free(bytes);
+}
