@@ -257,8 +257,9 @@ class Envoy(Contender):
         if v == "plain": return None
         filters = self.tcp_filters() if v == "l4" else self.http_filters(self.TO)
         return self.config(d, self.listener(listen, filters, self.tls_in(pki, self.ALPN[v])), self.cluster(up))
-    def tcp(self, d, listen, up, splice=None):
-        return None if splice else self.config(d, self.listener(listen, self.tcp_filters()), self.cluster(up))
+    def tcp(self, d, listen, up, splice=None):  # Tulle on epoll splices by itself
+        splices = getattr(self, "io", None) == "epoll"
+        return self.config(d, self.listener(listen, self.tcp_filters()), self.cluster(up)) if splices == bool(splice) else None
     def h2(self, d, listen, up, grpc=False):
         return self.config(d, self.listener(listen, self.http_filters(self.TO)), self.cluster(up, True))
 

@@ -2,6 +2,7 @@
 
 #include "io/conn_internal.h"
 #include "io/listener.h"
+#include "io/splice_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -266,6 +267,8 @@ static void write_over(struct conn *conn, int error)
 {
     conn->is_write_over = true;
     conn->write_error = (uint16_t)error;
+    if (conn->splice_in)
+        splice_resume(conn->splice_in); /* whatever else comes is the owner's to drop */
     if (!conn->is_sending)
         drop_chain(conn, &conn->out);
 }
@@ -345,6 +348,8 @@ void conn_sent_bytes(struct conn *conn, size_t size)
     /* More waits, or a FIN, or the end of a close. */
     if (conn->out || conn->is_ending || conn->is_closed)
         loop_flush_later(conn->loop, &conn->flush);
+    else if (conn->splice_in)
+        splice_resume(conn->splice_in);
     if (size > 0 && !conn->is_closed && conn->events->on_written)
         conn->events->on_written(conn->owner, size);
 }

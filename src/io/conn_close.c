@@ -6,6 +6,7 @@
  * waits: the peer's window closes, and it finds our answer when it looks.
  */
 #include "io/conn_internal.h"
+#include "io/splice_internal.h"
 
 #include <assert.h>
 
@@ -60,6 +61,8 @@ void conn_release(struct conn *conn, bool abort)
 
 void conn_detached(struct conn *conn)
 {
+    splice_end(conn->splice);
+    splice_end(conn->splice_in);
     conn->is_closed = conn->is_released = true;
     count_down(&conn->loop->stats.conns);
     reap(conn);
@@ -130,6 +133,10 @@ void conn_close(struct conn *conn, enum conn_close how)
     if (!conn)
         return;
     assert(!conn->is_closed);
+    splice_end(conn->splice);
+    splice_end(conn->splice_in);
+    if (conn->has_lost_bytes)
+        how = CONN_ABORT;
     conn->is_closed = true;
     conn->is_reading = false;
     count_down(&conn->loop->stats.conns);

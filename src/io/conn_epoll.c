@@ -8,6 +8,7 @@
 #include "io/conn_internal.h"
 #include "io/epoll_internal.h"
 #include "io/socket.h"
+#include "io/splice_internal.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -110,6 +111,8 @@ static bool receive_large(struct conn *conn)
 
 static void epoll_receive(struct conn *conn)
 {
+    if (UNLIKELY(conn->splice != NULL) && !splice_receive(conn))
+        return;
     while (conn->is_readable && conn_wants_bytes(conn)) {
         if (conn_turn_allowance(conn) < BLOCK_SMALL_BYTES) {
             loop_run_next_turn(conn->loop, &conn->run);
@@ -120,6 +123,8 @@ static void epoll_receive(struct conn *conn)
             return;
         }
         if (!(conn->is_reading_large ? receive_large(conn) : receive_small(conn)))
+            return;
+        if (UNLIKELY(conn->splice != NULL) && !splice_receive(conn))
             return;
     }
     /* A closed conn has discarded enough and knows that the peer has left. */
@@ -208,6 +213,8 @@ static void on_conn_events(struct source *source, uint32_t events)
         conn->is_writable = true;
         if (conn->out)
             loop_flush_later(conn->loop, &conn->flush);
+        else if (conn->splice_in)
+            splice_resume(conn->splice_in);
     }
     if (UNLIKELY(conn->is_connecting))
         on_connect_events(conn, events);

@@ -6,6 +6,7 @@
 #include "base/chain.h"
 #include "io/loop.h"
 #include "io/object_pool.h"
+#include "io/splice_internal.h"
 
 #include <stdatomic.h>
 
@@ -89,6 +90,7 @@ struct loop {
     struct loop_stats stats;
     enum loop_backend backend;
     char *name;
+    struct pipe_pool pipes;
     int spare_fd; /* given up for a moment when descriptors run out */
 
     /* Shared with other threads. */

@@ -275,6 +275,18 @@ size_t transport_backlog(const struct transport *transport)
            (transport->tls ? tls_session_backlog(transport->tls->session) : 0);
 }
 
+void transport_splice(struct transport *from, struct transport *to)
+{
+    /* Without it bytes are copied, and that is well too. */
+    if (!from->tls && !to->tls && from->is_open && to->is_open)
+        conn_splice(from->conn, to->conn);
+}
+
+struct spliced transport_spliced(const struct transport *from)
+{
+    return conn_spliced(from->conn);
+}
+
 bool transport_is_open(const struct transport *transport)
 {
     return transport->is_open;

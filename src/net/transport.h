@@ -11,6 +11,7 @@
 #include "base/attributes.h"
 #include "base/chain.h"
 #include "io/conn.h"
+#include "io/splice.h"
 #include "tls/session.h"
 
 struct transport;
@@ -75,6 +76,10 @@ size_t transport_backlog(const struct transport *transport);
 
 /* No event comes any more; memory goes at the end of the turn and after the last operation. Accepts NULL. */
 void transport_close(struct transport *transport, enum conn_close how);
+
+/* Plaintext on both sides: bulk that `from` receives goes to `to` by itself (io/splice.h). */
+void transport_splice(struct transport *from, struct transport *to);
+struct spliced transport_spliced(const struct transport *from);
 
 bool transport_is_open(const struct transport *transport);
 /* For addresses, ids and counters; it stays the transport's. */
