@@ -45,13 +45,11 @@ static void date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day)
     *year = year_of_era + era * 400 + (*month <= 2);
 }
 
-static char *put_digits(char *to, uint64_t value, unsigned digits)
+static char *put_two(char *to, uint64_t value)
 {
-    for (unsigned i = digits; i > 0; i--) {
-        to[i - 1] = (char)('0' + value % 10);
-        value /= 10;
-    }
-    return to + digits;
+    to[0] = (char)('0' + value / 10);
+    to[1] = (char)('0' + value % 10);
+    return to + 2;
 }
 
 size_t clock_format(int64_t wall_us, char *text)
@@ -64,19 +62,20 @@ size_t clock_format(int64_t wall_us, char *text)
     date_of(days, &year, &month, &day);
     /* Four digits are the format; a clock outside them is wrong anyway. */
     year = MAX(MIN(year, (int64_t)9999), (int64_t)0);
-    char *to = put_digits(text, (uint64_t)year, 4);
+    char *to = put_two(put_two(text, (uint64_t)year / 100), (uint64_t)year % 100);
     *to++ = '-';
-    to = put_digits(to, month, 2);
+    to = put_two(to, month);
     *to++ = '-';
-    to = put_digits(to, day, 2);
+    to = put_two(to, day);
     *to++ = 'T';
-    to = put_digits(to, ms / 3600000, 2);
+    to = put_two(to, ms / 3600000);
     *to++ = ':';
-    to = put_digits(to, ms / 60000 % 60, 2);
+    to = put_two(to, ms / 60000 % 60);
     *to++ = ':';
-    to = put_digits(to, ms / 1000 % 60, 2);
+    to = put_two(to, ms / 1000 % 60);
     *to++ = '.';
-    to = put_digits(to, ms % 1000, 3);
+    *to++ = (char)('0' + ms % 1000 / 100);
+    to = put_two(to, ms % 100);
     *to++ = 'Z';
     *to = '\0';
     return (size_t)(to - text);

@@ -127,6 +127,30 @@ static size_t format_none(char text[ADDRESS_TEXT])
     return 1;
 }
 
+static size_t put_number(char *to, unsigned number)
+{
+    char digits[10];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    memcpy(to, digits + at, sizeof(digits) - at);
+    return sizeof(digits) - at;
+}
+
+/* Access logs write several of them a request. */
+static size_t format_v4(const uint8_t ip[4], char text[ADDRESS_TEXT])
+{
+    size_t size = 0;
+    for (int i = 0; i < 4; i++) {
+        size += put_number(text + size, ip[i]);
+        text[size++] = '.';
+    }
+    text[--size] = '\0';
+    return size;
+}
+
 size_t address_format_ip(const struct address *address, char text[ADDRESS_TEXT])
 {
     struct slice ip = address_ip(address);
@@ -134,18 +158,31 @@ size_t address_format_ip(const struct address *address, char text[ADDRESS_TEXT])
         return format_unix(address, text);
     if (ip.size == 0)
         return format_none(text);
-    inet_ntop(ip.size == 4 ? AF_INET : AF_INET6, ip.data, text, ADDRESS_TEXT);
+    if (ip.size == 4)
+        return format_v4((const uint8_t *)ip.data, text);
+    inet_ntop(AF_INET6, ip.data, text, ADDRESS_TEXT);
     return strlen(text);
 }
 
 size_t address_format(const struct address *address, char text[ADDRESS_TEXT])
 {
-    char ip[ADDRESS_TEXT];
     if (!address_is_ip(address))
         return address_format_ip(address, text);
-    address_format_ip(address, ip);
-    return (size_t)snprintf(text, ADDRESS_TEXT, address_is_v4(address) ? "%.64s:%u" : "[%.64s]:%u",
-                            ip, address_port(address));
+    size_t size = 0;
+    if (address_is_v4(address)) {
+        size = address_format_ip(address, text);
+    } else {
+        text[size++] = '[';
+        char ip[ADDRESS_TEXT];
+        size_t ip_size = MIN(address_format_ip(address, ip), (size_t)64);
+        memcpy(text + size, ip, ip_size);
+        size += ip_size;
+        text[size++] = ']';
+    }
+    text[size++] = ':';
+    size += put_number(text + size, address_port(address));
+    text[size] = '\0';
+    return size;
 }
 
 /* --- asking ---------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ enum { VALUE_MAX = 4096, FORMATTED_MAX = 16384 };
 struct value_text {
     struct slice text;
     bool is_number;
+    bool is_ours; /* made here, of bytes that need no escape */
     char scratch[512];
 };
 
@@ -34,24 +35,38 @@ static void put(struct line *line, struct slice bytes)
     line->at += bytes.size;
 }
 
+/* Which bytes need an escape: 1 in JSON only, 2 everywhere. */
+static const uint8_t escapes[256] = {
+    [0 ... 0x1f] = 2, ['"'] = 2, ['\\'] = 2, [0x7f] = 2, [0x80 ... 0xff] = 1,
+};
+
+static void put_escape(struct line *line, uint8_t byte, bool json)
+{
+    static const char hex[] = "0123456789abcdef";
+    if (byte == '\\' || byte == '"')
+        put(line, (struct slice){(char[]){'\\', (char)byte}, 2});
+    else if (json)
+        put(line, (struct slice){(char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6});
+    else
+        put(line, (struct slice){(char[]){'\\', 'x', hex[byte >> 4], hex[byte & 15]}, 4});
+}
+
 /* Peers choose these bytes: nothing of them may end a line or a string. */
 static void put_escaped(struct line *line, struct slice bytes, bool json)
 {
-    static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < bytes.size; i++) {
-        uint8_t byte = (uint8_t)bytes.data[i];
-        if (byte >= ' ' && byte != 0x7f && byte != '\\' && byte != '"' && (!json || byte < 0x80)) {
-            put(line, slice_of(&bytes.data[i], 1));
-        } else if (byte == '\\' || byte == '"') {
-            put(line, (struct slice){(char[]){'\\', (char)byte}, 2});
-        } else if (json) {
-            put(line,
-                (struct slice){(char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6});
-        } else if (byte >= 0x80) {
-            put(line, slice_of(&bytes.data[i], 1));
-        } else {
-            put(line, (struct slice){(char[]){'\\', 'x', hex[byte >> 4], hex[byte & 15]}, 4});
-        }
+    const uint8_t least = json ? 1 : 2;
+    while (bytes.size > 0) {
+        size_t plain = 0;
+        while (plain < bytes.size && escapes[(uint8_t)bytes.data[plain]] < least)
+            plain++;
+        /* A run may be cut where the line ends, as it would be byte by byte. */
+        size_t fits = MIN(plain, (size_t)(line->end - line->at));
+        put(line, slice_of(bytes.data, fits));
+        line->is_cut |= fits < plain;
+        if (plain == bytes.size)
+            return;
+        put_escape(line, (uint8_t)bytes.data[plain], json);
+        bytes = slice_from(bytes, plain + 1);
     }
 }
 
@@ -59,9 +74,15 @@ static void put_escaped(struct line *line, struct slice bytes, bool json)
 
 static void set_number(struct value_text *value, uint64_t number)
 {
-    int size = snprintf(value->scratch, sizeof(value->scratch), "%llu", (unsigned long long)number);
-    value->text = slice_of(value->scratch, (size_t)size);
+    enum { DIGITS_MAX = 20 };
+    size_t at = DIGITS_MAX;
+    do {
+        value->scratch[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    value->text = slice_of(value->scratch + at, DIGITS_MAX - at);
     value->is_number = true;
+    value->is_ours = true;
 }
 
 /* From one moment to another in ms; nothing when either did not happen. */
@@ -74,23 +95,24 @@ static void set_span(struct value_text *value, uint64_t from_us, uint64_t to_us)
 static void set_address(struct value_text *value, const struct address *address,
                         enum format_part part)
 {
-    char text[ADDRESS_TEXT];
+    _Static_assert(ADDRESS_TEXT <= sizeof(value->scratch), "an address fits");
     if (!address_is_set(address))
         return;
     size_t size = 0;
     switch (part) {
-    case FORMAT_PART_ALL: size = address_format(address, text); break;
-    case FORMAT_PART_IP: size = address_format_ip(address, text); break;
+    case FORMAT_PART_ALL: size = address_format(address, value->scratch); break;
+    case FORMAT_PART_IP: size = address_format_ip(address, value->scratch); break;
     case FORMAT_PART_PORT: set_number(value, address_port(address)); return;
     }
-    memcpy(value->scratch, text, size);
     value->text = slice_of(value->scratch, size);
+    value->is_ours = address_is_ip(address);
 }
 
 static void set_time(struct value_text *value, int64_t wall_us, struct slice format)
 {
     if (format.size == 0) {
         value->text = slice_of(value->scratch, clock_format(wall_us, value->scratch));
+        value->is_ours = true;
         return;
     }
     char pattern[256], *at = pattern;
@@ -259,7 +281,7 @@ static void evaluate(const struct format_step *step, const struct record *record
 {
     const struct transport *down = record->downstream, *up = record->upstream;
     value->text = SLICE_NONE;
-    value->is_number = false;
+    value->is_number = value->is_ours = false;
     switch (step->field) {
     case FORMAT_LITERAL: value->text = step->text; return;
     case FORMAT_START_TIME:
@@ -410,13 +432,17 @@ static void write_value(const struct format *format, const struct format_step *s
 {
     switch (step->context) {
     case FORMAT_IN_TEXT:
-        if (value->text.data)
+        if (value->is_ours)
+            put(line, value->text);
+        else if (value->text.data)
             put_escaped(line, value->text, false);
         else if (!format->omit_empty)
             put(line, SLICE("-"));
         return;
     case FORMAT_IN_STRING:
-        if (value->text.data)
+        if (value->is_ours)
+            put(line, value->text);
+        else if (value->text.data)
             put_escaped(line, value->text, true);
         else if (!format->omit_empty)
             put(line, SLICE("-"));
