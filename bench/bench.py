@@ -160,7 +160,7 @@ def s_rss(a):
             if kind == "tls" and path == "/hold":
                 continue
             vals = []
-            for _ in range(1 if cnt > 1000 else 3):
+            for _ in range(1 if cnt > 1000 else min(3, a.rounds)):
                 proc = start(argv, p, PC, n)
                 time.sleep(0.3)
                 if cnt:

@@ -208,9 +208,9 @@ class Envoy(Contender):
     def tcp_filters(self):
         return [typed("envoy.filters.network.tcp_proxy", "filters.network.tcp_proxy.v3.TcpProxy", stat_prefix="t", cluster="u")]
 
-    def cluster(self, port, h2=False, tls=None):
+    def cluster(self, port, h2=False, tls=None, most=100000):
         made = {"name": "u", "type": "STATIC", "connect_timeout": "5s",
-                "circuit_breakers": {"thresholds": [{"max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}]},
+                "circuit_breakers": {"thresholds": [{"max_connections": most, "max_pending_requests": 100000, "max_requests": 100000}]},
                 "load_assignment": {"cluster_name": "u", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]}}
         if h2:
             made["typed_extension_protocol_options"] = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -241,7 +241,8 @@ class Envoy(Contender):
 
     def http(self, d, listen, up):
         return self.config(d, self.listener(listen, self.http_filters(self.TO)), self.cluster(up))
-    http_many = http
+    def http_many(self, d, listen, up):  # as HAProxy: 10,000 clients, and no descriptor for as many upstream
+        return self.config(d, self.listener(listen, self.http_filters(self.TO)), self.cluster(up, most=256))
     def http_full(self, d, listen, up):
         full = {"route": {"cluster": "u", "timeout": "15s"}}
         return self.config(d, self.listener(listen, self.http_filters(full, os.path.join(d, "access.log"))), self.cluster(up))
