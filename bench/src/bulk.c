@@ -1,7 +1,9 @@
 /*
  * Bulk TCP over loopback.
- *   bulk source -p PORT [-t SEC]                     sends without end to whoever connects (sendfile from memory: no copy of its own)
- *   bulk sink -d SEC [-w SEC] [-c CONNS] HOST:PORT   reads and counts (MSG_TRUNC: the kernel drops the bytes, no copy); prints JSON
+ *   bulk source -p PORT [-t SEC]                     sends without end to whoever connects (sendfile from memory: no
+ * copy of its own)
+ *   bulk sink -d SEC [-w SEC] [-c CONNS] HOST:PORT   reads and counts (MSG_TRUNC: the kernel drops the bytes, no copy);
+ * prints JSON
  *   bulk copysink ...                                the same with a real copy out, as an application would
  */
 #define _GNU_SOURCE

@@ -24,7 +24,8 @@ void *map_put(struct map *map, struct slice key, void *value);
 void *map_remove(struct map *map, struct slice key);
 void map_clear(struct map *map);
 
-/* struct map_iterator it = {0}; while (map_next(map, &it)) use it.key, it.value. Removing it.key inside is allowed, adding is not. */
+/* struct map_iterator it = {0}; while (map_next(map, &it)) use it.key, it.value. Removing it.key inside is allowed,
+ * adding is not. */
 struct map_iterator {
     size_t position;
     struct slice key;

@@ -103,7 +103,8 @@ static bool build_dynamic(struct bootstrap_builder *t, const BootstrapMessage *m
     return true;
 }
 
-/* There is no runtime: values that it would give are those that resources call default. What asks for it from outside is refused. */
+/* There is no runtime: values that it would give are those that resources call default. What asks for it from outside
+ * is refused. */
 static bool check_runtime(struct builder *b, const BootstrapMessage *message)
 {
     for (size_t i = 0; message->layered_runtime && i < message->layered_runtime->n_layers; i++) {

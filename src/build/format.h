@@ -19,8 +19,8 @@ struct table_memory;
 
 enum format_field {
     FORMAT_LITERAL, /* text, already escaped where it is JSON */
-    /* JSON: a comma, unless the last byte written is '{' or '['; then text, which is the name with its colon. With omit_empty, both
-     * are taken back when the value that follows is missing. */
+    /* JSON: a comma, unless the last byte written is '{' or '['; then text, which is the name with its colon. With
+     * omit_empty, both are taken back when the value that follows is missing. */
     FORMAT_MEMBER,
     /* Times. text: strftime's format with %f, %1f to %9f, %s, %3s...; empty: 2026-01-31T12:00:00.123Z */
     FORMAT_START_TIME,

@@ -35,8 +35,8 @@ MUST_USE bool api_call(struct api *api, const char *method, const char *path,
                        struct error *error);
 /* What is created from now on goes when this lease ends; NULL: it stays. Copied. */
 void api_set_lease(struct api *api, const char *lease);
-/* The same with JSON: body may be NULL; *out is a new reference, or NULL for an empty answer. False also for a status of 400 and more,
- * which becomes an error in the API's own words (its Status message). `status` may be NULL. */
+/* The same with JSON: body may be NULL; *out is a new reference, or NULL for an empty answer. False also for a status
+ * of 400 and more, which becomes an error in the API's own words (its Status message). `status` may be NULL. */
 MUST_USE bool api_json(struct api *api, const char *method, const char *path, const json_t *body,
                        json_t **out, unsigned *status, struct error *error);
 /* The exit code that suits an error of these calls. */

@@ -9,7 +9,8 @@
 struct options;
 struct session;
 
-/* Prints a table, or one document (-o json, -o yaml); EXIT_GOOD, or EXIT_FAILED when anything is off (the error stays empty then). */
+/* Prints a table, or one document (-o json, -o yaml); EXIT_GOOD, or EXIT_FAILED when anything is off (the error stays
+ * empty then). */
 int demo_check(struct session *session, unsigned load_port, const struct options *options,
                struct error *error);
 /* n of `all` went one way, where `share` of 1 was wanted: within what chance allows in 999 of 1,000 cases. */

@@ -1,3 +1,4 @@
+#include "base/buffer.h"
 #include "base/memory.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -14,16 +15,15 @@ enum { TURN_MS = 200, STATM_MAX = 128 };
 /* Resident memory in MB, by /proc; 0 when the process is gone. */
 static double resident_mb(pid_t pid)
 {
-    char line[STATM_MAX];
-    double pages = 0, size = 0;
+    owned_buffer text = {0};
+    struct slice size, rest, resident;
+    uint64_t pages;
     owned_str path = str_format("/proc/%d/statm", pid);
-    FILE *file = fopen(path, "re");
-    if (!file)
+    if (buffer_read_file(&text, path, STATM_MAX) != 0)
         return 0;
-    if (!fgets(line, sizeof(line), file) || sscanf(line, "%lf %lf", &size, &pages) != 2)
-        pages = 0;
-    fclose(file);
-    return pages * 4096 / 1e6;
+    slice_cut(buffer_slice(&text), ' ', &size, &rest);
+    slice_cut(rest, ' ', &resident, &rest);
+    return slice_to_u64(resident, UINT64_MAX, &pages) ? (double)pages * 4096 / 1e6 : 0;
 }
 
 static void print_table(const struct runner *runner, const struct options *options)

@@ -1,8 +1,8 @@
 /*
  * process: tulled put together: store, model, translation, push, CA and API on one loop.
  *
- * What is durable lives under the data directory: tulled.db, ca/ (with roots.pem), api.sock, kubeconfig. Killed at any time, it starts
- * again from there; proxies keep serving meanwhile.
+ * What is durable lives under the data directory: tulled.db, ca/ (with roots.pem), api.sock, kubeconfig. Killed at any
+ * time, it starts again from there; proxies keep serving meanwhile.
  */
 #pragma once
 

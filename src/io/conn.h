@@ -97,7 +97,8 @@ MUST_USE int conn_detach(struct conn *conn, struct chain *unread);
 /* Asked of the kernel at each call. "None" when the peer is gone. */
 struct address conn_local_address(const struct conn *conn);
 struct address conn_peer_address(const struct conn *conn);
-/* Where a redirected connection wanted to go (SO_ORIGINAL_DST, also v4 on a v6 socket); 0 or a negative errno (-ENOENT: not redirected). */
+/* Where a redirected connection wanted to go (SO_ORIGINAL_DST, also v4 on a v6 socket); 0 or a negative errno (-ENOENT:
+ * not redirected). */
 MUST_USE int conn_original_destination(const struct conn *conn, struct address *out);
 /* The kernel's cookie of the socket: unique on this host until reboot. */
 uint64_t conn_id(const struct conn *conn);

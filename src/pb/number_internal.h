@@ -11,7 +11,8 @@ enum { NUMBER_MAX_BYTES = 128 };
 
 /* Exactly what RFC 8259 calls a number. */
 bool number_is_json(struct slice text);
-/* A plain YAML scalar as kubectl reads it: 0x1F, 0o17, 017, 1_000, .5, +3 too. Writes JSON's form (at most NUMBER_MAX_BYTES + 8). */
+/* A plain YAML scalar as kubectl reads it: 0x1F, 0o17, 017, 1_000, .5, +3 too. Writes JSON's form (at most
+ * NUMBER_MAX_BYTES + 8). */
 bool number_from_yaml(struct slice text, char *json, size_t *size);
 
 /* From JSON's form; a fraction or exponent is fine when the number is whole. */

@@ -39,7 +39,8 @@ static double wall_seconds_at_boot(void)
     int64_t ns =
         (wall.tv_sec - since_boot.tv_sec) * 1000000000LL + wall.tv_nsec - since_boot.tv_nsec;
     /* In steps of a tick: two scrapes must agree, although the clocks are read one after the other. */
-    return (double)((ns + 5000000) / 10000000) / 100;
+    int64_t hundredths = (ns + 5000000) / 10000000;
+    return (double)hundredths / 100;
 }
 
 /* proc(5), /proc/pid/stat: numbers of the fields. */

@@ -38,7 +38,7 @@ struct authorizer {
     const struct owner_rule *rules; /* outlive the authorizer */
     size_t rule_count;
 };
-/* `resource` is the plural, "virtualservices", or our own: "tokens", "leases", "proxies"; a namespace object is judged by its name. An
- * empty namespace asks for all of them. */
+/* `resource` is the plural, "virtualservices", or our own: "tokens", "leases", "proxies"; a namespace object is judged
+ * by its name. An empty namespace asks for all of them. */
 bool authorize(const struct authorizer *authorizer, const struct caller *caller, enum verb verb,
                struct slice resource, struct slice name_space);

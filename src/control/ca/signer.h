@@ -39,7 +39,8 @@ struct signer_trust {
 const struct signer_trust *signer_trust(const struct signer *signer);
 bool signer_is_alive(const struct signer *signer);
 
-/* Answers come on this loop from now on; on_change (may be NULL) after a renewal, a restart or the end of the child. 0 or a negative
+/* Answers come on this loop from now on; on_change (may be NULL) after a renewal, a restart or the end of the child. 0
+ * or a negative
    errno. */
 MUST_USE int signer_start(struct signer *signer, struct loop *loop, void (*on_change)(void *owner),
                           void *owner);

@@ -2,7 +2,8 @@
  * facts: who read what, so that a change finds all those, and only those, who must be derived anew.
  *
  * A fact is a name for something that can be asked, "service/cart.shop.svc.cluster.local": what is there, and
- * also that nothing is. Accessors of the model and the registry record on a reader whatever they are asked; whoever changes the answer
+ * also that nothing is. Accessors of the model and the registry record on a reader whatever they are asked; whoever
+ * changes the answer
  * says so, and each reader of it is queued once. A derivation forgets what it read before it runs again.
  */
 #pragma once

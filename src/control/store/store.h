@@ -2,7 +2,8 @@
  * store: where configuration lives, under keys with revisions; one interface for SQLite, etcd and Kubernetes.
  *
  * Keys are texts such as "networking.istio.io/virtualservices/shop/product"; values are JSON documents. Every write
- * raises the store's one revision, which is 1 in a new store (0 means "now"). Everything is asynchronous: a call answers by its callback on the loop that the store
+ * raises the store's one revision, which is 1 in a new store (0 means "now"). Everything is asynchronous: a call
+ * answers by its callback on the loop that the store
  * was opened for, never from inside the call; a write is answered when it is durable. What the callbacks are given is
  * borrowed for the call.
  *

@@ -1,6 +1,6 @@
 /*
- * produce: resources out of the model, one function a kind of unit. Pure: what a unit reads goes through its reader, what it makes
- * goes to its sink.
+ * produce: resources out of the model, one function a kind of unit. Pure: what a unit reads goes through its reader,
+ * what it makes goes to its sink.
  */
 #pragma once
 

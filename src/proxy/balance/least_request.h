@@ -1,8 +1,8 @@
 /*
  * least_request: the least busy of a few random hosts ("power of two choices").
  *
- * Hosts are drawn as their weights say, and the one with the fewest requests for its weight wins; so idle hosts share in proportion
- * to weight, and busy ones are levelled.
+ * Hosts are drawn as their weights say, and the one with the fewest requests for its weight wins; so idle hosts share
+ * in proportion to weight, and busy ones are levelled.
  */
 #pragma once
 

@@ -8,7 +8,8 @@
  *
  * Why no worker frees, and none is asked twice: a resource is marked retired before the snapshot without it is published.
  * A worker that adopted that snapshot can make no first pin on it, and sees the mark when it drops its last one:
- * then, and only then, it mails main. A worker that dropped its last pin before it adopted is covered by the mail of its adoption.
+ * then, and only then, it mails main. A worker that dropped its last pin before it adopted is covered by the mail of
+ * its adoption.
  */
 #pragma once
 

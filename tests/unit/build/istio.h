@@ -195,6 +195,12 @@
     "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, "                 \
     "statPrefix: " cluster ", cluster: " cluster ", accessLog: " ISTIO_ACCESS_LOG "}}"
 
+#define ISTIO_TCP_PASSTHROUGH ISTIO_TCP("PassthroughCluster")
+#define ISTIO_TCP_BLACKHOLE ISTIO_TCP("BlackHoleCluster")
+#define ISTIO_TCP_INBOUND ISTIO_TCP("InboundPassthroughCluster")
+#define ISTIO_RDS_HCM ISTIO_HCM(ISTIO_RDS)
+#define ISTIO_INBOUND_HCM ISTIO_HCM(ISTIO_INBOUND_ROUTES)
+
 #define ISTIO_INSPECTORS                                                                           \
     "[{name: envoy.filters.listener.tls_inspector, typedConfig: {'@type': "                        \
     "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}}, "      \
@@ -206,18 +212,16 @@
     "address: {socketAddress: {address: 0.0.0.0, portValue: 9080}}\n"                              \
     "filterChains:\n"                                                                              \
     "- filterChainMatch: {transportProtocol: raw_buffer, applicationProtocols: [http/1.1, h2c]}\n" \
-    "  filters: [" ISTIO_HCM(                                                                      \
-        ISTIO_RDS) "]\n"                                                                           \
-                   "defaultFilterChain:\n"                                                         \
-                   "  filterChainMatch: {}\n"                                                      \
-                   "  filters: [" ISTIO_STATS                                                      \
-                   ", " ISTIO_TCP("PassthroughCluster") "]\n"                                      \
-                                                        "  name: PassthroughFilterChain\n"         \
-                                                        "listenerFilters: " ISTIO_INSPECTORS "\n"  \
-                                                        "listenerFiltersTimeout: 0s\n"             \
-                                                        "continueOnListenerFiltersTimeout: true\n" \
-                                                        "trafficDirection: OUTBOUND\n"             \
-                                                        "bindToPort: false\n"
+    "  filters: [" ISTIO_RDS_HCM "]\n"                                                             \
+    "defaultFilterChain:\n"                                                                        \
+    "  filterChainMatch: {}\n"                                                                     \
+    "  filters: [" ISTIO_STATS ", " ISTIO_TCP_PASSTHROUGH "]\n"                                    \
+    "  name: PassthroughFilterChain\n"                                                             \
+    "listenerFilters: " ISTIO_INSPECTORS "\n"                                                      \
+    "listenerFiltersTimeout: 0s\n"                                                                 \
+    "continueOnListenerFiltersTimeout: true\n"                                                     \
+    "trafficDirection: OUTBOUND\n"                                                                 \
+    "bindToPort: false\n"
 
 #define ISTIO_VIRTUAL_OUTBOUND                                                                     \
     "name: virtualOutbound\n"                                                                      \
@@ -228,11 +232,9 @@
     "filterChains:\n"                                                                              \
     "- name: virtualOutbound-blackhole\n"                                                          \
     "  filterChainMatch: {destinationPort: 15001}\n"                                               \
-    "  filters: [" ISTIO_STATS                                                                     \
-    ", " ISTIO_TCP("BlackHoleCluster") "]\n"                                                       \
-                                       "- name: virtualOutbound-catchall-tcp\n"                    \
-                                       "  filters: [" ISTIO_STATS                                  \
-                                       ", " ISTIO_TCP("PassthroughCluster") "]\n"
+    "  filters: [" ISTIO_STATS ", " ISTIO_TCP_BLACKHOLE "]\n"                                      \
+    "- name: virtualOutbound-catchall-tcp\n"                                                       \
+    "  filters: [" ISTIO_STATS ", " ISTIO_TCP_PASSTHROUGH "]\n"
 
 #define ISTIO_DOWNSTREAM_TLS                                                                       \
     "{name: envoy.transport_sockets.tls, typedConfig: {'@type': type.googleapis.com/"              \
@@ -254,79 +256,43 @@
     "}]}]}, forwardClientCertDetails: APPEND_FORWARD, setCurrentClientCertDetails: {subject: "     \
     "true, dns: true, uri: true}"
 
-#define ISTIO_VIRTUAL_INBOUND                                                                                                                                                                   \
-    "name: virtualInbound\n"                                                                                                                                                                    \
-    "address: {socketAddress: {address: 0.0.0.0, portValue: 15006}}\n"                                                                                                                          \
-    "trafficDirection: INBOUND\n"                                                                                                                                                               \
-    "listenerFiltersTimeout: 0s\n"                                                                                                                                                              \
-    "continueOnListenerFiltersTimeout: true\n"                                                                                                                                                  \
-    "listenerFilters:\n"                                                                                                                                                                        \
-    "- name: envoy.filters.listener.original_dst\n"                                                                                                                                             \
-    "  typedConfig: {'@type': "                                                                                                                                                                 \
-    "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst}\n"                                                                                                      \
-    "- name: envoy.filters.listener.tls_inspector\n"                                                                                                                                            \
-    "  typedConfig: {'@type': "                                                                                                                                                                 \
-    "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}\n"                                                                                                    \
-    "  filterDisabled: {destinationPortRange: {start: 3306, end: 3307}}\n"                                                                                                                      \
-    "- name: envoy.filters.listener.http_inspector\n"                                                                                                                                           \
-    "  typedConfig: {'@type': "                                                                                                                                                                 \
-    "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector}\n"                                                                                                  \
-    "  filterDisabled: {orMatch: {rules: [{destinationPortRange: {start: 3306, end: 3307}}, "                                                                                                   \
-    "{destinationPortRange: {start: 9080, end: 9081}}]}}\n"                                                                                                                                     \
-    "filterChains:\n"                                                                                                                                                                           \
-    "- name: virtualInbound-blackhole\n"                                                                                                                                                        \
-    "  filterChainMatch: {destinationPort: 15006}\n"                                                                                                                                            \
-    "  filters: [" ISTIO_TCP(                                                                                                                                                                   \
-        "BlackHoleCluster") "]\n"                                                                                                                                                               \
-                            "- name: virtualInbound-catchall-http\n"                                                                                                                            \
-                            "  filterChainMatch: {transportProtocol: tls, applicationProtocols: "                                                                                               \
-                            "[istio-http/1.0, "                                                                                                                                                 \
-                            "istio-http/1.1, istio-h2]}\n"                                                                                                                                      \
-                            "  transportSocket: " ISTIO_DOWNSTREAM_TLS "\n"                                                                                                                     \
-                            "  filters: [" ISTIO_HCM(                                                                                                                                           \
-                                ISTIO_INBOUND_ROUTES) "]\n"                                                                                                                                     \
-                                                      "- name: virtualInbound\n"                                                                                                                \
-                                                      "  filterChainMatch: {transportProtocol: "                                                                                                \
-                                                      "raw_buffer}\n"                                                                                                                           \
-                                                      "  filters: [" ISTIO_TCP(                                                                                                                 \
-                                                          "InboundPassthroughCluster") "]\n"                                                                                                    \
-                                                                                       "- name: "                                                                                               \
-                                                                                       "0.0.0.0_"                                                                                               \
-                                                                                       "9080\n"                                                                                                 \
-                                                                                       "  "                                                                                                     \
-                                                                                       "filterCha"                                                                                              \
-                                                                                       "inMatch: "                                                                                              \
-                                                                                       "{destinat"                                                                                              \
-                                                                                       "ionPort: "                                                                                              \
-                                                                                       "9080, "                                                                                                 \
-                                                                                       "transport"                                                                                              \
-                                                                                       "Protocol:"                                                                                              \
-                                                                                       " tls, "                                                                                                 \
-                                                                                       "applicati"                                                                                              \
-                                                                                       "onProtoco"                                                                                              \
-                                                                                       "ls: "                                                                                                   \
-                                                                                       "[istio, "                                                                                               \
-                                                                                       "istio-"                                                                                                 \
-                                                                                       "peer-"                                                                                                  \
-                                                                                       "exchange,"                                                                                              \
-                                                                                       " istio-"                                                                                                \
-                                                                                       "http/"                                                                                                  \
-                                                                                       "1.0, "                                                                                                  \
-                                                                                       "istio-"                                                                                                 \
-                                                                                       "http/"                                                                                                  \
-                                                                                       "1.1, "                                                                                                  \
-                                                                                       "istio-h2]"                                                                                              \
-                                                                                       "}\n"                                                                                                    \
-                                                                                       "  "                                                                                                     \
-                                                                                       "transport"                                                                                              \
-                                                                                       "Socket:"                                                                                                \
-                                                                                       " " ISTIO_DOWNSTREAM_TLS                                                                                 \
-                                                                                       "\n"                                                                                                     \
-                                                                                       "  "                                                                                                     \
-                                                                                       "filters: "                                                                                              \
-                                                                                       "[" ISTIO_HCM(                                                                                           \
-                                                                                           ISTIO_INBOUND_ROUTES) "]\n"                                                                          \
-                                                                                                                 "- name: 0.0.0.0_9080\n"                                                       \
-                                                                                                                 "  filterChainMatch: {destinationPort: 9080, transportProtocol: raw_buffer}\n" \
-                                                                                                                 "  filters: [" ISTIO_HCM(                                                      \
-                                                                                                                     ISTIO_INBOUND_ROUTES) "]\n"
+#define ISTIO_VIRTUAL_INBOUND                                                                      \
+    "name: virtualInbound\n"                                                                       \
+    "address: {socketAddress: {address: 0.0.0.0, portValue: 15006}}\n"                             \
+    "trafficDirection: INBOUND\n"                                                                  \
+    "listenerFiltersTimeout: 0s\n"                                                                 \
+    "continueOnListenerFiltersTimeout: true\n"                                                     \
+    "listenerFilters:\n"                                                                           \
+    "- name: envoy.filters.listener.original_dst\n"                                                \
+    "  typedConfig: {'@type': "                                                                    \
+    "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst}\n"         \
+    "- name: envoy.filters.listener.tls_inspector\n"                                               \
+    "  typedConfig: {'@type': "                                                                    \
+    "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}\n"       \
+    "  filterDisabled: {destinationPortRange: {start: 3306, end: 3307}}\n"                         \
+    "- name: envoy.filters.listener.http_inspector\n"                                              \
+    "  typedConfig: {'@type': "                                                                    \
+    "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector}\n"     \
+    "  filterDisabled: {orMatch: {rules: [{destinationPortRange: {start: 3306, end: 3307}}, "      \
+    "{destinationPortRange: {start: 9080, end: 9081}}]}}\n"                                        \
+    "filterChains:\n"                                                                              \
+    "- name: virtualInbound-blackhole\n"                                                           \
+    "  filterChainMatch: {destinationPort: 15006}\n"                                               \
+    "  filters: [" ISTIO_TCP_BLACKHOLE "]\n"                                                       \
+    "- name: virtualInbound-catchall-http\n"                                                       \
+    "  filterChainMatch: {transportProtocol: tls, applicationProtocols: "                          \
+    "[istio-http/1.0, istio-http/1.1, istio-h2]}\n"                                                \
+    "  transportSocket: " ISTIO_DOWNSTREAM_TLS "\n"                                                \
+    "  filters: [" ISTIO_INBOUND_HCM "]\n"                                                         \
+    "- name: virtualInbound\n"                                                                     \
+    "  filterChainMatch: {transportProtocol: "                                                     \
+    "raw_buffer}\n"                                                                                \
+    "  filters: [" ISTIO_TCP_INBOUND "]\n"                                                         \
+    "- name: 0.0.0.0_9080\n"                                                                       \
+    "  filterChainMatch: {destinationPort: 9080, transportProtocol: tls, applicationProtocols: "   \
+    "[istio, istio-peer-exchange, istio-http/1.0, istio-http/1.1, istio-h2]}\n"                    \
+    "  transportSocket: " ISTIO_DOWNSTREAM_TLS "\n"                                                \
+    "  filters: [" ISTIO_INBOUND_HCM "]\n"                                                         \
+    "- name: 0.0.0.0_9080\n"                                                                       \
+    "  filterChainMatch: {destinationPort: 9080, transportProtocol: raw_buffer}\n"                 \
+    "  filters: [" ISTIO_INBOUND_HCM "]\n"
