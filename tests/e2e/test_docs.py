@@ -150,6 +150,8 @@ def test_commands_of(path, tmp_path, request):
     if any("tulle run" in text or "tulle demo" in text for _, _, text in blocks(path)):
         mesh.need_namespaces()
     page = Page(path, mesh, tmp_path)
+    if mesh.process:
+        assert mesh.run("apply", "-f", os.path.join(TOP, "samples", "shop", "mesh")).returncode == 0
     try:
         page.run()
     finally:
