@@ -191,6 +191,13 @@ def test_a_clone_block_holds_only_what_a_clone_is_for():
                 assert re.match(r"(git clone|cd|make|script/setup)\b", line), f"{name_of(path)}: `{line}` would never be run"
 
 
+@pytest.mark.parametrize("page", sorted(glob.glob(os.path.join(TOP, "src", "**", "README.md"), recursive=True)), ids=name_of)
+def test_a_room_names_files_that_are_there(page):
+    for name in re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:c|h|cc))`", read(page)):
+        found = [glob.glob(os.path.join(TOP, folder, name), recursive=True) for folder in ("src/**", "tests/**", "")]
+        assert any(found), f"there is no {name}"
+
+
 def test_every_error_code_is_explained_once():
     page = read(os.path.join(TOP, "docs", "reference", "errors.md"))
     explained = re.findall(r"^\| (TUL\d{4}) \|", page, re.M)
