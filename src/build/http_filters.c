@@ -29,17 +29,6 @@ static bool build_router(struct builder *b, const void *message, struct http_fil
     return build_honours(b, router, "start_child_span", "suppress_envoy_headers");
 }
 
-static bool build_rules(struct builder *b, const char *field, const RbacMessage *message,
-                        const struct rbac **out)
-{
-    if (!message)
-        return true;
-    if (!build_enter(b, field) || !build_rbac(b, message, out))
-        return false;
-    build_leave(b);
-    return true;
-}
-
 static bool build_rbac_filter(struct builder *b, const void *message, struct http_filter *filter)
 {
     const RbacFilterMessage *rbac = message;
@@ -48,8 +37,8 @@ static bool build_rbac_filter(struct builder *b, const void *message, struct htt
     filter->rbac.shadow_prefix = build_text(b, pb_str(rbac->shadow_rules_stat_prefix));
     return build_honours(b, rbac, "rules", "shadow_rules", "shadow_rules_stat_prefix",
                          "rules_stat_prefix") &&
-           build_rules(b, "rules", rbac->rules, &filter->rbac.rules) &&
-           build_rules(b, "shadow_rules", rbac->shadow_rules, &filter->rbac.shadow);
+           build_rbac_at(b, "rules", rbac->rules, &filter->rbac.rules) &&
+           build_rbac_at(b, "shadow_rules", rbac->shadow_rules, &filter->rbac.shadow);
 }
 
 static bool build_alpn(struct builder *b, const void *message, struct http_filter *filter)

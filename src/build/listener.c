@@ -41,17 +41,6 @@ void listener_unref(struct listener *listener)
 
 typedef Envoy__Extensions__Filters__Network__Rbac__V3__RBAC RbacFilterMessage;
 
-static bool build_rules(struct builder *b, const char *field, const RbacMessage *message,
-                        const struct rbac **out)
-{
-    if (!message)
-        return true;
-    if (!build_enter(b, field) || !build_rbac(b, message, out))
-        return false;
-    build_leave(b);
-    return true;
-}
-
 static bool build_rbac_filter(struct builder *b, const RbacFilterMessage *message,
                               struct network_filter *filter)
 {
@@ -64,8 +53,8 @@ static bool build_rbac_filter(struct builder *b, const RbacFilterMessage *messag
         return build_fail_at(b, "enforcement_type", "%u is no type", enforcement);
     return build_honours(b, message, "rules", "shadow_rules", "stat_prefix", "enforcement_type",
                          "shadow_rules_stat_prefix") &&
-           build_rules(b, "rules", message->rules, &filter->rules) &&
-           build_rules(b, "shadow_rules", message->shadow_rules, &filter->shadow);
+           build_rbac_at(b, "rules", message->rules, &filter->rules) &&
+           build_rbac_at(b, "shadow_rules", message->shadow_rules, &filter->shadow);
 }
 
 /* Fills the chain's end (http, tcp), or *filter when it is none; kind tells. */

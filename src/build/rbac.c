@@ -251,3 +251,14 @@ bool build_rbac(struct builder *b, const RbacMessage *message, const struct rbac
     *out = rbac;
     return true;
 }
+
+bool build_rbac_at(struct builder *b, const char *field, const RbacMessage *message,
+                   const struct rbac **out)
+{
+    if (!message)
+        return true;
+    if (!build_enter(b, field) || !build_rbac(b, message, out))
+        return false;
+    build_leave(b);
+    return true;
+}

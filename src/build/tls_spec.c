@@ -309,6 +309,15 @@ static bool build_client(struct builder *b, const UpstreamTlsMessage *message,
     return true;
 }
 
+/* Enters the socket and gives what is in it; NULL when it is refused. */
+static ProtobufCMessage *open_socket(struct builder *b, const char *field,
+                                     const TransportSocketMessage *message)
+{
+    if (!build_enter(b, field) || !build_honours(b, message, "name", "typed_config"))
+        return NULL;
+    return build_any(b, "typed_config", message->config_type_case ? message->typed_config : NULL);
+}
+
 bool build_downstream_socket(struct builder *b, const char *field,
                              const TransportSocketMessage *message, const struct tls_spec **out,
                              struct hash128 *demands)
@@ -317,10 +326,7 @@ bool build_downstream_socket(struct builder *b, const char *field,
     *demands = (struct hash128){0};
     if (!message)
         return true;
-    if (!build_enter(b, field) || !build_honours(b, message, "name", "typed_config"))
-        return false;
-    ProtobufCMessage *inner =
-        build_any(b, "typed_config", message->config_type_case ? message->typed_config : NULL);
+    ProtobufCMessage *inner = open_socket(b, field, message);
     if (!inner)
         return false;
     if (inner->descriptor ==
@@ -365,10 +371,7 @@ bool build_upstream_socket(struct builder *b, const char *field,
 {
     if (!message)
         return true;
-    if (!build_enter(b, field) || !build_honours(b, message, "name", "typed_config"))
-        return false;
-    ProtobufCMessage *inner =
-        build_any(b, "typed_config", message->config_type_case ? message->typed_config : NULL);
+    ProtobufCMessage *inner = open_socket(b, field, message);
     if (!inner)
         return false;
     bool ok = true;

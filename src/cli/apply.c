@@ -120,12 +120,8 @@ static int apply(const struct command *command, int argc, char **argv)
     struct objects objects;
     struct error error = {0};
     int code;
-    if (!command_options(command, &options, NULL, 0, &argc, argv, &code))
+    if (!objects_of_command(command, &options, &objects, argc, argv, &code))
         return code;
-    if (argc > 0 || options.file_count == 0)
-        return command_misused(command, "apply needs -f FILE, and nothing else");
-    if (!objects_read(&options, &objects, &error))
-        return command_fail(&error, EXIT_BAD_INPUT);
     struct api *api;
     if (!api_open(&options, NULL, &api, &error)) {
         objects_fini(&objects);

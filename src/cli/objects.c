@@ -129,6 +129,21 @@ bool objects_read(const struct options *options, struct objects *objects, struct
     return true;
 }
 
+bool objects_of_command(const struct command *command, struct options *options,
+                        struct objects *objects, int argc, char **argv, int *code)
+{
+    struct error error = {0};
+    if (!command_options(command, options, NULL, 0, &argc, argv, code))
+        return false;
+    if (argc > 0 || options->file_count == 0)
+        *code = command_misused(command, "%s needs -f FILE, and nothing else", command->name);
+    else if (!objects_read(options, objects, &error))
+        *code = command_fail(&error, EXIT_BAD_INPUT);
+    else
+        return true;
+    return false;
+}
+
 void objects_fini(struct objects *objects)
 {
     arena_fini(&objects->arena);

@@ -12,6 +12,8 @@
 
 #include <jansson.h>
 
+struct command;
+
 struct object {
     const struct value *document;
     const struct pb_kind *kind;
@@ -28,6 +30,9 @@ enum { OBJECTS_MAX = 10000, OBJECTS_FILE_MAX = 16 << 20 };
 /* Every document of every -f (files, folders one level deep, "-"), checked against its kind. False with file:line:column. */
 MUST_USE bool objects_read(const struct options *options, struct objects *objects,
                            struct error *error);
+/* For a command that takes -f FILE and nothing else: its options and objects. False when it should return *code. */
+MUST_USE bool objects_of_command(const struct command *command, struct options *options,
+                                 struct objects *objects, int argc, char **argv, int *code);
 void objects_fini(struct objects *objects);
 /* Says on stderr that there is no such kind, with the nearest; returns EXIT_USAGE. */
 int objects_unknown_kind(const char *word);

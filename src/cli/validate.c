@@ -9,14 +9,9 @@ static int validate(const struct command *command, int argc, char **argv)
 {
     struct options options;
     struct objects objects;
-    struct error error = {0};
     int code;
-    if (!command_options(command, &options, NULL, 0, &argc, argv, &code))
+    if (!objects_of_command(command, &options, &objects, argc, argv, &code))
         return code;
-    if (argc > 0 || options.file_count == 0)
-        return command_misused(command, "validate needs -f FILE, and nothing else");
-    if (!objects_read(&options, &objects, &error))
-        return command_fail(&error, EXIT_BAD_INPUT);
     if (print_wants_document(&options))
         print_document_new(
             json_pack("{s:b, s:I}", "valid", true, "objects", (json_int_t)objects.count), &options);

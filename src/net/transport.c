@@ -6,6 +6,35 @@
 #include <stdio.h>
 #include <string.h>
 
+/* --- nobody listens yet ---------------------------------------------------------------------- */
+
+static void ignore_open(void *owner)
+{
+    (void)owner;
+}
+static void ignore_bytes(void *owner, struct block *block, const char *data, size_t size)
+{
+    (void)owner;
+    (void)data;
+    (void)size;
+    block_unref(block);
+}
+static void ignore_end(void *owner, bool truncated)
+{
+    (void)owner;
+    (void)truncated;
+}
+static void ignore_error(void *owner, const struct transport_failure *failure)
+{
+    (void)owner;
+    (void)failure;
+}
+
+const struct transport_events transport_events_none = {.on_open = ignore_open,
+                                                       .on_bytes = ignore_bytes,
+                                                       .on_read_end = ignore_end,
+                                                       .on_error = ignore_error};
+
 /* --- telling the owner ----------------------------------------------------------------------- */
 
 bool transport_deliver(struct transport *transport, struct chain *bytes)

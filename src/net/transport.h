@@ -42,6 +42,8 @@ struct transport_events {
     /* Both directions are over. Bytes that were good have been delivered, if reading was on. */
     void (*on_error)(void *owner, const struct transport_failure *failure);
 };
+/* Of a transport whose owner has not come yet: nothing is kept of what happens. */
+extern const struct transport_events transport_events_none;
 
 struct transport_options {
     struct tls_engine *engine;          /* with tls; must outlive the transport */

@@ -118,7 +118,7 @@ static void become(struct arrival *arrival, const struct filter_chain *chain)
     struct conn *conn = arrival->conn;
     if (chain->http) {
         struct transport *transport =
-            transport_create(conn, &arrival->input, &options, &tunnel_events_before, NULL);
+            transport_create(conn, &arrival->input, &options, &transport_events_none, NULL);
         struct downstream_origin origin = {arrival->resource, chain, arrival->original};
         if (transport)
             (void)!downstream_create(worker, transport,

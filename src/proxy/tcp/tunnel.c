@@ -314,32 +314,6 @@ static void on_age(struct timer *timer)
     tunnel_end(tunnel, CONN_CLOSE);
 }
 
-static void ignore_open(void *owner)
-{
-    (void)owner;
-}
-static void ignore_bytes(void *owner, struct block *block, const char *data, size_t size)
-{
-    (void)owner;
-    (void)data;
-    (void)size;
-    block_unref(block);
-}
-static void ignore_end(void *owner, bool truncated)
-{
-    (void)owner;
-    (void)truncated;
-}
-static void ignore_error(void *owner, const struct transport_failure *failure)
-{
-    (void)owner;
-    (void)failure;
-}
-const struct transport_events tunnel_events_before = {.on_open = ignore_open,
-                                                      .on_bytes = ignore_bytes,
-                                                      .on_read_end = ignore_end,
-                                                      .on_error = ignore_error};
-
 void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input,
                    const struct transport_options *options, const struct tunnel_origin *origin)
 {

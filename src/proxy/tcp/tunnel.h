@@ -59,6 +59,3 @@ void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input
 void tunnel_close(struct tunnel *tunnel);
 /* After an adoption: closes when its chain is gone by now and demanded other TLS; a change of routes lets it be. */
 void tunnel_drain(struct tunnel *tunnel);
-
-/* Events of a transport whose owner has not come yet. */
-extern const struct transport_events tunnel_events_before;

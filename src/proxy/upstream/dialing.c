@@ -11,33 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Until the real owner takes the transport over nobody listens to it. */
-static void ignore_open(void *owner)
-{
-    (void)owner;
-}
-static void ignore_bytes(void *owner, struct block *block, const char *data, size_t size)
-{
-    (void)owner;
-    (void)data;
-    (void)size;
-    block_unref(block);
-}
-static void ignore_end(void *owner, bool truncated)
-{
-    (void)owner;
-    (void)truncated;
-}
-static void ignore_error(void *owner, const struct transport_failure *failure)
-{
-    (void)owner;
-    (void)failure;
-}
-static const struct transport_events nobody = {.on_open = ignore_open,
-                                               .on_bytes = ignore_bytes,
-                                               .on_read_end = ignore_end,
-                                               .on_error = ignore_error};
-
 static void fail(struct dialing *dialing, enum pool_failure failure, const char *format,
                  const char *detail)
 {
@@ -116,7 +89,8 @@ static void on_dialed(void *owner, const struct dial_result *result)
                                         .tls = socket->tls ? &session : NULL,
                                         .handshake_timeout_ms =
                                             upstream->cluster->connect_timeout_ms};
-    struct transport *transport = transport_create(result->conn, NULL, &options, &nobody, NULL);
+    struct transport *transport =
+        transport_create(result->conn, NULL, &options, &transport_events_none, NULL);
     if (transport)
         dialing->on_dialed(dialing, transport);
     else
