@@ -6,6 +6,7 @@
 #include "control/api/api.h"
 #include "control/api/proxy_rows.h"
 #include "control/attest/csr_service.h"
+#include "control/attest/issue_log.h"
 #include "control/attest/tokens.h"
 #include "control/ca/authority.h"
 #include "control/ca/signer.h"
@@ -55,6 +56,7 @@ struct control_process {
     struct directory *directories[CONFIG_DIRECTORIES_MAX];
     struct tokens *tokens;
     struct csr_service *csr;
+    struct issue_log *issue_log;
     struct rpc_server *plain, *secure;
     int secure_listener;
     struct api *api;
@@ -326,6 +328,7 @@ static bool make_servers(struct control_process *p, struct error *error)
     p->secure = rpc_server_create(&p->means, NULL);
     p->csr = csr_service_create(p->loop, p->secure, p->signer, p->tokens, p->store,
                                 p->options->trust_domain);
+    p->issue_log = issue_log_create(p->loop, p->store);
     p->tls_thread = push_add_thread(p->push, p->loop, p->secure);
     if (p->options->xds_port) {
         p->plain = rpc_server_create(&p->means, NULL);
@@ -351,8 +354,11 @@ static bool start(struct control_process *p, struct error *error)
     make_model(p);
     if (!make_directories(p, error) || !make_servers(p, error))
         return false;
-    struct feed_listener listener = {
-        .on_object = on_object, .on_other = on_other, .on_ready = on_ready, .owner = p};
+    struct feed_listener listener = {.on_object = on_object,
+                                     .on_other = on_other,
+                                     .on_ready = on_ready,
+                                     .owner = p,
+                                     .others = ADDRESSES_PREFIX};
     p->feed = feed_create(p->loop, p->store, p->model, &listener);
     return true;
 }
@@ -379,6 +385,7 @@ static void stop(struct control_process *p)
     if (p->secure)
         rpc_server_close(p->secure);
     csr_service_destroy(p->csr);
+    issue_log_destroy(p->issue_log);
     tokens_close(p->tokens);
     addresses_destroy(p->addresses);
     if (p->push)

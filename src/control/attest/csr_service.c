@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "control/attest/issue_log.h"
 #include "control/attest/tokens.h"
 #include "control/ca/authority.h"
 #include "control/ca/signer.h"
@@ -92,12 +93,8 @@ static void on_signed(struct signer_order *order, const struct signer_answer *an
         return;
     }
     buffer_append_slice(&call->certificate, answer->certificate);
-    owned_str key = str_format("tulle.dev/certificates//%s", answer->record.serial);
     owned_buffer value = {0};
-    buffer_append_str(&value, "{\"spiffeId\":\"");
-    buffer_append_json(&value, answer->record.spiffe_id);
-    buffer_format(&value, "\",\"notBefore\":%lld,\"notAfter\":%lld}",
-                  (long long)answer->record.not_before_s, (long long)answer->record.not_after_s);
+    owned_str key = issue_log_entry(&answer->record, &value);
     struct store_put put = {.key = slice_str(key), .value = buffer_slice(&value)};
     call->log_ticket = store_txn(
         call->service->store, &(struct store_txn){.puts = &put, .put_count = 1}, on_logged, call);

@@ -114,7 +114,7 @@ static void check_virtual_service(struct search *search)
                            list.items[0]->name.data));
     }
     for (size_t i = 0; spec && i < spec->n_http; i++) {
-        for (size_t r = 0; r < spec->http[i]->n_route; r++)
+        for (size_t r = 0; object_rule_acts(search->object, i) && r < spec->http[i]->n_route; r++)
             check_destination(search, spec->http[i]->route[r]->destination);
     }
 }

@@ -28,6 +28,8 @@ static void put(struct feed *feed, const struct store_entry *entry)
 {
     struct object_key parts;
     if (!object_key_parse(entry->key, &parts)) {
+        if (!slice_starts_with(entry->key, slice_str(feed->listener.others)))
+            return;
         map_put(feed->others, entry->key, feed);
         feed->listener.on_other(feed->listener.owner, entry->key, entry->value);
         return;

@@ -33,6 +33,42 @@ static struct hash128 hash_meaning(const struct value *document)
     return hash128(buffer_slice(&text));
 }
 
+/* The index in "spec.http[3].match[0].port", or `count` for what lies in no single rule. */
+static size_t rule_of(struct slice path, size_t count)
+{
+    uint64_t index;
+    struct slice number, rest = path;
+    if (!slice_starts_with(path, SLICE("spec.http[")))
+        return count;
+    rest = slice_from(path, strlen("spec.http["));
+    if (!slice_cut(rest, ']', &number, &rest) || rest.size == 0 || rest.data[0] != '.' ||
+        !slice_to_u64(number, UINT32_MAX, &index) || index >= count)
+        return count;
+    return (size_t)index;
+}
+
+/* What was left out and restricts takes the rule that holds it along. */
+static void disable(struct object *object)
+{
+    const Istio__Networking__V1alpha3__VirtualService *spec =
+        object->kind == KIND_VIRTUAL_SERVICE ? object->virtual_service->spec : NULL;
+    size_t count = spec ? spec->n_http : 0, disabled = 0;
+    bool *rules = arena_calloc(&object->arena, count + 1, sizeof(bool));
+    for (size_t i = 0; i < MIN(object->problems.count, (size_t)PROBLEMS_MAX); i++) {
+        if (!object->problems.items[i].restricts)
+            continue;
+        size_t rule = rule_of(slice_str(object->problems.items[i].path), count);
+        object->disabled = object->disabled || rule == count;
+        disabled += !rules[rule];
+        rules[rule] = true;
+    }
+    if (disabled > 0)
+        object->disabled_rules = rules;
+    /* What was not kept may restrict too. */
+    object->disabled = object->disabled || object->problems.count > PROBLEMS_MAX ||
+                       (count > 0 && disabled == count);
+}
+
 static bool read_message(struct object *object, struct error *error)
 {
     const struct pb_type *type = kind_schema(object->kind)->type;
@@ -46,10 +82,7 @@ static bool read_message(struct object *object, struct error *error)
         return false;
     }
     admit_check(object->document, type->descriptor, TEXT_LENIENT, &object->problems);
-    for (size_t i = 0; i < MIN(object->problems.count, (size_t)PROBLEMS_MAX); i++)
-        object->disabled = object->disabled || object->problems.items[i].restricts;
-    /* What was not kept may restrict too. */
-    object->disabled = object->disabled || object->problems.count > PROBLEMS_MAX;
+    disable(object);
     return true;
 }
 

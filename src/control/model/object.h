@@ -2,8 +2,9 @@
  * object: one object of the API as the store holds it, read; immutable and counted.
  *
  * The document is the truth; the message is a view of it for those who act. Loading is lenient: fields that this version
- * does not know or that do not act are left out and reported in `problems`, and `disabled` says that what was
- * left out restricts, so that the object must not act. Nothing here writes into the document.
+ * does not know or that do not act are left out and reported in `problems`. Where what was left out restricts, the rule that holds
+ * it must not act (object_rule_acts); or, when that is no rule of its own or none is left, the object (`disabled`). Nothing
+ * here writes into the document.
  */
 #pragma once
 
@@ -26,6 +27,7 @@ struct object {
     int64_t generation;
     uint64_t revision;
     bool disabled;
+    const bool *disabled_rules; /* of a VirtualService, parallel to spec.http; NULL: none is */
     const struct value *document;
     /* The member of its kind; NULL in a member of another kind. */
     const K8s__Io__Apimachinery__Pkg__Apis__Meta__V1__ObjectMeta *metadata;
@@ -49,6 +51,11 @@ struct object {
 /* From the store's key and value. False with an error for what is no object at all; the caller owns one reference. */
 MUST_USE bool object_load(struct slice key, struct slice value, uint64_t revision,
                           struct object **out, struct error *error);
+/* Whether the rule of a VirtualService at that index of spec.http acts. */
+static inline bool object_rule_acts(const struct object *object, size_t index)
+{
+    return !object->disabled && (!object->disabled_rules || !object->disabled_rules[index]);
+}
 struct object *object_ref(struct object *object);
 /* Accepts NULL. */
 void object_unref(struct object *object);

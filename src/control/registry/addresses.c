@@ -7,8 +7,8 @@
 #include "control/store/store.h"
 #include "io/loop.h"
 
-#define HOST_PREFIX "tulle.dev/addresses//"
-#define OWNER_PREFIX "tulle.dev/addressowners//"
+#define HOST_PREFIX ADDRESSES_PREFIX "es//"
+#define OWNER_PREFIX ADDRESSES_PREFIX "owners//"
 
 enum { FIRST = 1, LAST = 65534, RETRY_MS = 1000, SWEEP_MS = 60000 };
 
@@ -112,6 +112,12 @@ struct batch {
     bool more;
 };
 
+/* People may have given it to a service themselves. */
+static bool is_written_somewhere(struct batch *batch, struct slice address)
+{
+    return registry_services_at(batch->addresses->registry, NULL, address, &batch->arena).count > 0;
+}
+
 /* The same first choice on every replica; then the next that is free. */
 static const char *choose(struct batch *batch, struct slice host)
 {
@@ -119,7 +125,8 @@ static const char *choose(struct batch *batch, struct slice host)
     for (uint64_t i = 0; i <= LAST - FIRST; i++) {
         unsigned number = (unsigned)((start + i) % (LAST - FIRST + 1)) + FIRST;
         char *address = arena_format(&batch->arena, "240.240.%u.%u", number >> 8, number & 255);
-        if (!map_get(batch->addresses->owners, slice_str(address)))
+        if (!map_get(batch->addresses->owners, slice_str(address)) &&
+            !is_written_somewhere(batch, slice_str(address)))
             return address;
     }
     return NULL;

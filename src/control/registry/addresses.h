@@ -14,6 +14,8 @@ struct addresses;
 struct loop;
 struct store;
 
+/* Of every key of ours. */
+#define ADDRESSES_PREFIX "tulle.dev/address"
 enum { ADDRESS_KEEP_MS = 10 * 60 * 1000 };
 
 /* All must outlive it. */

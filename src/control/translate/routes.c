@@ -404,7 +404,7 @@ static void add_rules(struct production *p, virtual_host *host, const struct obj
     const Istio__Networking__V1alpha3__VirtualService *spec = object->virtual_service->spec;
     for (size_t i = 0; i < spec->n_http; i++) {
         const http_rule *rule = spec->http[i];
-        if (!has_action(rule))
+        if (!has_action(rule) || !object_rule_acts(object, i))
             continue;
         for (size_t m = 0; m < MAX(rule->n_match, (size_t)1); m++) {
             const Istio__Networking__V1alpha3__HTTPMatchRequest *match =
