@@ -219,7 +219,10 @@ static void check_service(const struct value *spec, struct problems *problems)
                 "each of several ports needs a name", "add a name such as http or tcp-db");
         index++;
     }
-    const struct value *address = value_get(spec, "clusterIP");
+    const struct value *address = value_get(spec, "clusterIP"),
+                       *addresses = value_get(spec, "clusterIPs");
+    if (!address && addresses)
+        address = addresses->first;
     struct ip ip;
     if (address && address->text.size > 0 && !slice_equals_str(address->text, "None") &&
         !(ip_parse(address->text, &ip) && ip_is_v4(&ip)))

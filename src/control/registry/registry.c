@@ -95,15 +95,10 @@ static void act(struct registry *registry, struct offer *offer, bool now)
     facts_changed(registry->facts, "accounts/%.*s", SLICE_ARG(service->host));
 }
 
-static void give_address(struct registry *registry, struct service *service)
+static void give_address(struct registry *registry, struct offer *offer)
 {
-    const char *address = map_get(registry->addresses, service->host);
-    bool own = service->object->kind == KIND_SERVICE
-                   ? service->object->service->spec->clusterip &&
-                         *service->object->service->spec->clusterip
-                   : service->object->service_entry->spec->n_addresses > 0;
-    if (!own)
-        service->address = slice_str(address);
+    if (!offer->has_own_address)
+        offer->service.address = slice_str(map_get(registry->addresses, offer->service.host));
 }
 
 static void offer_add(struct registry *registry, struct offer *offer)
@@ -119,7 +114,7 @@ static void offer_add(struct registry *registry, struct offer *offer)
     for (; at > 0 && goes_before(offer, offers->list.items[at - 1]); at--)
         offers->list.items[at] = offers->list.items[at - 1];
     offers->list.items[at] = offer;
-    give_address(registry, &offer->service);
+    give_address(registry, offer);
     act(registry, acting(registry, offer->service.host), true);
 }
 
@@ -309,7 +304,7 @@ void registry_set_address(struct registry *registry, struct slice host, struct s
                                  : map_remove(registry->addresses, host);
     const struct offers *offers = map_get(registry->hosts, host);
     for (size_t i = 0; offers && i < offers->list.count; i++)
-        give_address(registry, &offers->list.items[i]->service);
+        give_address(registry, offers->list.items[i]);
     mem_free(old);
     if (!offer)
         return;

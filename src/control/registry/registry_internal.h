@@ -12,6 +12,7 @@
 /* A service as one object describes it. */
 struct offer {
     struct service service;
+    bool has_own_address; /* written in its object, perhaps as "None" */
     struct arena arena;
 };
 

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "control/model/host.h"
 #include "match/ip.h"
+#include "pb/message.h"
 
 #include <stdlib.h>
 
@@ -133,10 +134,14 @@ static void offer_kubernetes(const struct object *object, struct offers *out)
     service->name = object->name;
     service->host = host_of_service(object->name, object->name_space, &offer->arena);
     service->from_kubernetes = true;
-    service->headless = spec->clusterip && strcmp(spec->clusterip, "None") == 0;
+    const char *cluster_ip = pb_str(spec->clusterip);
+    if (!*cluster_ip && spec->n_clusterips > 0)
+        cluster_ip = pb_str(spec->clusterips[0]);
+    service->headless = strcmp(cluster_ip, "None") == 0;
+    offer->has_own_address = *cluster_ip;
     struct ip ip;
-    if (spec->clusterip && ip_parse(slice_str(spec->clusterip), &ip))
-        service->address = slice_str(spec->clusterip);
+    if (ip_parse(slice_str(cluster_ip), &ip))
+        service->address = slice_str(cluster_ip);
     read_kubernetes_ports(offer, spec);
     struct label_pairs *selector = &service->selector;
     selector->keys = arena_calloc(&offer->arena, spec->n_selector + 1, sizeof(char *));
@@ -191,7 +196,8 @@ static void offer_host(const struct object *object, const char *host, struct off
         !spec->has_location ||
         spec->location == ISTIO__NETWORKING__V1ALPHA3__SERVICE_ENTRY__LOCATION__MESH_EXTERNAL;
     service->resolution = resolution_of(spec);
-    if (spec->n_addresses > 0)
+    offer->has_own_address = spec->n_addresses > 0;
+    if (offer->has_own_address)
         service->address = slice_str(spec->addresses[0]);
     read_entry_ports(offer, spec);
     if (!spec->workload_selector)

@@ -446,7 +446,7 @@ TEST(the_incremental_result_equals_a_rebuild_after_every_change)
     static const char *const kinds[] = {"Service", "WorkloadEntry", "DestinationRule",
                                         "VirtualService", "ServiceEntry"};
     const char *steps_text = getenv("TULLE_ORACLE_STEPS");
-    unsigned steps = steps_text ? (unsigned)atoi(steps_text) : 600;
+    unsigned steps = steps_text ? (unsigned)atoi(steps_text) : 300;
     const uint64_t seed = 20260101;
     struct random random;
     random_seed(&random, seed);
