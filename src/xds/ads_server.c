@@ -17,6 +17,7 @@ static void set_defaults(struct ads_server_limits *limits)
     DEFAULT(max_requests, 1000);
     DEFAULT(turn_bytes, 8 * 1024 * 1024);
     DEFAULT(turn_us, 4000);
+    DEFAULT(max_untaken, 64 * 1024 * 1024);
     DEFAULT(stale_ms, 30000);
     DEFAULT(dead_ms, 300000);
     DEFAULT(session.max_names, ads_session_default_limits.max_names);
@@ -28,13 +29,26 @@ static void set_defaults(struct ads_server_limits *limits)
 
 /* The pump: streams take turns with one response each, until a turn of the loop has had its share. */
 
+/* Peers have taken much of what was sent meanwhile, and only some of it was noticed. */
+static bool is_too_much_untaken(struct ads_server *server)
+{
+    if (server->untaken < server->limits.max_untaken)
+        return false;
+    LIST_EACH_SAFE(node, after, &server->owed)
+    ads_stream_count_untaken(LIST_ENTRY(node, struct ads_stream, owed));
+    return server->untaken >= server->limits.max_untaken;
+}
+
 static void pump(struct task *task)
 {
     struct ads_server *server = CONTAINER_OF(task, struct ads_server, pump);
+    if (is_too_much_untaken(server))
+        return; /* whoever takes, answers or goes, and the tick, bring us back */
     uint64_t bytes_end = server->totals.bytes + server->limits.turn_bytes;
     uint64_t us_end = clock_now_us() + server->limits.turn_us;
     while (!list_is_empty(&server->ready)) {
-        if (server->totals.bytes >= bytes_end || clock_now_us() >= us_end) {
+        if (server->totals.bytes >= bytes_end || clock_now_us() >= us_end ||
+            server->untaken >= server->limits.max_untaken) {
             loop_run_next_turn(server->loop, &server->pump);
             return;
         }
@@ -62,6 +76,8 @@ static void on_tick(struct timer *timer)
     struct ads_server *server = CONTAINER_OF(timer, struct ads_server, tick);
     LIST_EACH_SAFE(node, after, &server->streams)
     ads_stream_tick(LIST_ENTRY(node, struct ads_stream, node));
+    if (!list_is_empty(&server->ready) && !task_is_queued(&server->pump))
+        loop_run_later(server->loop, &server->pump);
     loop_timer_start(server->loop, &server->tick, TICK_MS, on_tick);
 }
 
@@ -85,6 +101,7 @@ struct ads_server *ads_server_create(struct loop *loop, struct rpc_server *rpc,
     arena_init(&server->scratch, NULL);
     list_init(&server->streams);
     list_init(&server->ready);
+    list_init(&server->owed);
     task_init(&server->pump, pump);
     loop_timer_start(loop, &server->tick, TICK_MS, on_tick);
     rpc_server_add_grpc(

@@ -24,8 +24,11 @@ struct ads_server_limits {
     uint32_t max_stream_starts; /* new streams a second; 0 = 1,000; beyond: UNAVAILABLE */
     uint32_t
         max_requests; /* requests a second and stream, after a burst of the same; 0 = 1,000; beyond: RESOURCE_EXHAUSTED */
-    size_t turn_bytes;                 /* one turn of the loop sends at most so much; 0 = 8 MiB */
-    uint32_t turn_us;                  /* or works at most so long; 0 = 4,000 */
+    size_t turn_bytes; /* one turn of the loop sends at most so much; 0 = 8 MiB */
+    uint32_t turn_us;  /* or works at most so long; 0 = 4,000 */
+    /* Responses that peers have not taken yet, of all streams together: while they are more, nothing is composed, so that
+     * a storm of new streams costs no memory. Peers that stand still are not counted. 0 = 64 MiB */
+    size_t max_untaken;
     uint32_t stale_ms;                 /* unwritable or unanswered for so long: stale; 0 = 30,000 */
     uint32_t dead_ms;                  /* for so long: closed with UNAVAILABLE; 0 = 300,000 */
     struct ads_session_limits session; /* zeroed = the defaults */

@@ -24,6 +24,8 @@ struct ads_server {
     void *owner;
     struct list streams; /* in the order in which they came */
     struct list ready;   /* of them those that may have something to send */
+    struct list owed;    /* of them those that have not taken all that was sent */
+    size_t untaken;      /* bytes, by owed streams */
     size_t count;
     struct ads_bucket starts, nack_logs;
     struct arena scratch; /* of one request */
@@ -34,7 +36,8 @@ struct ads_server {
 };
 
 struct ads_stream {
-    struct list node, ready;
+    struct list node, ready, owed;
+    size_t untaken; /* bytes as last looked at */
     struct ads_server *server;
     struct rpc_exchange *exchange;
     handle name;
@@ -56,6 +59,8 @@ struct ads_stream {
 extern const struct rpc_service ads_delta_service, ads_sotw_service;
 
 bool ads_bucket_take(struct ads_bucket *bucket, uint32_t rate, uint64_t now_ms);
+/* Looks how much of what was sent the peer has not taken. */
+void ads_stream_count_untaken(struct ads_stream *stream);
 /* Queues the stream for the pump. */
 void ads_server_ready(struct ads_server *server, struct ads_stream *stream);
 /* Sends one response; false when there is none that may go now. */

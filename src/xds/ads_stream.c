@@ -11,7 +11,7 @@
 #include "xds/sotw_server.h"
 #include "xds/view.h"
 
-enum { LOG_REASON_MAX = 300, LOG_NACKS_PER_S = 1 };
+enum { LOG_REASON_MAX = 300, LOG_NACKS_PER_S = 1, STANDING_MS = 2000 };
 
 static const struct slice debug_prefix = {"istio.io/debug/", 15};
 
@@ -35,6 +35,8 @@ static void forget(struct ads_stream *stream)
     handle_drop(loop_handles(server->loop), stream->name);
     list_remove(&stream->node);
     list_remove(&stream->ready);
+    list_remove(&stream->owed);
+    server->untaken -= stream->untaken;
     server->count--;
     ads_session_destroy(stream->session);
     arena_fini(&stream->strings);
@@ -91,6 +93,7 @@ static void open_stream(struct ads_server *server, struct rpc_exchange *exchange
     stream->connected_wall_us = loop_wall_us(server->loop);
     arena_init(&stream->strings, NULL);
     list_init(&stream->ready);
+    list_init(&stream->owed);
     list_push_back(&server->streams, &stream->node);
     server->count++;
     server->totals.streams++;
@@ -280,8 +283,10 @@ static void on_message(void *owner, struct rpc_exchange *exchange, struct slice 
 static void on_writable(void *owner, struct rpc_exchange *exchange)
 {
     struct ads_stream *stream = rpc_exchange_state(exchange);
-    if (stream)
-        ads_server_ready(owner, stream);
+    if (!stream)
+        return;
+    ads_stream_count_untaken(stream);
+    ads_server_ready(owner, stream);
 }
 
 const struct rpc_service ads_delta_service = {
@@ -300,6 +305,22 @@ const struct rpc_service ads_sotw_service = {
 };
 
 /* Responses. */
+
+/* One that stands still keeps what it has, but no other waits for it. */
+void ads_stream_count_untaken(struct ads_stream *stream)
+{
+    struct ads_server *server = stream->server;
+    uint64_t since_ms = rpc_exchange_stalled_since_ms(stream->exchange);
+    uint64_t now_ms = loop_now_ms(server->loop);
+    bool stands = since_ms < now_ms && now_ms - since_ms >= STANDING_MS;
+    size_t untaken = stands ? 0 : rpc_exchange_backlog(stream->exchange);
+    server->untaken = server->untaken - stream->untaken + untaken;
+    stream->untaken = untaken;
+    if (untaken == 0)
+        list_remove(&stream->owed);
+    else if (list_is_empty(&stream->owed))
+        list_push_back(&server->owed, &stream->owed);
+}
 
 static void note_settled(struct ads_stream *stream)
 {
@@ -359,6 +380,7 @@ bool ads_stream_send(struct ads_stream *stream)
         return false;
     }
     note_sent(stream, response, began_us, composed_us);
+    ads_stream_count_untaken(stream);
     return true;
 }
 

@@ -231,6 +231,45 @@ TEST(ads_server_closes_a_stream_that_never_answers)
     mesh_close(m);
 }
 
+static void mesh_add_big(struct mesh *m, size_t size)
+{
+    char *body = mem_alloc(size + 1);
+    memset(body, 'x', size);
+    body[size] = '\0';
+    struct blob *blob = blob_create(RESOURCE_CLUSTER, SLICE("big"), slice_of(body, size));
+    struct blob_edit edit = {SLICE("big"), blob};
+    struct blob_table *empty = blob_table_create();
+    m->tables[RESOURCE_CLUSTER] = blob_table_edit(empty, &edit, 1);
+    blob_table_unref(empty);
+    blob_unref(blob);
+    mem_free(body);
+}
+
+TEST(ads_server_composes_nothing_while_much_is_untaken_but_waits_for_nobody_who_stands)
+{
+    struct ads_server_limits limits = {.max_untaken = 100000};
+    struct mesh *m = mesh_open(&limits, 1);
+    struct raw raw[3];
+    const struct ads_server_totals *totals = ads_server_totals(m->server);
+    mesh_add_big(m, 3000000);
+    mesh_publish(m);
+    for (unsigned i = 0; i < COUNT(raw); i++) {
+        raw_open(&raw[i], m, true);
+        if (i != 1)
+            rpc_call_pause(raw[i].call);
+        sotw_ask(&raw[i], "p", resource_type_url(RESOURCE_CLUSTER), NULL);
+    }
+    pair_run(m->pair, NULL, 1000);
+    CHECK(totals->responses[RESOURCE_CLUSTER] == 1, "%llu",
+          (unsigned long long)totals->responses[RESOURCE_CLUSTER]);
+    pair_run(m->pair, NULL, 9000);
+    CHECK(totals->responses[RESOURCE_CLUSTER] == 3, "%llu",
+          (unsigned long long)totals->responses[RESOURCE_CLUSTER]);
+    for (unsigned i = 0; i < COUNT(raw); i++)
+        raw_close(&raw[i]);
+    mesh_close(m);
+}
+
 TEST(ads_server_breaks_off_a_stream_that_takes_nothing)
 {
     struct ads_server_limits limits = {.stale_ms = 3000, .dead_ms = 10000};
