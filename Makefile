@@ -51,8 +51,8 @@ bench-gate: setup release ## instructions, system calls and memory a request aga
 	@script/setup bench
 	@bench/run.sh gate
 
-soak: setup debug release ## the long forms of the end-to-end tests (SECONDS: how long each)
-	@TULLE_SOAK=$(SECONDS) script/run-tests e2e=build/dev e2e=build/release
+soak: setup debug release ## the long forms of the oracles and of the end-to-end tests (SECONDS: how long each)
+	@TULLE_SOAK=$(SECONDS) script/run-tests oracles=build/dev e2e=build/dev e2e=build/release
 
 test: setup release debug build/fuzz/build.ninja ## everything that a release must pass; what CI runs
 	@$(NINJA) -C build/fuzz

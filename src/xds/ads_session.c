@@ -528,6 +528,15 @@ static bool blames_the_only_one(const struct subscription *sub, struct slice rea
     return in_flight == 1;
 }
 
+/* The client uses it, whatever it said of it before. */
+static void take(struct ads_session *session, struct subscription *sub,
+                 struct subscription_entry *entry)
+{
+    if (session->refusals && refusals_count(session->refusals) > 0)
+        refusals_accept(session->refusals, entry->sent, slice_str(session->client));
+    subscription_accept(sub, entry);
+}
+
 /* Of several resources only those that the reason names are to blame: a client uses the good ones of a response that it
  * refuses. When it names none, all count as taken, for they would only be refused again. */
 static void refuse(struct ads_session *session, struct subscription *sub, struct slice reason)
@@ -544,7 +553,7 @@ static void refuse(struct ads_session *session, struct subscription *sub, struct
         if (!(entry->flags & ENTRY_IN_FLIGHT))
             continue;
         if (!alone && !is_quoted(reason, blob_name(entry->blob))) {
-            subscription_accept(sub, entry);
+            take(session, sub, entry);
             continue;
         }
         if (session->refusals)
@@ -563,14 +572,10 @@ static void accept(struct ads_session *session, struct subscription *sub)
     mem_free(status->error);
     status->error = NULL;
 
-    bool refused_once = session->refusals && refusals_count(session->refusals) > 0;
     VECTOR_EACH(entry, &sub->entries)
     {
-        if (!(entry->flags & ENTRY_IN_FLIGHT))
-            continue;
-        if (refused_once)
-            refusals_accept(session->refusals, entry->sent, slice_str(session->client));
-        subscription_accept(sub, entry);
+        if (entry->flags & ENTRY_IN_FLIGHT)
+            take(session, sub, entry);
     }
 }
 

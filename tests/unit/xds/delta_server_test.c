@@ -262,6 +262,35 @@ TEST(delta_refusal_survives_a_reconnect_of_the_client)
     refusals_destroy(refusals);
 }
 
+TEST(delta_what_was_taken_with_a_refused_response_is_refused_no_longer)
+{
+    struct refusals *refusals = refusals_create();
+    struct peer p = peer_open(ADS_DELTA, refusals);
+    edit(&p, RESOURCE_ROUTE, "q=1 r=2");
+    publish(&p);
+    delta_say(&p, RESOURCE_ROUTE, "q r", NULL, NULL);
+    HEARS(&p, "RDS q=1 r=2");
+    delta_say(&p, RESOURCE_ROUTE, "", p.response.nonce, "r: bad");
+    peer_close(&p);
+
+    p = peer_open(ADS_DELTA,
+                  refusals); /* who holds nothing is sent it again, and takes it this time */
+    edit(&p, RESOURCE_ROUTE, "q=1 r=2");
+    publish(&p);
+    delta_say(&p, RESOURCE_ROUTE, "q r", NULL, NULL);
+    HEARS(&p, "RDS q=1 r=2");
+    delta_say(&p, RESOURCE_ROUTE, "", p.response.nonce, "q: bad");
+    edit(&p, RESOURCE_ROUTE, "r=3");
+    publish(&p);
+    HEARS(&p, "RDS r=3");
+    ack(&p);
+    edit(&p, RESOURCE_ROUTE, "r=2");
+    publish(&p);
+    HEARS(&p, "RDS r=2");
+    peer_close(&p);
+    refusals_destroy(refusals);
+}
+
 TEST(delta_short_name_is_not_blamed_for_being_part_of_another)
 {
     struct peer p = peer_open(ADS_DELTA, NULL);
