@@ -1,5 +1,6 @@
 #include "control/model/validate.h"
 
+#include "http/header.h"
 #include "match/ip.h"
 #include "match/regex.h"
 #include "pb/admit.h"
@@ -104,6 +105,47 @@ static void check_match(const struct value *match, const char *path, struct prob
                 problems);
 }
 
+static void check_header_name(const struct value *place, struct slice name, const char *path,
+                              struct problems *problems)
+{
+    if (!header_name_is_valid(name) && !slice_equals_str(name, ":authority"))
+        add(problems, PROBLEM_BAD_VALUE, place, path,
+            arena_format(problems->arena, "\"%.*s\" is no header name", SLICE_ARG(name)),
+            "use letters, digits and dashes");
+}
+
+static void check_operations(const struct value *operations, const char *path,
+                             struct problems *problems)
+{
+    static const char *const maps[] = {"set", "add"};
+    for (size_t i = 0; i < COUNT(maps); i++) {
+        VALUE_EACH(header, value_get(operations, maps[i]))
+        {
+            const char *at = arena_format(problems->arena, "%s.%s[\"%.*s\"]", path, maps[i],
+                                          SLICE_ARG(header->key));
+            check_header_name(header, header->key, at, problems);
+            if (header->kind == VALUE_STRING && header->text.size > 0 &&
+                !header_value_is_valid(header->text))
+                add(problems, PROBLEM_BAD_VALUE, header, at,
+                    "a header's value has no control characters and no blank at either end",
+                    "remove them");
+        }
+    }
+    size_t index = 0;
+    VALUE_EACH(name, value_get(operations, "remove"))
+    check_header_name(name, name->text,
+                      arena_format(problems->arena, "%s.remove[%zu]", path, index++), problems);
+}
+
+static void check_headers(const struct value *holder, const char *path, struct problems *problems)
+{
+    const struct value *headers = value_get(holder, "headers");
+    check_operations(value_get(headers, "request"),
+                     arena_format(problems->arena, "%s.headers.request", path), problems);
+    check_operations(value_get(headers, "response"),
+                     arena_format(problems->arena, "%s.headers.response", path), problems);
+}
+
 static void check_destinations(const struct value *rule, const char *path,
                                struct problems *problems)
 {
@@ -115,6 +157,8 @@ static void check_destinations(const struct value *rule, const char *path,
         const char *at =
             arena_format(problems->arena, "%s.route[%zu].destination.host", path, index++);
         check_host(value_get(value_get(route, "destination"), "host"), false, at, problems);
+        check_headers(route, arena_format(problems->arena, "%s.route[%zu]", path, index - 1),
+                      problems);
         int64_t weight = 0;
         if (value_get(route, "weight") && !value_to_i64(value_get(route, "weight"), &weight))
             weight = 0;
@@ -147,6 +191,7 @@ static void check_http_rule(const struct value *rule, const char *path, struct p
     size_t index = 0;
     VALUE_EACH(match, value_get(rule, "match"))
     check_match(match, arena_format(problems->arena, "%s.match[%zu]", path, index++), problems);
+    check_headers(rule, path, problems);
     check_destinations(rule, path, problems);
 }
 

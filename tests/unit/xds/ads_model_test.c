@@ -179,7 +179,9 @@ static void change_world(struct model *m)
     for (unsigned n = 1 + below(m, 4); n > 0; n--) {
         enum resource_type type = types[below(m, COUNT(types))];
         m->world.known[type] = true;
-        m->world.body[type][below(m, NAMES)] = (uint8_t)(below(m, 4) == 0 ? 0 : 1 + below(m, 31));
+        unsigned name =
+            below(m, NAMES); /* in an order that no compiler chooses: seeds are for all */
+        m->world.body[type][name] = (uint8_t)(below(m, 4) == 0 ? 0 : 1 + below(m, 31));
     }
     if (m->strict)
         repair(m);
@@ -427,9 +429,12 @@ static void client_read_sotw(struct model *m, const struct message *message)
         uint8_t body = message->body[i];
         if (body && !complete)
             check_news(m, message, i, body);
-        if (body && !take(m, type, i, body))
+        if (body && !take(m, type, i, body)) {
             snprintf(error + strlen(error), sizeof(error) - strlen(error), "n%u: poisoned; ", i);
-        else if (!body && complete)
+            /* The server did not know what the client holds when it sent this, and does not know it now. */
+            m->unsure[type] |= message->anew & 1u << i;
+        }
+        if (!body && complete)
             m->holds[type][i] = 0;
     }
     snprintf(m->last_nonce[type], sizeof(m->last_nonce[type]), "%s", message->nonce);
@@ -556,13 +561,16 @@ static void step(struct model *m)
             connect_client(m);
         return;
     case 3:
-        if (!m->strict)
-            client_subscribe(m, below(m, 2) ? RESOURCE_ENDPOINTS : RESOURCE_ROUTE, below(m, NAMES));
+        if (!m->strict) {
+            enum resource_type type = below(m, 2) ? RESOURCE_ENDPOINTS : RESOURCE_ROUTE;
+            client_subscribe(m, type, below(m, NAMES));
+        }
         return;
     case 4:
-        if (!m->strict)
-            client_unsubscribe(m, below(m, 2) ? RESOURCE_ENDPOINTS : RESOURCE_ROUTE,
-                               below(m, NAMES));
+        if (!m->strict) {
+            enum resource_type type = below(m, 2) ? RESOURCE_ENDPOINTS : RESOURCE_ROUTE;
+            client_unsubscribe(m, type, below(m, NAMES));
+        }
         return;
     case 5:
         if (!m->strict)

@@ -64,6 +64,18 @@ TEST(what_is_wrong_is_told_with_its_place)
          "spec:\n  hosts: [cart]\n  http:\n  - route: [{destination: {host: a}}, {destination: "
          "{host: b}}]\n",
          7, "sum up to 0"},
+        {"bad header name",
+         "spec:\n  hosts: [cart]\n  http:\n  - headers: {request: {set: {\"x y\": \"1\"}}}\n"
+         "    route: [{destination: {host: a}}]\n",
+         7, "no header name"},
+        {"bad header value",
+         "spec:\n  hosts: [cart]\n  http:\n  - route:\n    - destination: {host: a}\n"
+         "      headers: {response: {add: {x: \"a \"}}}\n",
+         9, "blank"},
+        {"bad header to remove",
+         "spec:\n  hosts: [cart]\n  http:\n  - route:\n    - destination: {host: a}\n"
+         "      headers: {response: {remove: [\"\"]}}\n",
+         9, "no header name"},
         {"bad regex",
          "spec:\n  hosts: [cart]\n  http:\n  - match: [{uri: {regex: \"a(\"}}]\n"
          "    route: [{destination: {host: a}}]\n",
