@@ -74,6 +74,20 @@ static enum http_refusal read_connect(struct http_request *request, struct slice
     return HTTP_REFUSAL_NONE;
 }
 
+/* Only behind the question mark: what routes is as strict as ever. */
+COLD static bool query_is_visible(struct slice target)
+{
+    struct slice path, query;
+    if (!slice_cut(target, '?', &path, &query) || !target_is_valid(path))
+        return false;
+    for (size_t i = 0; i < query.size; i++) {
+        uint8_t byte = (uint8_t)query.data[i];
+        if (byte <= ' ' || byte >= 0x7f || byte == '#')
+            return false;
+    }
+    return true;
+}
+
 static enum http_refusal read_target(struct http_request *request, const char *text, size_t size,
                                      const struct http_limits *limits)
 {
@@ -82,7 +96,7 @@ static enum http_refusal read_target(struct http_request *request, const char *t
         return HTTP_REFUSAL_REQUEST_LINE;
     if (size > limits->max_target_bytes)
         return HTTP_REFUSAL_TARGET_SIZE;
-    if (!target_is_valid(target))
+    if (!target_is_valid(target) && !(limits->lenient_query && query_is_visible(target)))
         return HTTP_REFUSAL_TARGET;
     if (request->method == HTTP_CONNECT)
         return read_connect(request, target, limits);

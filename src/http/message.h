@@ -69,9 +69,11 @@ struct http_limits {
     uint32_t max_turn_messages;          /* requests or responses taken up a turn and connection */
     uint32_t max_turn_bytes;             /* input worked through a turn and connection */
     bool refuse_underscore_twins; /* "Content_Length": refuse (gateway), else drop (sidecar) */
-    bool fin_cancels;             /* an HTTP/1 client's FIN after its request is a cancel */
-    bool allow_connect;           /* else CONNECT is refused by 405 */
-    bool offer_extended_connect;  /* SETTINGS_ENABLE_CONNECT_PROTOCOL */
+    bool
+        lenient_query; /* people type regular expressions into the query: visible ASCII passes there */
+    bool fin_cancels;            /* an HTTP/1 client's FIN after its request is a cancel */
+    bool allow_connect;          /* else CONNECT is refused by 405 */
+    bool offer_extended_connect; /* SETTINGS_ENABLE_CONNECT_PROTOCOL */
 };
 extern const struct http_limits http_limits_default;
 

@@ -19,6 +19,7 @@
 #include "proxy/observe/telemetry.h"
 #include "proxy/process_state.h"
 #include "proxy/snapshot/publisher.h"
+#include "proxy/upstream/host_counters.h"
 #include "proxy/upstream/limits.h"
 #include "proxy/worker.h"
 #include "tls/engine.h"
@@ -240,6 +241,7 @@ static bool make_ground(struct process *process, struct error *error)
     process->shared = (struct worker_shared){.budget = &process->budget,
                                              .helpers = process->helpers,
                                              .limits = cluster_limits_table_create(),
+                                             .host_counters = host_counters_table_create(),
                                              .upstream_mark = process->options->upstream_mark};
     process->telemetry = telemetry_create(process);
     return true;
@@ -287,6 +289,7 @@ static void unmake(struct process *process)
     telemetry_destroy(process->telemetry);
     publisher_destroy(process->publisher);
     cluster_limits_table_destroy(process->shared.limits);
+    host_counters_table_destroy(process->shared.host_counters);
     dialer_destroy(process->means.dialer);
     resolver_destroy(process->means.resolver);
     helper_pool_destroy(process->helpers);

@@ -15,6 +15,7 @@
 struct cluster_limits_table;
 struct dialer;
 struct helper_pool;
+struct host_counters_table;
 struct http_profile;
 struct interfaces;
 struct observer;
@@ -26,6 +27,7 @@ struct worker_shared {
     struct memory_budget *budget;
     struct helper_pool *helpers;
     struct cluster_limits_table *limits;
+    struct host_counters_table *host_counters;
     uint32_t upstream_mark;   /* SO_MARK of upstream sockets, 0 = none */
     uint32_t max_connections; /* downstream, a worker; 0 = no limit */
     _Atomic bool is_draining; /* responses say Connection: close, GOAWAY goes out */

@@ -40,6 +40,7 @@ struct rpc_server *rpc_server_create(const struct rpc_means *means,
     set_defaults(&server->limits);
     server->http_limits = http_limits_default;
     server->http_limits.max_streams = server->limits.max_streams;
+    server->http_limits.lenient_query = server->limits.lenient_query;
     server->options = http_connection_defaults;
     server->options.limits = &server->http_limits;
     server->options.idle_timeout_ms = server->limits.idle_timeout_ms;

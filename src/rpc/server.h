@@ -28,6 +28,7 @@ struct rpc_server_limits {
     uint32_t keepalive_ms; /* HTTP/2 PING when a connection was silent for so long; 0 = 30,000 */
     uint32_t
         max_age_ms; /* a connection is asked to go (GOAWAY) after so long, with jitter; 0 = never */
+    bool lenient_query;        /* see http_limits: for interfaces that people type into */
     uint32_t max_age_grace_ms; /* and its exchanges are broken off after so long more; 0 = 10,000 */
 };
 

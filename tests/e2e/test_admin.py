@@ -1,10 +1,12 @@
 """The admin interface on 15000, in the shapes that istioctl, Prometheus and people know from Envoy."""
 import json
+import os
 import re
+import threading
 
 import pytest
 
-from lab import bootstrap, cluster, http_listener, route, virtual_host
+from lab import Reply, bootstrap, cluster, http_listener, route, virtual_host
 
 
 @pytest.fixture
@@ -56,6 +58,97 @@ def test_clusters(served):
     host, = up["host_statuses"]
     assert host["address"]["socket_address"]["port_value"] == served.origin.port
     assert {"rq_total", "cx_active"} <= {stat["name"] for stat in host["stats"]}
+
+
+COUNTERS = ("cx_active", "cx_connect_fail", "cx_total", "rq_active", "rq_error", "rq_success", "rq_timeout", "rq_total")
+
+
+def counters(lab, proxy, name, address):
+    """What /clusters says of one endpoint, as text; its JSON must say the same."""
+    prefix = "%s::%s:%d::" % (name, *address)
+    rows = dict(line[len(prefix):].split("::", 1) for line in lab.admin(proxy, "/clusters").text.splitlines() if line.startswith(prefix))
+    statuses = json.loads(lab.admin(proxy, "/clusters?format=json").body)["cluster_statuses"]
+    status, = [status for status in statuses if status["name"] == name]
+    host, = [host for host in status["host_statuses"] if host["address"]["socket_address"]["port_value"] == address[1]]
+    stats = {stat["name"]: int(stat.get("value", 0)) for stat in host["stats"]}
+    gauges = {stat["name"] for stat in host["stats"] if stat.get("type") == "GAUGE"}
+    assert {"cx_active", "rq_active"} <= gauges  # Envoy has rq_pending_active beside them
+    assert {key: int(rows[key]) for key in COUNTERS} == {key: stats[key] for key in COUNTERS}
+    assert status["circuit_breakers"]["thresholds"][0]["max_connections"] == 1024
+    assert status["circuit_breakers"]["thresholds"][1]["priority"] == "HIGH"
+    return rows
+
+
+def test_endpoints_are_counted_one_by_one(lab, start_proxy):
+    client, server = lab.host("client"), lab.host("server")
+    origin = lab.origin(server, answer=lambda request: Reply(status=int(request.target[1:])))
+    dead, place = (server.ipv4, 9), {"region": "r1", "zone": "z1", "sub_zone": "s1"}
+    up = cluster("up", origin.address)
+    up["load_assignment"]["endpoints"][0]["locality"] = place
+    up["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["load_balancing_weight"] = 3
+    proxy = start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(route("/dead", "down"), route(to="up")))],
+                                               [up, cluster("down", dead)]))
+    with client.connect(10000) as connection:
+        for status in (200, 200, 404, 500, 503):
+            assert connection.exchange("GET", f"/{status}").status == status
+        assert connection.exchange("GET", "/dead").status == 503
+    rows = counters(lab, proxy, "up", origin.address)
+    assert {key: int(rows[key]) for key in COUNTERS} == {
+        "cx_active": 1, "cx_connect_fail": 0, "cx_total": 1, "rq_active": 0, "rq_error": 2, "rq_success": 3, "rq_timeout": 0, "rq_total": 5}
+    assert (rows["region"], rows["zone"], rows["sub_zone"], rows["weight"], rows["priority"]) == ("r1", "z1", "s1", "3", "0")
+    rows = counters(lab, proxy, "down", dead)
+    assert int(rows["cx_connect_fail"]) == int(rows["cx_total"]) == 1 and int(rows["rq_total"]) == 0 and int(rows["cx_active"]) == 0
+
+
+def test_a_timeout_is_counted_on_its_endpoint(lab, start_proxy):
+    held, client, server = threading.Event(), lab.host("client"), lab.host("server")
+    origin = lab.origin(server, answer=lambda request: held.wait(20) and None)
+    proxy = start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(route(route={"cluster": "up", "timeout": "0.1s"})))],
+                                               [cluster("up", origin.address)]))
+    try:
+        assert client.get(10000).status == 504
+        rows = counters(lab, proxy, "up", origin.address)
+        assert (rows["rq_timeout"], rows["rq_total"], rows["rq_active"]) == ("1", "1", "0")
+    finally:
+        held.set()
+
+
+def test_answers_are_counted_by_code_and_class(lab, start_proxy):
+    client, server = lab.host("client"), lab.host("server")
+    origin = lab.origin(server, answer=lambda request: Reply(status=int(request.target[1:])))
+    proxy = start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(route(to="up")), name="main")],
+                                               [cluster("up", origin.address)]))
+    for status in (200, 201, 404, 404, 503):
+        assert client.get(10000, f"/{status}").status == status
+    text = lab.admin(proxy, "/stats?usedonly").text
+    for line in ("cluster.up.upstream_rq_200: 1", "cluster.up.upstream_rq_201: 1", "cluster.up.upstream_rq_2xx: 2",
+                 "cluster.up.upstream_rq_404: 2", "cluster.up.upstream_rq_4xx: 2", "cluster.up.upstream_rq_503: 1",
+                 "cluster.up.upstream_rq_5xx: 1", "http.main.downstream_rq_2xx: 2",
+                 "http.main.downstream_rq_4xx: 2", "http.main.downstream_rq_5xx: 1", "http.main.downstream_rq_total: 5"):
+        assert re.search(f"^{re.escape(line)}$", text, re.M), line
+    text = lab.admin(proxy, "/stats/prometheus").text
+    for name, labels, value in (("cluster_upstream_rq", {"envoy_response_code": "404", "envoy_cluster_name": "up"}, 2),
+                                ("cluster_upstream_rq_xx", {"envoy_response_code_class": "2", "envoy_cluster_name": "up"}, 2),
+                                ("http_downstream_rq_xx", {"envoy_response_code_class": "4", "envoy_http_conn_manager_prefix": "main"}, 2)):
+        found = [line for line in text.splitlines() if line.startswith(f"envoy_{name}{{") and all(f'{k}="{v}"' in line for k, v in labels.items())]
+        assert len(found) == 1 and found[0].endswith(f" {value}"), (name, labels, found)
+
+
+def test_refused_requests_are_counted_and_logged(lab):
+    client, log = lab.host("client"), lab.path("access.log")
+    proxy = lab.tulle_proxy(client, bootstrap([http_listener(10000, virtual_host(route(to="up")), name="main", access_log=[{
+        "name": "file", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": log,
+                                         "log_format": {"text_format_source": {"inline_string":
+                                                        "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(:PATH)%\n"}}}}])],
+        [cluster("up")]))
+    with client.connect(10000) as connection:
+        connection.send("GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n")
+        assert connection.response().status == 400
+    text = lab.admin(proxy, "/stats").text
+    for line in ("http.main.downstream_cx_protocol_error: 1", "http.main.downstream_rq_4xx: 1"):
+        assert re.search(f"^{re.escape(line)}$", text, re.M), line
+    proxy.wait_for(lambda: os.path.exists(log) and open(log).read().endswith("\n"), "a log line")
+    assert re.fullmatch(r"400 DPE \S+ -\n", open(log).read())
 
 
 def test_stats(served):

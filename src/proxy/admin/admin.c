@@ -337,7 +337,8 @@ bool admin_create(struct process *process, struct admin **out, struct error *err
     admin->process = process;
     admin->started_us = clock_wall_us();
     admin->server =
-        rpc_server_create(&process->means, &(struct rpc_server_limits){.max_connections = 256});
+        rpc_server_create(&process->means, &(struct rpc_server_limits){.max_connections = 256,
+                                                                       .lenient_query = true});
     rpc_server_add_http(admin->server, "/", &service, admin);
     ip_format(&bootstrap->admin.ip, ip);
     /* A page from elsewhere, led here by DNS, says another Host. */

@@ -13,6 +13,8 @@
 #include "proxy/process_state.h"
 #include "proxy/snapshot/intake.h"
 #include "proxy/snapshot/publisher.h"
+#include "proxy/upstream/host_counters.h"
+#include "proxy/upstream/limits.h"
 #include "tls/certificate.h"
 
 #include "envoy/config/cluster/v3/cluster.pb-c.h"
@@ -21,6 +23,7 @@
 #include "envoy/config/route/v3/route.pb-c.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct text_style style = {.original_names = true};
@@ -182,6 +185,7 @@ void dump_config(const struct process *process, bool include_eds, struct buffer 
 /* --- clusters ------------------------------------------------------------------------------------------------- */
 
 struct listing {
+    const struct process *process;
     const struct snapshot *snapshot;
     struct buffer *out;
     struct arena *arena;
@@ -216,34 +220,135 @@ static struct value *address_value(struct arena *arena, const struct endpoint_ad
     return outer;
 }
 
-static void list_endpoint(struct listing *listing, const struct cluster *cluster,
-                          const struct endpoint *endpoint, struct value *hosts)
+static const struct {
+    const char *name;
+    bool is_gauge;
+} counters[HOST_COUNTERS] = {
+    [HOST_CX_ACTIVE] = {"cx_active", true},    [HOST_CX_CONNECT_FAIL] = {"cx_connect_fail", false},
+    [HOST_CX_TOTAL] = {"cx_total", false},     [HOST_RQ_ACTIVE] = {"rq_active", true},
+    [HOST_RQ_ERROR] = {"rq_error", false},     [HOST_RQ_SUCCESS] = {"rq_success", false},
+    [HOST_RQ_TIMEOUT] = {"rq_timeout", false}, [HOST_RQ_TOTAL] = {"rq_total", false},
+};
+
+/* What stands of one endpoint, in either form. */
+struct told_endpoint {
+    const struct cluster *cluster;
+    const struct endpoint *endpoint;
+    const struct endpoint_locality *locality;
+    uint64_t sums[HOST_COUNTERS];
+};
+
+static void list_text(struct listing *listing, const struct told_endpoint *told)
 {
-    char address[ENDPOINT_TEXT];
-    size_t size = endpoint_address_format(&endpoint->address, address);
-    if (!hosts) {
-        const char *const name = cluster->name.text.data;
-        buffer_format(listing->out, "%s::%.*s::weight::%u\n", name, (int)size, address,
-                      endpoint->weight);
-        buffer_format(listing->out, "%s::%.*s::health_flags::%s\n", name, (int)size, address,
-                      health_text(endpoint->health));
-        buffer_format(listing->out, "%s::%.*s::hostname::%.*s\n", name, (int)size, address,
-                      SLICE_ARG(endpoint->hostname));
-        buffer_format(listing->out, "%s::%.*s::priority::%u\n", name, (int)size, address,
-                      endpoint->priority);
-        return;
+    const struct endpoint *endpoint = told->endpoint;
+    const struct endpoint_locality *locality = told->locality;
+    char address[ENDPOINT_TEXT], prefix[ENDPOINT_TEXT + NAME_MAX_BYTES + 8];
+    endpoint_address_format(&endpoint->address, address);
+    snprintf(prefix, sizeof(prefix), "%s::%s", told->cluster->name.text.data, address);
+    struct buffer *out = listing->out;
+    for (int i = 0; i < HOST_COUNTERS; i++)
+        buffer_format(out, "%s::%s::%llu\n", prefix, counters[i].name,
+                      (unsigned long long)told->sums[i]);
+    buffer_format(out, "%s::hostname::%.*s\n", prefix, SLICE_ARG(endpoint->hostname));
+    buffer_format(out, "%s::health_flags::%s\n", prefix, health_text(endpoint->health));
+    buffer_format(out, "%s::weight::%u\n", prefix, endpoint->weight);
+    buffer_format(out, "%s::region::%.*s\n", prefix, SLICE_ARG(locality->region));
+    buffer_format(out, "%s::zone::%.*s\n", prefix, SLICE_ARG(locality->zone));
+    buffer_format(out, "%s::sub_zone::%.*s\n", prefix, SLICE_ARG(locality->sub_zone));
+    buffer_format(out, "%s::canary::false\n", prefix);
+    buffer_format(out, "%s::priority::%u\n", prefix, endpoint->priority);
+    buffer_format(out, "%s::success_rate::-1\n", prefix);
+    buffer_format(out, "%s::local_origin_success_rate::-1\n", prefix);
+}
+
+/* As protobuf writes it: numbers of 64 bits are strings, and zeros are left out. */
+static struct value *stats_value(struct arena *arena, const uint64_t sums[HOST_COUNTERS])
+{
+    struct value *stats = value_new(arena, VALUE_LIST);
+    for (int i = 0; i < HOST_COUNTERS; i++) {
+        struct value *stat = value_new(arena, VALUE_OBJECT);
+        if (counters[i].is_gauge)
+            put_text(arena, stat, "type", SLICE("GAUGE"));
+        if (sums[i])
+            put_text(arena, stat, "value",
+                     slice_str(arena_format(arena, "%llu", (unsigned long long)sums[i])));
+        put_text(arena, stat, "name", slice_str(counters[i].name));
+        value_append(stats, stat);
     }
-    struct value *host = value_new(listing->arena, VALUE_OBJECT),
-                 *health = value_new(listing->arena, VALUE_OBJECT);
-    put(listing->arena, host, "address", address_value(listing->arena, &endpoint->address));
-    put_text(listing->arena, health, "eds_health_status",
+    return stats;
+}
+
+static void list_json(struct listing *listing, const struct told_endpoint *told,
+                      struct value *hosts)
+{
+    struct arena *arena = listing->arena;
+    const struct endpoint *endpoint = told->endpoint;
+    struct value *host = value_new(arena, VALUE_OBJECT), *health = value_new(arena, VALUE_OBJECT),
+                 *locality = value_new(arena, VALUE_OBJECT);
+    put(arena, host, "address", address_value(arena, &endpoint->address));
+    put(arena, host, "stats", stats_value(arena, told->sums));
+    put_text(arena, health, "eds_health_status",
              endpoint->health == ENDPOINT_HEALTHY    ? SLICE("HEALTHY")
              : endpoint->health == ENDPOINT_DEGRADED ? SLICE("DEGRADED")
                                                      : SLICE("UNHEALTHY"));
-    put(listing->arena, host, "health_status", health);
-    put(listing->arena, host, "weight", value_new_u64(listing->arena, endpoint->weight));
-    put_text(listing->arena, host, "hostname", endpoint->hostname);
+    put(arena, host, "health_status", health);
+    put(arena, host, "weight", value_new_u64(arena, endpoint->weight));
+    put_text(arena, host, "hostname", endpoint->hostname);
+    if (endpoint->priority)
+        put(arena, host, "priority", value_new_u64(arena, endpoint->priority));
+    put_text(arena, locality, "region", told->locality->region);
+    put_text(arena, locality, "zone", told->locality->zone);
+    put_text(arena, locality, "sub_zone", told->locality->sub_zone);
+    put(arena, host, "locality", locality);
     value_append(hosts, host);
+}
+
+static void list_endpoint(struct listing *listing, const struct cluster *cluster,
+                          const struct endpoints *set, const struct endpoint *endpoint,
+                          struct value *hosts)
+{
+    struct told_endpoint told = {
+        .cluster = cluster, .endpoint = endpoint, .locality = &set->localities[endpoint->locality]};
+    host_counters_sum(listing->process->shared.host_counters, cluster->name.hash, endpoint->hash,
+                      told.sums);
+    if (hosts)
+        list_json(listing, &told, hosts);
+    else
+        list_text(listing, &told);
+}
+
+/* What is not limited is told as Envoy tells it: the largest number. */
+static void list_limits(struct listing *listing, const struct cluster *cluster, struct value *row)
+{
+    static const char *const priorities[LIMIT_PRIORITIES] = {"default_priority", "high_priority"};
+    struct arena *arena = listing->arena;
+    struct value *thresholds = value_new(arena, VALUE_LIST);
+    for (int p = 0; p < LIMIT_PRIORITIES; p++) {
+        const struct cluster_limits *limits = &cluster->limits[p];
+        const struct {
+            const char *name;
+            uint32_t most;
+        } rows[] = {{"max_connections", limits->connections},
+                    {"max_pending_requests", limits->pending_requests},
+                    {"max_requests", limits->requests},
+                    {"max_retries", limits->retries}};
+        struct value *threshold = value_new(arena, VALUE_OBJECT);
+        if (p)
+            put_text(arena, threshold, "priority", SLICE("HIGH"));
+        for (size_t i = 0; i < COUNT(rows); i++) {
+            if (!row)
+                buffer_format(listing->out, "%s::%s::%s::%u\n", cluster->name.text.data,
+                              priorities[p], rows[i].name, rows[i].most);
+            else
+                put(arena, threshold, rows[i].name, value_new_u64(arena, rows[i].most));
+        }
+        value_append(thresholds, threshold);
+    }
+    if (!row)
+        return;
+    struct value *breakers = value_new(arena, VALUE_OBJECT);
+    put(arena, breakers, "thresholds", thresholds);
+    put(arena, row, "circuit_breakers", breakers);
 }
 
 static void list_cluster(void *to, const struct resource *resource)
@@ -259,17 +364,19 @@ static void list_cluster(void *to, const struct resource *resource)
         put(listing->arena, row, "added_via_api",
             value_new_bool(listing->arena, !resource->is_static));
         put(listing->arena, row, "host_statuses", hosts);
+        list_limits(listing, cluster, row);
         put_text(listing->arena, row, "observability_name", cluster->stat_name);
         value_append(listing->rows, row);
     } else {
         const char *const name = cluster->name.text.data;
         buffer_format(listing->out, "%s::observability_name::%.*s\n", name,
                       SLICE_ARG(cluster->stat_name));
+        list_limits(listing, cluster, NULL);
         buffer_format(listing->out, "%s::added_via_api::%s\n", name,
                       resource->is_static ? "false" : "true");
     }
     for (uint32_t i = 0; set && i < set->count; i++)
-        list_endpoint(listing, cluster, &set->items[i], hosts);
+        list_endpoint(listing, cluster, set, &set->items[i], hosts);
 }
 
 static void list(const struct process *process, enum resource_kind kind,
@@ -278,8 +385,10 @@ static void list(const struct process *process, enum resource_kind kind,
 {
     struct arena arena;
     arena_init(&arena, NULL);
-    struct listing listing = {
-        .snapshot = publisher_newest(process->publisher), .out = out, .arena = &arena};
+    struct listing listing = {.process = process,
+                              .snapshot = publisher_newest(process->publisher),
+                              .out = out,
+                              .arena = &arena};
     if (json)
         listing.rows = value_new(&arena, VALUE_LIST);
     if (listing.snapshot)

@@ -21,6 +21,7 @@ static void on_route_timeout(struct timer *timer)
 {
     struct exchange *exchange = CONTAINER_OF(timer, struct exchange, timeout);
     record_flag(&exchange->record, FLAG_UT);
+    exchange_count_timeout(exchange);
     exchange_abort_attempt(exchange);
     exchange_reply(exchange, 504, "response_timeout",
                    "the route's timeout of %llu ms passed before the answer was whole",

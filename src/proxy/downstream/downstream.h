@@ -15,6 +15,7 @@
 #include "net/http_connection.h"
 
 struct http_profile;
+struct http_series;
 struct resource;
 struct transport;
 struct worker;
@@ -24,7 +25,8 @@ struct downstream {
     struct worker *worker;
     struct http_connection *http;
     struct http_profile *profile;
-    struct name listener; /* owned text */
+    struct http_series *series; /* what its connection manager counts; the observer's */
+    struct name listener;       /* owned text */
     struct hash128 chain_key;
     struct hash128 tls_demands;
     struct address local, peer;

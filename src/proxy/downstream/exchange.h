@@ -42,6 +42,7 @@ struct attempt {
     bool is_reused; /* its connection served another request before */
     bool is_headed; /* the final response head came */
     bool has_failed;
+    bool is_counted;            /* among its host's requests */
     struct http_stream *stream; /* NULL while it waits */
     struct timer timeout;       /* per try */
     size_t sent;                /* body bytes that left for this host */
@@ -123,6 +124,8 @@ void exchange_forward(struct exchange *exchange);
 void exchange_on_try_timeout(struct timer *timer);
 /* Bytes or the end of the request have come: on to the try. */
 void exchange_pump_request(struct exchange *exchange);
+/* The host of the try under way did not answer in time. */
+void exchange_count_timeout(const struct exchange *exchange);
 void exchange_abort_attempt(struct exchange *exchange);
 struct arena *exchange_arena(const struct exchange *exchange);
 struct loop *exchange_loop(const struct exchange *exchange);

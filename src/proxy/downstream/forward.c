@@ -156,6 +156,8 @@ void exchange_abort_attempt(struct exchange *exchange)
             http_stream_reset(stream, HTTP_RESET_CANCEL);
         http_stream_release(stream);
     }
+    if (attempt->is_counted)
+        host_count(attempt->host->counters, HOST_RQ_ACTIVE, -1);
     attempt->host->balance.active--;
     host_unref(attempt->host);
     attempt->host = NULL;
@@ -218,6 +220,7 @@ static void on_response(struct http_stream *stream, struct http_response *head, 
         return;
     }
     attempt->is_headed = true;
+    host_count(attempt->host->counters, head->status >= 500 ? HOST_RQ_ERROR : HOST_RQ_SUCCESS, 1);
     loop_timer_stop(exchange_loop(exchange), &attempt->timeout);
     if (try_again(exchange, FAILED_STATUS, head))
         return;
@@ -285,6 +288,8 @@ static void on_upstream_reset(struct http_stream *stream, const struct http_rese
     /* The answer is whole or our own; the request's rest was not wanted. */
     if (exchange->is_answered || (exchange->filters && filters_have_end(exchange)))
         return;
+    if (!attempt->is_headed)
+        host_count(attempt->host->counters, HOST_RQ_ERROR, 1);
     if (resend_stale(exchange, reset))
         return;
     enum attempt_failure failure =
@@ -357,10 +362,19 @@ void exchange_pump_request(struct exchange *exchange)
         exchange_end(exchange);
 }
 
+void exchange_count_timeout(const struct exchange *exchange)
+{
+    if (!exchange->has_attempt)
+        return;
+    host_count(exchange->attempt.host->counters, HOST_RQ_TIMEOUT, 1);
+    host_count(exchange->attempt.host->counters, HOST_RQ_ERROR, 1);
+}
+
 void exchange_on_try_timeout(struct timer *timer)
 {
     struct attempt *attempt = CONTAINER_OF(timer, struct attempt, timeout);
     struct exchange *exchange = attempt->exchange;
+    exchange_count_timeout(exchange);
     if (try_again(exchange, FAILED_TIMEOUT, NULL))
         return;
     refuse_retries_left(exchange);
@@ -414,6 +428,9 @@ static void send_on(struct exchange *exchange, struct http_connection *connectio
         return;
     }
     note_upstream(exchange, connection);
+    attempt->is_counted = true;
+    host_count(attempt->host->counters, HOST_RQ_TOTAL, 1);
+    host_count(attempt->host->counters, HOST_RQ_ACTIVE, 1);
     bool has_body = !exchange->request_ended || exchange->body.size > 0 || exchange->has_trailers;
     http_stream_send_request(attempt->stream, head, !has_body);
     deadlines_try(exchange);

@@ -17,6 +17,7 @@
 #include "proxy/snapshot/resource.h"
 #include "proxy/tcp/tunnel.h"
 #include "proxy/upstream/upstream.h"
+#include "proxy/worker.h"
 #include "stats/counter.h"
 #include "stats/histogram.h"
 
@@ -332,107 +333,84 @@ static void count_istio(struct observer *observer, const struct record *record,
     histogram_record(observer->set, series->slots[ISTIO_RESPONSE_BYTES], record->bytes_sent);
 }
 
-/* --- Envoy's cluster counters --------------------------------------------------------------------------------- */
-
-static const struct stats_metric cluster_metrics[CLUSTER_COUNTERS] = {
-    [UP_TOTAL] = {"envoy_cluster_upstream_rq_total", "cluster.%.upstream_rq_total", "requests",
-                  STATS_COUNTER, STATS_PLAIN},
-    [UP_2XX] = {"envoy_cluster_upstream_rq_2xx", "cluster.%.upstream_rq_2xx", "answered 2xx",
-                STATS_COUNTER, STATS_PLAIN},
-    [UP_3XX] = {"envoy_cluster_upstream_rq_3xx", "cluster.%.upstream_rq_3xx", "answered 3xx",
-                STATS_COUNTER, STATS_PLAIN},
-    [UP_4XX] = {"envoy_cluster_upstream_rq_4xx", "cluster.%.upstream_rq_4xx", "answered 4xx",
-                STATS_COUNTER, STATS_PLAIN},
-    [UP_5XX] = {"envoy_cluster_upstream_rq_5xx", "cluster.%.upstream_rq_5xx", "answered 5xx",
-                STATS_COUNTER, STATS_PLAIN},
-    [UP_TIME] = {"envoy_cluster_upstream_rq_time", "cluster.%.upstream_rq_time",
-                 "time to the answer's head", STATS_HISTOGRAM, STATS_MICROSECONDS},
-    [UP_FAIL] = {"envoy_cluster_upstream_cx_connect_fail", "cluster.%.upstream_cx_connect_fail",
-                 "no connection", STATS_COUNTER, STATS_PLAIN},
-    [UP_TIMEOUT] = {"envoy_cluster_upstream_rq_timeout", "cluster.%.upstream_rq_timeout",
-                    "no answer in time", STATS_COUNTER, STATS_PLAIN},
-};
-
-static struct cluster_series *cluster_series(struct observer *observer,
-                                             const struct cluster *cluster)
-{
-    static const struct stats_label name = {"envoy_cluster_name", false};
-    uint64_t hash = cluster->name.hash;
-    if (LIKELY(observer->last_cluster && observer->last_cluster_hash == hash))
-        return observer->last_cluster;
-    struct slice key = slice_of(&hash, sizeof(hash));
-    struct cluster_series *series = map_get(observer->clusters, key);
-    if (!series) {
-        struct stats_registry *registry = observer->telemetry->registry;
-        struct stats_labels *labels = stats_labels_hold(registry, &name, &cluster->stat_name, 1);
-        series = mem_new(struct cluster_series);
-        stats_resolve_all(registry, cluster_metrics, CLUSTER_COUNTERS, labels, series->slots);
-        stats_labels_release(registry, labels);
-        map_put(observer->clusters, key, series);
-    }
-    observer->last_cluster_hash = hash;
-    observer->last_cluster = series;
-    return series;
-}
-
-static void count_cluster(struct observer *observer, const struct record *record)
-{
-    if (!record->cluster || !record->attempts)
-        return;
-    const uint32_t *slots = cluster_series(observer, record->cluster)->slots;
-    counter_add(observer->set, slots[UP_TOTAL], record->attempts);
-    if (record->upstream_head_us) {
-        unsigned class = record->status / 100;
-        if (class >= 2 && class <= 5)
-            counter_increment(observer->set, slots[UP_2XX + (class - 2)]);
-        histogram_record(observer->set, slots[UP_TIME],
-                         record->upstream_head_us - record->upstream_start_us);
-    }
-    if (record->flags & (UINT64_C(1) << FLAG_UF))
-        counter_increment(observer->set, slots[UP_FAIL]);
-    if (record->flags & (UINT64_C(1) << FLAG_UT))
-        counter_increment(observer->set, slots[UP_TIMEOUT]);
-}
-
 /* --- what happened -------------------------------------------------------------------------------------------- */
 
 void observe_downstream_opened(struct observer *observer, struct downstream *downstream)
 {
-    (void)downstream;
-    count(observer, CX_TOTAL, 1);
-    count(observer, CX_ACTIVE, 1);
+    struct http_series *series =
+        http_series_of(&observer->envoy, downstream->chain->http->stat_prefix);
+    downstream->series = series;
+    http_series_count(series, observer->set, HTTP_CX_TOTAL, 1);
+    http_series_count(series, observer->set, HTTP_CX_ACTIVE, 1);
+    if (transport_session(http_connection_transport(downstream->http)))
+        http_series_count(series, observer->set, HTTP_CX_SSL, 1);
 }
 
 void observe_downstream_closed(struct observer *observer, struct downstream *downstream,
                                enum http_closed reason, const struct transport_failure *failure)
 {
-    (void)downstream;
-    count(observer, CX_ACTIVE, -1);
-    count(observer, CX_DESTROY, 1);
+    http_series_count(downstream->series, observer->set, HTTP_CX_ACTIVE, -1);
+    http_series_count(downstream->series, observer->set, HTTP_CX_DESTROY, 1);
     if (failure && failure->kind != TRANSPORT_SOCKET)
         log_info("tls", "a downstream connection failed (%s): %s", http_closed_text(reason),
                  failure->text);
+}
+
+/* It never became an exchange, so the log has what is known without a head. */
+static void log_refused(struct observer *observer, const struct downstream *downstream,
+                        enum http_refusal refusal)
+{
+    const struct loop *loop = downstream->worker->loop;
+    const struct hcm *hcm = downstream->chain->http;
+    struct record record = {.status = (uint16_t)http_refusal_status(refusal),
+                            .details = http_refusal_name(refusal),
+                            .why = slice_str(http_refusal_text(refusal)),
+                            .start_wall_us = loop_wall_us(loop),
+                            .start_us = loop_now_us(loop),
+                            .end_us = loop_now_us(loop),
+                            .downstream = http_connection_transport(downstream->http),
+                            .original_destination = downstream->original_destination};
+    record_flag(&record, FLAG_DPE);
+    if (hcm->logs.count)
+        write_logs(observer, &hcm->logs, &record);
 }
 
 void observe_refused(struct observer *observer, struct downstream *downstream,
                      enum http_refusal refusal)
 {
     char peer[ADDRESS_TEXT];
-    count(observer, RQ_REFUSED, 1);
+    http_series_count(downstream->series, observer->set, HTTP_CX_PROTOCOL_ERROR, 1);
+    http_series_request(downstream->series, observer->set, http_refusal_status(refusal), 0);
+    log_refused(observer, downstream, refusal);
     address_format(&downstream->peer, peer);
     log_debug("http", "a request of %s was refused: %s (%s)", peer, http_refusal_text(refusal),
               http_refusal_name(refusal));
 }
 
+struct cluster_series *observe_upstream_opened(struct observer *observer,
+                                               const struct cluster *cluster)
+{
+    struct cluster_series *series = cluster_series_of(&observer->envoy, cluster);
+    cluster_series_count(series, observer->set, CLUSTER_CX_TOTAL, 1);
+    cluster_series_count(series, observer->set, CLUSTER_CX_ACTIVE, 1);
+    return series;
+}
+
+void observe_upstream_closed(struct observer *observer, struct cluster_series *series,
+                             bool never_opened)
+{
+    cluster_series_count(series, observer->set, CLUSTER_CX_ACTIVE, -1);
+    if (never_opened)
+        cluster_series_count(series, observer->set, CLUSTER_CX_FAIL, 1);
+}
+
 void observe_exchange(struct observer *observer, struct exchange *exchange)
 {
     const struct record *record = &exchange->record;
-    unsigned class = record->status / 100;
-    count(observer, RQ_TOTAL, 1);
-    if (class >= 1 && class <= 5)
-        count(observer, (enum observer_counter)(RQ_1XX + (int)class - 1), 1);
-    histogram_record(observer->set, observer->counters[RQ_TIME], record->end_us - record->start_us);
-    count_cluster(observer, record);
+    http_series_request(exchange->downstream->series, observer->set, record->status,
+                        record->end_us - record->start_us);
+    if (record->cluster)
+        cluster_series_request(&observer->envoy, observer->set, record);
     if (exchange->counts_messages)
         grpc_calls_count(observer->grpc, observer->telemetry->registry, observer->set, exchange,
                          exchange->hcm->grpc_stats == HCM_GRPC_STATS_BY_METHOD,

@@ -11,6 +11,8 @@
 #include "net/http_connection.h"
 
 struct access_logs;
+struct cluster;
+struct cluster_series;
 struct downstream;
 struct exchange;
 struct observer;
@@ -24,6 +26,11 @@ void observe_downstream_closed(struct observer *observer, struct downstream *dow
 /* A request that the codec answered by itself. */
 void observe_refused(struct observer *observer, struct downstream *downstream,
                      enum http_refusal refusal);
+/* A connection to an endpoint of the cluster is being made; the series is given back when it ended. */
+struct cluster_series *observe_upstream_opened(struct observer *observer,
+                                               const struct cluster *cluster);
+void observe_upstream_closed(struct observer *observer, struct cluster_series *series,
+                             bool never_opened);
 /* An exchange is over; everything that its record names is still there. */
 void observe_exchange(struct observer *observer, struct exchange *exchange);
 void observe_tunnel_opened(struct observer *observer, struct tunnel *tunnel);

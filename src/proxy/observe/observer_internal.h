@@ -2,26 +2,11 @@
 #pragma once
 
 #include "base/map.h"
+#include "proxy/observe/envoy_series.h"
 #include "proxy/observe/log_sink.h"
 #include "stats/registry.h"
 
-enum observer_counter {
-    CX_TOTAL,
-    CX_ACTIVE,
-    CX_DESTROY,
-    CX_SSL,
-    RQ_TOTAL,
-    RQ_1XX,
-    RQ_2XX,
-    RQ_3XX,
-    RQ_4XX,
-    RQ_5XX,
-    RQ_TIME,
-    RQ_REFUSED,
-    TCP_TOTAL,
-    TCP_ACTIVE,
-    OBSERVER_COUNTERS
-};
+enum observer_counter { TCP_TOTAL, TCP_ACTIVE, OBSERVER_COUNTERS };
 
 /* What a series of Istio's metrics is found by, without a string. */
 struct series_key {
@@ -45,34 +30,16 @@ struct series {
     uint32_t slots[ISTIO_METRICS];
 };
 
-/* Counters of one cluster, as Envoy has them. */
-enum cluster_counter {
-    UP_TOTAL,
-    UP_2XX,
-    UP_3XX,
-    UP_4XX,
-    UP_5XX,
-    UP_TIME,
-    UP_FAIL,
-    UP_TIMEOUT,
-    CLUSTER_COUNTERS
-};
-struct cluster_series {
-    uint32_t slots[CLUSTER_COUNTERS];
-};
-
 struct observer {
     struct telemetry *telemetry;
     struct stats_set *set; /* made by the worker's thread at its first count */
     struct log_ring *ring;
     uint32_t counters[OBSERVER_COUNTERS];
-    struct map *series;   /* struct series_key -> struct series; the last one is kept at hand */
-    struct map *clusters; /* name hash -> struct cluster_series */
+    struct map *series; /* struct series_key -> struct series; the last one is kept at hand */
+    struct envoy_series envoy;
     struct series_key last_key;
     struct series *last;
     struct grpc_calls *grpc;
-    uint64_t last_cluster_hash;
-    struct cluster_series *last_cluster;
 };
 
 /* Who this proxy is, from the bootstrap's node. Slices live as long as the bootstrap. */
@@ -82,6 +49,7 @@ struct own_workload {
 };
 struct telemetry {
     struct stats_registry *registry;
+    uint32_t build; /* istio_build */
     struct log_sink *sink;
     struct observer *observers;
     unsigned count;

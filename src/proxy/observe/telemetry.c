@@ -6,32 +6,9 @@
 #include "proxy/observe/grpc_calls.h"
 #include "proxy/observe/observer_internal.h"
 #include "proxy/process_state.h"
+#include "stats/counter.h"
 
 static const struct stats_metric observer_metrics[OBSERVER_COUNTERS] = {
-    [CX_TOTAL] = {"envoy_http_downstream_cx_total", "http.downstream_cx_total",
-                  "HTTP connections accepted", STATS_COUNTER, 0},
-    [CX_ACTIVE] = {"envoy_http_downstream_cx_active", "http.downstream_cx_active",
-                   "HTTP connections open", STATS_GAUGE, 0},
-    [CX_DESTROY] = {"envoy_http_downstream_cx_destroy", "http.downstream_cx_destroy",
-                    "HTTP connections closed", STATS_COUNTER, 0},
-    [CX_SSL] = {"envoy_http_downstream_cx_ssl_total", "http.downstream_cx_ssl_total",
-                "HTTP connections over TLS", STATS_COUNTER, 0},
-    [RQ_TOTAL] = {"envoy_http_downstream_rq_total", "http.downstream_rq_total", "requests",
-                  STATS_COUNTER, 0},
-    [RQ_1XX] = {"envoy_http_downstream_rq_1xx", "http.downstream_rq_1xx", "requests answered 1xx",
-                STATS_COUNTER, 0},
-    [RQ_2XX] = {"envoy_http_downstream_rq_2xx", "http.downstream_rq_2xx", "requests answered 2xx",
-                STATS_COUNTER, 0},
-    [RQ_3XX] = {"envoy_http_downstream_rq_3xx", "http.downstream_rq_3xx", "requests answered 3xx",
-                STATS_COUNTER, 0},
-    [RQ_4XX] = {"envoy_http_downstream_rq_4xx", "http.downstream_rq_4xx", "requests answered 4xx",
-                STATS_COUNTER, 0},
-    [RQ_5XX] = {"envoy_http_downstream_rq_5xx", "http.downstream_rq_5xx", "requests answered 5xx",
-                STATS_COUNTER, 0},
-    [RQ_TIME] = {"envoy_http_downstream_rq_time", "http.downstream_rq_time", "time of requests",
-                 STATS_HISTOGRAM, STATS_MICROSECONDS},
-    [RQ_REFUSED] = {"envoy_http_downstream_cx_protocol_error", "http.downstream_cx_protocol_error",
-                    "requests that broke a rule", STATS_COUNTER, 0},
     [TCP_TOTAL] = {"envoy_tcp_downstream_cx_total", "tcp.downstream_cx_total",
                    "TCP connections accepted", STATS_COUNTER, 0},
     [TCP_ACTIVE] = {"envoy_tcp_downstream_cx_active", "tcp.downstream_cx_active",
@@ -81,7 +58,7 @@ struct telemetry *telemetry_create(const struct process *process)
     telemetry->observers = mem_calloc(telemetry->count, sizeof(*telemetry->observers));
     know_ourselves(&telemetry->own, process->bootstrap);
     struct stats_labels *labels = stats_labels_hold(telemetry->registry, names, values, 2);
-    (void)stats_resolve(telemetry->registry, &build, labels);
+    telemetry->build = stats_resolve(telemetry->registry, &build, labels);
     stats_labels_release(telemetry->registry, labels);
     return telemetry;
 }
@@ -91,9 +68,11 @@ struct observer *telemetry_observer(struct telemetry *telemetry, unsigned worker
     struct observer *observer = &telemetry->observers[worker];
     observer->telemetry = telemetry;
     observer->set = stats_set_create(telemetry->registry);
+    if (worker == 0)
+        gauge_add(observer->set, telemetry->build, 1);
     observer->ring = log_sink_add_ring(telemetry->sink);
     observer->series = map_create();
-    observer->clusters = map_create();
+    envoy_series_init(&observer->envoy, telemetry->registry);
     observer->grpc = grpc_calls_create();
     stats_resolve_all(telemetry->registry, observer_metrics, OBSERVER_COUNTERS, NULL,
                       observer->counters);
@@ -108,14 +87,9 @@ static void observer_fini(struct observer *observer)
         stats_release_all(registry, ((struct series *)each.value)->slots, ISTIO_METRICS);
         mem_free(each.value);
     }
-    each = (struct map_iterator){0};
-    while (map_next(observer->clusters, &each)) {
-        stats_release_all(registry, ((struct cluster_series *)each.value)->slots, CLUSTER_COUNTERS);
-        mem_free(each.value);
-    }
     stats_release_all(registry, observer->counters, OBSERVER_COUNTERS);
     map_destroy(observer->series);
-    map_destroy(observer->clusters);
+    envoy_series_fini(&observer->envoy);
     grpc_calls_destroy(observer->grpc, registry);
     stats_set_destroy(observer->set);
 }

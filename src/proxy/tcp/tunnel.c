@@ -15,10 +15,15 @@ static void dial(struct tunnel *tunnel);
 
 /* --- the end -------------------------------------------------------------------------------------------------- */
 
-static void leave_host(struct tunnel *tunnel)
+static void leave_host(struct tunnel *tunnel, bool has_failed)
 {
     if (!tunnel->host)
         return;
+    host_count(tunnel->host->counters, HOST_CX_ACTIVE, -1);
+    host_count(tunnel->host->counters, HOST_RQ_ACTIVE, -1);
+    if (has_failed)
+        host_count(tunnel->host->counters, HOST_CX_CONNECT_FAIL, 1);
+    observe_upstream_closed(tunnel->worker->observer, tunnel->series, has_failed);
     tunnel->host->balance.active--;
     host_unref(tunnel->host);
     tunnel->host = NULL;
@@ -45,7 +50,7 @@ static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
     transport_close(tunnel->upstream.transport, how);
     chain_fini(&tunnel->downstream.waiting);
     chain_fini(&tunnel->upstream.waiting);
-    leave_host(tunnel);
+    leave_host(tunnel, false);
     host_unref(tunnel->record.host);
     if (tunnel->cluster)
         reader_unpin(worker->reader, tunnel->cluster);
@@ -231,7 +236,7 @@ static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, c
     struct tunnel *tunnel = CONTAINER_OF(dialing, struct tunnel, dialing);
     tunnel->is_dialing = false;
     (void)text;
-    leave_host(tunnel);
+    leave_host(tunnel, true);
     if (failure == POOL_GONE)
         tunnel->attempts--; /* the endpoint left while we dialled: another one will do */
     if (tunnel->attempts < MAX(tunnel->chain->tcp->connect_attempts, 1u)) {
@@ -281,6 +286,11 @@ static void dial(struct tunnel *tunnel)
         return;
     }
     tunnel->host->balance.active++;
+    host_count(tunnel->host->counters, HOST_CX_TOTAL, 1);
+    host_count(tunnel->host->counters, HOST_CX_ACTIVE, 1);
+    host_count(tunnel->host->counters, HOST_RQ_TOTAL, 1);
+    host_count(tunnel->host->counters, HOST_RQ_ACTIVE, 1);
+    tunnel->series = observe_upstream_opened(worker->observer, upstream->cluster);
     tunnel->attempts++;
     tunnel->is_dialing = true;
     tunnel->record.attempts++;

@@ -36,7 +36,8 @@ struct tunnel {
     const struct resource *cluster;  /* pinned; NULL until one was chosen */
     const struct filter_chain *chain;
     struct tunnel_side downstream, upstream;
-    struct host *host; /* a reference */
+    struct host *host;             /* a reference */
+    struct cluster_series *series; /* of the host's cluster; the observer's */
     struct dialing dialing;
     bool is_dialing;
     bool is_counted; /* the observer knows it is open */

@@ -5,6 +5,7 @@
 #include "build/endpoints.h"
 #include "net/dialer.h"
 #include "proxy/http_profile.h"
+#include "proxy/observe/observer.h"
 #include "proxy/upstream/dialing.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
@@ -15,8 +16,10 @@ struct pooled {
     struct host *host; /* a reference */
     enum http_pool which;
     bool is_connecting;
-    uint32_t limit; /* of connections, as it was taken */
+    bool has_failed; /* it never opened */
+    uint32_t limit;  /* of connections, as it was taken */
     struct limits *limits;
+    struct cluster_series *series;
     struct http_profile *profile; /* a reference: the connection's options lie there */
     struct dialing dialing;
     struct http_connection *http;
@@ -37,6 +40,10 @@ static struct pool *pool_of(const struct pooled *pooled)
 static void pooled_free(struct pooled *pooled)
 {
     struct pool *pool = pool_of(pooled);
+    host_count(pooled->host->counters, HOST_CX_ACTIVE, -1);
+    if (pooled->has_failed)
+        host_count(pooled->host->counters, HOST_CX_CONNECT_FAIL, 1);
+    observe_upstream_closed(pooled->host->worker->observer, pooled->series, pooled->has_failed);
     list_remove(&pooled->node);
     pool->connections--;
     if (pooled->is_connecting)
@@ -174,6 +181,7 @@ static void on_http_closed(void *owner, struct http_connection *http, enum http_
     struct host *host = host_ref(pooled->host);
     enum http_pool which = pooled->which;
     bool never_opened = pooled->is_connecting;
+    pooled->has_failed = never_opened;
     (void)http;
     (void)reason;
     pooled_free(pooled);
@@ -213,6 +221,7 @@ static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, c
     struct pooled *pooled = CONTAINER_OF(dialing, struct pooled, dialing);
     struct host *host = host_ref(pooled->host);
     enum http_pool which = pooled->which;
+    pooled->has_failed = true;
     pooled_free(pooled);
     struct pool *pool = &host->pools[which];
     fail_waiter(pool, failure, text);
@@ -242,6 +251,9 @@ static bool dial_another(struct host *host, enum http_pool which)
     pooled->is_connecting = true;
     pooled->limit = most;
     pooled->limits = upstream->limits;
+    pooled->series = observe_upstream_opened(upstream->worker->observer, upstream->cluster);
+    host_count(host->counters, HOST_CX_TOTAL, 1);
+    host_count(host->counters, HOST_CX_ACTIVE, 1);
     pooled->profile = http_profile_ref(upstream->profiles[which]);
     list_push_back(&pool->full, &pooled->node);
     pool->connections++;

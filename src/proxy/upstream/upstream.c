@@ -41,9 +41,14 @@ static bool address_of(const struct endpoint_address *from, struct address *to)
     return false;
 }
 
-static struct host *host_create(struct upstream *upstream, const struct address *address)
+static struct host *host_create(struct upstream *upstream, const struct address *address,
+                                uint64_t hash)
 {
     struct host *host = mem_new(struct host);
+    host->worker = upstream->worker;
+    host->hash = hash;
+    host->counters = host_counters_create(upstream->worker->shared->host_counters,
+                                          upstream->cluster->name.hash, hash);
     host->upstream = upstream;
     host->references = 1;
     host->address = *address;
@@ -59,8 +64,7 @@ static struct host *host_of_endpoint(struct upstream *upstream, const struct end
     struct address address = {0};
     (void)address_of(&endpoint->address,
                      &address); /* an unset address fails when it is dialled, with its reason */
-    struct host *host = host_create(upstream, &address);
-    host->hash = endpoint->hash;
+    struct host *host = host_create(upstream, &address, endpoint->hash);
     if (endpoint->address.network_namespace.size > 0)
         host->network_namespace =
             open(endpoint->address.network_namespace.data, O_RDONLY | O_CLOEXEC);
@@ -98,6 +102,7 @@ void host_unref(struct host *host)
         return;
     list_remove(&host->node);
     drop_endpoint(host);
+    host_counters_destroy(host->worker->shared->host_counters, host->counters);
     if (host->network_namespace >= 0)
         close(host->network_namespace);
     mem_free(host);
@@ -342,7 +347,7 @@ static enum upstream_pick pick_original(struct upstream *upstream, const struct 
     if (!host) {
         if (map_count(upstream->originals) >= ORIGINALS_MAX)
             return UPSTREAM_NO_HOST;
-        host = host_create(upstream, &to);
+        host = host_create(upstream, &to, 0);
         map_put(upstream->originals, key, host);
     }
     host->unused_since_ms = loop_now_ms(upstream->worker->loop);

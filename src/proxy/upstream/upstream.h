@@ -11,6 +11,7 @@
 #include "io/address.h"
 #include "proxy/balance/balancer.h"
 #include "proxy/snapshot/resource.h"
+#include "proxy/upstream/host_counters.h"
 #include "proxy/upstream/limits.h"
 #include "proxy/upstream/pool.h"
 
@@ -32,6 +33,8 @@ struct host {
     struct list node;         /* among the upstream's hosts */
     struct address address;   /* resolved; what is dialled */
     int network_namespace;    /* descriptor to dial in; -1 = our own */
+    struct worker *worker;
+    struct host_counters *counters; /* its own */
     struct pool pools[HTTP_POOLS];
 };
 

@@ -1,0 +1,64 @@
+/*
+ * envoy_series: what Envoy counts of each cluster and of each HTTP connection manager, under its names.
+ *
+ * A series is found once by name, by whoever keeps it (a connection, a cluster's last request); counting looks at no string.
+ */
+#pragma once
+
+#include "base/attributes.h"
+#include "base/slice.h"
+#include "stats/registry.h"
+
+struct cluster;
+struct map;
+struct record;
+struct stats_set;
+
+enum http_counter {
+    HTTP_CX_TOTAL,
+    HTTP_CX_ACTIVE,
+    HTTP_CX_DESTROY,
+    HTTP_CX_SSL,
+    HTTP_CX_PROTOCOL_ERROR,
+    HTTP_RQ_TOTAL,
+    HTTP_RQ_TIME,
+    HTTP_COUNTERS
+};
+enum cluster_counter {
+    CLUSTER_CX_TOTAL,
+    CLUSTER_CX_ACTIVE,
+    CLUSTER_CX_FAIL,
+    CLUSTER_RQ_TOTAL,
+    CLUSTER_RQ_TIME,
+    CLUSTER_RQ_TIMEOUT,
+    CLUSTER_COUNTERS
+};
+
+struct http_series;
+struct cluster_series;
+
+/* Of one worker. */
+struct envoy_series {
+    struct stats_registry *registry;
+    struct map *http;     /* prefix -> struct http_series */
+    struct map *clusters; /* hash of the name -> struct cluster_series */
+    uint64_t last_hash;   /* of the cluster asked for last */
+    struct cluster_series *last;
+};
+void envoy_series_init(struct envoy_series *all, struct stats_registry *registry);
+void envoy_series_fini(struct envoy_series *all);
+
+/* By the connection manager's stat_prefix; lives as long as `all`. */
+struct http_series *http_series_of(struct envoy_series *all, struct slice prefix);
+void http_series_count(struct http_series *series, struct stats_set *set, enum http_counter counter,
+                       int64_t n);
+/* A request was answered with that status (0: not at all) after so long. */
+void http_series_request(struct http_series *series, struct stats_set *set, unsigned status,
+                         uint64_t took_us);
+
+struct cluster_series *cluster_series_of(struct envoy_series *all, const struct cluster *cluster);
+void cluster_series_count(struct cluster_series *series, struct stats_set *set,
+                          enum cluster_counter counter, int64_t n);
+/* What an exchange asked of its cluster; the record has one. */
+void cluster_series_request(struct envoy_series *all, struct stats_set *set,
+                            const struct record *record);
