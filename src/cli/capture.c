@@ -1,6 +1,7 @@
 #include "cli/capture.h"
 
 #include "base/buffer.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -44,14 +45,33 @@ static void skip_list(struct buffer *rules, const char *match, const char *list)
  */
 #define OPENING "tcp flags & (fin | syn | rst | ack) == syn "
 
+/*
+ * What the sidecar sends to this host's own address, because a service of the host calls itself by its name, arrives as if it came
+ * from elsewhere: the other side expects mutual TLS. A control plane on the same host is left out.
+ */
+static void turn_inwards(const char *who, struct buffer *rules)
+{
+    buffer_format(rules,
+                  "        %s ip daddr != 127.0.0.0/8 fib daddr type local tcp dport != { 15010, "
+                  "15012 } " OPENING "redirect to :%d\n",
+                  who, CAPTURE_INBOUND_PORT);
+}
+
 static void outbound_chain(const struct capture *capture, struct buffer *rules)
 {
     buffer_append_str(rules, "    chain outbound {\n"
                              "        type nat hook output priority -100; policy accept;\n");
     if (!capture->in_pod) {
-        buffer_format(rules, "        meta mark %d return\n", CAPTURE_MARK);
-        if (capture->exempt_uid)
-            buffer_format(rules, "        meta skuid %s return\n", capture->exempt_uid);
+        owned_str mark = str_format("meta mark %d", CAPTURE_MARK);
+        owned_str user =
+            capture->exempt_uid ? str_format("meta skuid %s", capture->exempt_uid) : NULL;
+        if (capture->inbound)
+            turn_inwards(mark, rules);
+        buffer_format(rules, "        %s return\n", mark);
+        if (user && capture->inbound)
+            turn_inwards(user, rules);
+        if (user)
+            buffer_format(rules, "        %s return\n", user);
     }
     if (capture->dns)
         buffer_format(rules, "        meta l4proto { tcp, udp } th dport 53 redirect to :%d\n",

@@ -3,6 +3,7 @@ import pytest
 
 from lab import Reply, need_tulle
 from lab.mesh import Caller, Mesh, destination_rule, service, virtual_service, workload
+from lab.wire import Closed
 
 SECRET = "a-sentence-in-the-clear"
 
@@ -88,3 +89,47 @@ def test_capture_leaves_older_connections_alone(lab):
     for host in near, far:
         host.run(need_tulle("tulle"), "capture", "off")
     assert near.get(origin.port, address=far.ipv4).status == 200
+
+
+def refusal(host, port, address):
+    """How a connection to there ends, and how soon: an answer, "closed" or "refused"; never silence."""
+    try:
+        with host.connect(port, address, timeout=5) as client:
+            client.request("GET", "/", host="product.shop:8080")
+            return client.response().status
+    except ConnectionRefusedError:
+        return "refused"
+    except (Closed, ConnectionError):
+        return "closed"
+
+
+def test_nothing_loops(canary):
+    """The ports of capture themselves, by every address of the host, from the host and from elsewhere."""
+    stranger = canary.lab.host("stranger")
+    before = {name: proxy.open_files() for name, proxy in canary.mesh.sidecars.items()}
+    for port in 15001, 15006:
+        for address in "127.0.0.1", "127.0.0.7", canary.v1.ipv4:
+            assert refusal(canary.v1, port, address) in ("closed", "refused", 502, 503, 508), (port, address)
+        assert refusal(stranger, port, canary.v1.ipv4) in ("closed", "refused"), port
+        assert refusal(canary.v1, port, canary.caller.address) in ("closed", "refused", 502, 503, 508), port
+    for name, proxy in canary.mesh.sidecars.items():
+        proxy.wait_for(lambda: proxy.open_files() <= before[name] + 2, "end of all that was begun")
+
+
+def test_a_service_calls_itself(canary):
+    """By its virtual address, which may lead to itself, and by its own address."""
+    caller = Caller(canary.v1, "product.shop", 8080)
+    canary.mesh.apply(canary.route(50, 50))
+    caller.run(200)
+    assert not caller.failures, caller.failures[:5]
+    assert caller.by_body["v1"] > 20
+    assert refusal(canary.v1, 9000, canary.v1.ipv4) == 200
+
+
+def test_an_unknown_destination_is_passed_through(canary):
+    elsewhere = canary.lab.host("elsewhere")
+    origin = canary.lab.origin(elsewhere, 7777)
+    assert canary.client.get(7777, "/x", elsewhere.ipv4, host="elsewhere").status == 200
+    assert origin.take()[0].target == "/x"
+    with canary.client.connect(7778, elsewhere.ipv4) as client:  # nobody listens: the client is told, if late
+        assert client.is_closed()
