@@ -28,6 +28,7 @@ enum {
 enum endpoint_address_kind { ENDPOINT_IP, ENDPOINT_PIPE, ENDPOINT_HOST };
 struct endpoint_address {
     enum endpoint_address_kind kind : 8;
+    bool takes_v4; /* listening on IPv6: IPv4 clients as well */
     uint16_t port;
     struct ip ip;      /* IP */
     struct slice text; /* PIPE: the path, '@' first when abstract; HOST: the name to be resolved */

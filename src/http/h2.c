@@ -291,6 +291,8 @@ void h2_leave(struct h2 *h2)
         return;
     }
     if (!h2->is_failed) {
+        if (h2->has_waiting && h2->got_settings)
+            h2_send_waiting(h2);
         if (h2->has_hopeless)
             end_hopeless(h2);
         if (h2->has_answered)

@@ -481,7 +481,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         if (h2_is_server(h2))
             count_reset(h2);
         break;
-    case NGHTTP2_SETTINGS: h2_glitch(h2, 1); break;
+    case NGHTTP2_SETTINGS:
+        h2_glitch(h2, 1);
+        h2->got_settings |= !(frame->hd.flags & NGHTTP2_FLAG_ACK);
+        break;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)
             take_ping_answer(h2);

@@ -58,7 +58,9 @@ struct h2 {
     bool got_goaway;
     bool said_notice; /* the first of a graceful end's two GOAWAYs */
     bool said_goaway;
-    bool said_last; /* GOAWAY behind the last stream */
+    bool said_last;    /* GOAWAY behind the last stream */
+    bool got_settings; /* the peer's first */
+    bool has_waiting;  /* extended CONNECTs that wait for them */
     bool has_ping;
     bool had_empty;    /* the DATA frame before was empty */
     bool has_hopeless; /* some stream is */
@@ -74,9 +76,11 @@ struct h2_stream {
     struct http_response *response;
     struct headers *trailers; /* that follow `out` */
     struct slice upgrade;     /* client: what was asked for */
-    size_t credit;            /* on_sent that waits */
-    uint32_t received;        /* bytes of this field section */
-    uint16_t count;           /* fields in it */
+    struct http_request
+        *waiting;      /* client: an extended CONNECT that waits for the peer's SETTINGS */
+    size_t credit;     /* on_sent that waits */
+    uint32_t received; /* bytes of this field section */
+    uint16_t count;    /* fields in it */
     uint16_t informational;
     uint32_t sent_turn;     /* in which the request's HEADERS were packed */
     uint8_t refusal;        /* enum http_refusal of the section being received */
@@ -148,6 +152,9 @@ void h2_deliver_held(struct h2 *h2, struct h2_stream *own);
 void h2_watch_frames(struct h2 *h2, struct slice bytes);
 /* What has come of a DATA frame whose end is not here yet. */
 void h2_deliver_part(struct h2 *h2);
+
+/* The peer's first SETTINGS are here: sends what waited for them. */
+void h2_send_waiting(struct h2 *h2);
 
 /* h2_out.c: the callbacks that send. */
 void h2_set_out_callbacks(nghttp2_session_callbacks *callbacks);

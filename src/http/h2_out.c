@@ -155,6 +155,52 @@ static void give_up(struct h2 *h2, struct h2_stream *own)
 
 static const nghttp2_data_provider body = {.read_callback = on_read};
 
+/* What is kept must be our own: the head is borrowed for the call. */
+static struct slice keep_slice(struct http_stream *stream, struct slice bytes, bool *ok)
+{
+    char *copy = arena_try_alloc(stream->arena, bytes.size + 1);
+    *ok = *ok && copy;
+    if (copy && bytes.size > 0)
+        memcpy(copy, bytes.data, bytes.size);
+    return slice_of(copy, copy ? bytes.size : 0);
+}
+
+static bool keep_request(struct h2 *h2, struct h2_stream *own, const struct http_request *head)
+{
+    struct http_stream *stream = &own->stream;
+    struct http_request *copy = arena_try_alloc(stream->arena, sizeof(*copy));
+    bool ok = copy != NULL;
+    if (!ok)
+        return false;
+    *copy = *head;
+    copy->headers = (struct headers){0};
+    copy->scheme = keep_slice(stream, head->scheme, &ok);
+    copy->authority = keep_slice(stream, head->authority, &ok);
+    copy->path = keep_slice(stream, head->path, &ok);
+    copy->upgrade = keep_slice(stream, head->upgrade, &ok);
+    for (unsigned i = 0; ok && i < head->headers.count; i++)
+        ok = headers_add_copy(&copy->headers, stream->arena, header_name(&head->headers.items[i]),
+                              header_value(&head->headers.items[i]));
+    own->waiting = ok ? copy : NULL;
+    h2->has_waiting |= ok;
+    return ok;
+}
+
+static void submit_request(struct http_stream *stream, const struct http_request *head, bool end);
+
+void h2_send_waiting(struct h2 *h2)
+{
+    h2->has_waiting = false;
+    LIST_EACH(node, &h2->codec.streams)
+    {
+        struct h2_stream *own = LIST_ENTRY(node, struct h2_stream, stream.node);
+        const struct http_request *head = own->waiting;
+        own->waiting = NULL;
+        if (head && !own->is_told && own->stream.in == HTTP_OPEN)
+            submit_request(&own->stream, head, false);
+    }
+}
+
 static void send_request(struct http_stream *stream, const struct http_request *head, bool end)
 {
     struct h2 *h2 = h2_of(stream->codec);
@@ -162,6 +208,16 @@ static void send_request(struct http_stream *stream, const struct http_request *
     if (!is_sendable(h2, stream) || stream->out_headed)
         return;
     stream->out_headed = true;
+    if (head->upgrade.size == 0 || h2->got_settings)
+        submit_request(stream, head, end);
+    else if (!keep_request(h2, own, head))
+        give_up(h2, own);
+}
+
+static void submit_request(struct http_stream *stream, const struct http_request *head, bool end)
+{
+    struct h2 *h2 = h2_of(stream->codec);
+    struct h2_stream *own = h2_stream_of(stream);
     stream->method = head->method;
     own->asks_tunnel = head->method == HTTP_CONNECT || head->upgrade.size > 0;
     if (head->upgrade.size > 0) {

@@ -430,7 +430,7 @@ struct http_connection *http_connection_create(struct transport *transport, enum
     connection->had_room = role == HTTP_SERVER; /* which is never asked for any */
     connection->was_idle = true;
     connection->idle_since_ms = connection->head_since_ms = now_ms;
-    connection->moved_ms = connection->heard_ms = now_ms;
+    connection->moved_ms = connection->heard_ms = connection->begun_ms = now_ms;
     task_init(&connection->run, on_run);
     if (!must_wait_for_open(connection) && !must_sniff(connection) &&
         !begin_codec(connection, protocol_of(connection))) {
@@ -443,6 +443,7 @@ struct http_connection *http_connection_create(struct transport *transport, enum
                      role == HTTP_SERVER ? options->head_timeout_ms : options->idle_timeout_ms);
     if (connection->codec && connection->codec->protocol == HTTP_PROTOCOL_2)
         http_timers_need(connection, options->ping_interval_ms);
+    http_timers_need(connection, options->max_age_ms);
     if (transport_is_open(transport))
         transport_read_start(transport);
     return connection;

@@ -26,6 +26,7 @@ struct http_connection_options {
     uint32_t drain_timeout_ms;       /* from drain to close with streams still open */
     uint32_t
         ping_interval_ms; /* HTTP/2: PING after so much silence; no answer within it closes. 0 = never */
+    uint32_t max_age_ms;   /* of the connection; then drain */
     uint32_t max_requests; /* then drain; 0 = any number */
     uint8_t choice;        /* enum http_choice */
 };

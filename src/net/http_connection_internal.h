@@ -26,6 +26,7 @@ struct http_connection {
     uint64_t heard_ms;      /* when bytes last came in */
     uint64_t drain_by_ms;   /* 0: not asked to drain by a time */
     uint64_t drain_since_ms;
+    uint64_t begun_ms;
     struct h1 h1;
     uint32_t requests; /* of the codec, when idleness was looked at last */
     uint8_t role;

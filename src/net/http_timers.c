@@ -135,6 +135,11 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
         http_connection_finish(connection, HTTP_CLOSED_PING, CONN_ABORT, NULL);
         return true;
     }
+    if (!http_connection_is_draining(connection) &&
+        is_due(now_ms, connection->begun_ms, options->max_age_ms, next)) {
+        http_connection_drain(connection);
+        *next = MIN(*next, now_ms + options->drain_timeout_ms);
+    }
     if (connection->drain_by_ms > 0 && is_due(now_ms, connection->drain_by_ms, 1, next)) {
         http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_ABORT, NULL);
         return true;

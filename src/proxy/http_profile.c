@@ -27,6 +27,8 @@ static void apply_http2(struct http_profile *profile, const struct http2_options
         profile->limits.stream_window = http2->stream_window;
     if (http2->connection_window)
         profile->limits.connection_window = http2->connection_window;
+    profile->limits.allow_connect |= http2->allow_connect;
+    profile->limits.offer_extended_connect |= http2->allow_connect;
     profile->options.ping_interval_ms = clamp_ms(http2->ping_interval_ms);
 }
 
@@ -36,6 +38,7 @@ static void apply_common(struct http_profile *profile, const struct http_options
         profile->limits.max_headers = options->max_headers;
     profile->options.idle_timeout_ms = clamp_ms(options->idle_timeout_ms);
     profile->options.max_requests = options->max_requests;
+    profile->options.max_age_ms = clamp_ms(options->max_connection_ms);
     profile->limits.refuse_underscore_twins = options->underscores == HTTP_UNDERSCORES_REFUSE;
 }
 
@@ -56,6 +59,11 @@ struct http_profile *http_profile_of_hcm(const struct hcm *hcm, uint32_t buffer_
     profile->options.stream_idle_timeout_ms = clamp_ms(hcm->stream_idle_ms);
     if (hcm->request_headers_ms)
         profile->options.head_timeout_ms = clamp_ms(hcm->request_headers_ms);
+    for (uint32_t i = 0; i < hcm->upgrade_count; i++) {
+        bool is_connect = slice_equals(hcm->upgrades[i].kind, SLICE("connect"));
+        profile->limits.allow_connect |= is_connect;
+        profile->limits.offer_extended_connect |= !is_connect;
+    }
     switch (hcm->codec) {
     case HCM_CODEC_AUTO: profile->options.choice = HTTP_CHOOSE; break;
     case HCM_CODEC_HTTP1: profile->options.choice = HTTP_ONLY_1; break;

@@ -118,6 +118,7 @@ void worker_destroy(struct worker *worker, struct publisher *publisher)
     if (!worker)
         return;
     map_destroy(worker->acceptors);
+    mem_free(worker->server_first);
     dialer_destroy(worker->dialer);
     interfaces_destroy(worker->interfaces);
     tls_engine_destroy(worker->engine);

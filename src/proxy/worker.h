@@ -50,6 +50,8 @@ struct worker {
     struct list upstreams;     /* struct upstream */
     struct upstream **by_slot; /* the same, by the slot of their cluster's resource */
     size_t slots;
+    uint64_t
+        *server_first;   /* a bit a port: servers there speak first (proxy/listen/server_first.h) */
     _Atomic size_t open; /* downstreams, tunnels and arrivals; others may read it */
 
     struct timer housekeeping; /* every second: TLS entries, idle ORIGINAL_DST hosts */

@@ -62,8 +62,10 @@ bool downstream_create(struct worker *worker, struct transport *transport,
     downstream->chain = origin->chain;
     downstream->epoch = worker_snapshot(worker)->epoch;
     reader_pin(worker->reader, origin->listener);
-    downstream->local = conn_local_address(conn);
-    downstream->peer = conn_peer_address(conn);
+    downstream->local =
+        address_is_set(&origin->destination) ? origin->destination : conn_local_address(conn);
+    downstream->peer = address_is_set(&origin->source) ? origin->source : conn_peer_address(conn);
+    downstream->has_header = address_is_set(&origin->source);
     downstream->profile =
         http_profile_of_hcm(origin->chain->http, origin->listener->listener->buffer_limit);
     list_init(&downstream->exchanges);

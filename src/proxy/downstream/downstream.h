@@ -29,7 +29,8 @@ struct downstream {
     struct name listener;       /* owned text */
     struct hash128 chain_key;
     struct hash128 tls_demands;
-    struct address local, peer;
+    struct address local, peer;          /* the socket's, or what a PROXY header said */
+    bool has_header;                     /* it did */
     struct address original_destination; /* none when the connection was not redirected */
     struct list exchanges;               /* under way */
 
@@ -46,6 +47,7 @@ struct downstream_origin {
     const struct resource *listener; /* in the current snapshot */
     const struct filter_chain *chain;
     struct address original_destination;
+    struct address source, destination; /* what a PROXY header said; else none */
 };
 /* Takes the transport over. False when memory is refused (the transport is then closed). */
 MUST_USE bool downstream_create(struct worker *worker, struct transport *transport,

@@ -8,6 +8,7 @@
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
+#include "proxy/downstream/websocket.h"
 #include "proxy/filter/filters.h"
 #include "proxy/observe/format_writer.h"
 #include "proxy/observe/observer.h"
@@ -125,7 +126,7 @@ void exchange_pass_response(struct exchange *exchange, bool head, struct chain *
     bool ends_plainly = end && !trailers;
     exchange->record.bytes_sent += data->size;
     if (head) {
-        if (!exchange_edit_response(exchange, response)) {
+        if (!websocket_answer(exchange, response) || !exchange_edit_response(exchange, response)) {
             chain_fini(data);
             http_stream_reset(exchange->stream, HTTP_RESET_LIMIT);
             exchange_end(exchange);
@@ -133,8 +134,11 @@ void exchange_pass_response(struct exchange *exchange, bool head, struct chain *
         }
         exchange->is_committed = true;
         chain_fini(&exchange->replay);
-        if (response->status == 101)
+        if (exchange->record.upstream_head_us &&
+            http_response_is_tunnel((enum http_method)exchange->head->method, response->status)) {
             exchange->record.is_tunnel = true;
+            deadlines_tunnel(exchange);
+        }
         http_stream_send_response(exchange->stream, response, ends_plainly && data->size == 0);
     }
     if (data->size > 0 || (ends_plainly && !head))
@@ -323,7 +327,7 @@ static const struct route_table *find_table(struct exchange *exchange)
 
 static bool upgrade_is_enabled(const struct exchange *exchange)
 {
-    struct slice kind = exchange->head->upgrade;
+    struct slice kind = exchange->head->upgrade.size ? exchange->head->upgrade : SLICE("connect");
     const struct route *route = exchange->record.route;
     for (uint32_t i = 0; i < route->upgrade_count; i++)
         if (slice_equals_nocase(route->upgrades[i].kind, kind))
@@ -392,8 +396,10 @@ static void find_route(struct exchange *exchange)
     struct view view;
     if (!match_route(exchange, find_table(exchange), &view))
         return;
-    if (head->upgrade.size && !upgrade_is_enabled(exchange)) {
-        exchange_reply(exchange, 403, "upgrade_failed", "the upgrade to %.*s is not enabled here",
+    bool asks_tunnel = head->upgrade.size > 0 || head->method == HTTP_CONNECT;
+    if (asks_tunnel && !upgrade_is_enabled(exchange)) {
+        exchange_reply(exchange, 403, "upgrade_failed", "%s%.*s is not enabled here",
+                       head->upgrade.size ? "the upgrade to " : "CONNECT",
                        SLICE_ARG(head->upgrade));
         return;
     }
@@ -538,6 +544,10 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream)
     exchange->record.downstream = http_connection_transport(downstream->http);
     if (UNLIKELY(address_is_set(&downstream->original_destination)))
         exchange->record.original_destination = downstream->original_destination;
+    if (UNLIKELY(downstream->has_header)) {
+        exchange->record.source = &downstream->peer;
+        exchange->record.destination = &downstream->local;
+    }
     if (exchange->request_ended)
         exchange->record.request_end_us = exchange->record.start_us;
     stream->events = &events;

@@ -77,6 +77,7 @@ struct exchange {
     bool is_over;
     uint8_t grpc_status; /* of a local reply; 0: what its HTTP status says */
     bool counts_messages;
+    bool made_websocket_key;
     uint8_t priority;
     uint32_t tries_left;
     uint32_t request_limit; /* as it was taken */

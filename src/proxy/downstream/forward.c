@@ -9,6 +9,7 @@
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
+#include "proxy/downstream/websocket.h"
 #include "proxy/filter/filters.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
@@ -593,6 +594,10 @@ void exchange_forward(struct exchange *exchange)
         return;
     }
     exchange->tries_left = route->retry ? route->retry->retries : 0;
+    if (!websocket_ask(exchange)) {
+        exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
+        return;
+    }
     exchange->is_routed = true;
     deadlines_route(exchange);
     start_attempt(exchange, false);

@@ -50,6 +50,10 @@ static bool canonical_host(struct exchange *exchange)
 {
     const struct hcm *hcm = exchange->hcm;
     struct http_request *head = exchange->head;
+    if (head->authority.size == 0 && head->version == HTTP_1_0)
+        head->authority = hcm->http1.default_host;
+    if (head->authority.size == 0)
+        return false;
     if (!hcm->strip_any_port && !hcm->strip_matching_port && !hcm->strip_trailing_dot)
         return true;
     struct authority parts;

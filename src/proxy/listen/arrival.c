@@ -8,6 +8,8 @@
 #include "net/transport.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/listen/detect.h"
+#include "proxy/listen/proxy_header.h"
+#include "proxy/listen/server_first.h"
 #include "proxy/observe/observer.h"
 #include "proxy/observe/record.h"
 #include "proxy/tcp/tunnel.h"
@@ -22,19 +24,24 @@ struct arrival {
     struct list node; /* the worker's */
     struct worker *worker;
     struct conn *conn;
-    const struct resource *accepting; /* pinned: the listener that bound the address */
-    const struct resource *resource;  /* pinned: the listener that serves the destination */
-    struct address original;          /* none when it was not redirected */
+    const struct resource *accepting;   /* pinned: the listener that bound the address */
+    const struct resource *resource;    /* pinned: the listener that serves the destination */
+    struct address original;            /* none when it was not redirected */
+    struct address source, destination; /* what a PROXY header said; else none */
     struct chain input;
-    struct timer silence;
-    bool has_ended;  /* the client sends no more */
-    bool is_decided; /* no more bytes are awaited */
+    struct timer silence; /* of detection as a whole */
+    struct timer quiet;   /* until the upstream is asked */
+    uint64_t begun_us;
+    bool wants_header; /* a PROXY header is to come first */
+    bool has_ended;    /* the client sends no more */
+    bool is_decided;   /* no more bytes are awaited */
 };
 
 static void arrival_free(struct arrival *arrival)
 {
     struct worker *worker = arrival->worker;
     loop_timer_stop(worker->loop, &arrival->silence);
+    loop_timer_stop(worker->loop, &arrival->quiet);
     list_remove(&arrival->node);
     worker_count_open(worker, false);
     chain_fini(&arrival->input);
@@ -87,13 +94,16 @@ static void address_facts(const struct arrival *arrival, struct facts *facts)
 {
     struct address local = conn_local_address(arrival->conn),
                    peer = conn_peer_address(arrival->conn);
-    const struct address *to = address_is_set(&arrival->original) ? &arrival->original : &local;
+    const struct address *to = address_is_set(&arrival->original)      ? &arrival->original
+                               : address_is_set(&arrival->destination) ? &arrival->destination
+                                                                       : &local;
+    const struct address *from = address_is_set(&arrival->source) ? &arrival->source : &peer;
     facts->chain.has_ip = address_is_ip(&local);
     set_ip(&facts->chain.destination, to);
     facts->chain.destination_port = address_port(to);
     set_ip(&facts->chain.direct_source, &peer);
-    facts->chain.source = facts->chain.direct_source;
-    facts->chain.source_port = address_port(&peer);
+    set_ip(&facts->chain.source, from);
+    facts->chain.source_port = address_port(from);
 }
 
 static void become(struct arrival *arrival, const struct filter_chain *chain)
@@ -119,20 +129,119 @@ static void become(struct arrival *arrival, const struct filter_chain *chain)
     if (chain->http) {
         struct transport *transport =
             transport_create(conn, &arrival->input, &options, &transport_events_none, NULL);
-        struct downstream_origin origin = {arrival->resource, chain, arrival->original};
+        struct downstream_origin origin = {arrival->resource, chain, arrival->original,
+                                           arrival->source, arrival->destination};
         if (transport)
             (void)!downstream_create(worker, transport,
                                      &origin); /* on failure everything is closed already */
     } else {
-        struct tunnel_origin origin = {arrival->resource, chain, arrival->original,
-                                       arrival->has_ended};
+        struct tunnel_origin origin = {.listener = arrival->resource,
+                                       .chain = chain,
+                                       .original_destination = arrival->original,
+                                       .has_ended = arrival->has_ended,
+                                       .source = arrival->source,
+                                       .destination = arrival->destination};
         tunnel_create(worker, conn, &arrival->input, &options, &origin);
     }
     arrival_free(arrival);
 }
 
+/* --- silence -------------------------------------------------------------------------------------------------- */
+
+static void arrival_resume(const struct tunnel_hand_back *back, struct conn *conn,
+                           struct chain *bytes);
+
+/*
+ * The client says nothing, so perhaps its server is to speak first. Only bytes that go on in plaintext can be
+ * tried: what HTTP and TLS do begins with the client.
+ */
+static void ask_upstream(struct arrival *arrival)
+{
+    struct worker *worker = arrival->worker;
+    struct facts facts = {0};
+    address_facts(arrival, &facts);
+    const struct filter_chain *chain = listener_chain(arrival->resource->listener, &facts.chain);
+    if (!chain || !chain->tcp || chain->tls)
+        return;
+    struct transport_options options = {.engine = worker->engine};
+    struct tunnel_hand_back back = {.call = arrival_resume,
+                                    .worker = worker,
+                                    .listener = arrival->resource,
+                                    .original_destination = arrival->original,
+                                    .source = arrival->source,
+                                    .destination = arrival->destination,
+                                    .begun_us = arrival->begun_us};
+    struct tunnel_origin origin = {.listener = arrival->resource,
+                                   .chain = chain,
+                                   .original_destination = arrival->original,
+                                   .source = arrival->source,
+                                   .destination = arrival->destination,
+                                   .hand_back = &back};
+    struct chain none = {0};
+    tunnel_create(worker, arrival->conn, &none, &options, &origin);
+    arrival_free(arrival);
+}
+
+static void on_quiet(struct timer *timer)
+{
+    struct arrival *arrival = CONTAINER_OF(timer, struct arrival, quiet);
+    if (arrival->input.size == 0 && !arrival->wants_header && !arrival->is_decided)
+        ask_upstream(arrival);
+}
+
+static uint16_t destination_port(const struct arrival *arrival)
+{
+    struct facts facts = {0};
+    address_facts(arrival, &facts);
+    return (uint16_t)facts.chain.destination_port;
+}
+
+/* Detection begins, or goes on after a PROXY header. */
+static void await_client(struct arrival *arrival)
+{
+    struct worker *worker = arrival->worker;
+    bool is_known = server_first_expects(worker, destination_port(arrival));
+    loop_timer_start(worker->loop, &arrival->quiet, is_known ? 1 : SERVER_FIRST_SILENCE_MS,
+                     on_quiet);
+}
+
+/* --- PROXY headers -------------------------------------------------------------------------------------------- */
+
+/* True when it is clear what stands at the beginning; the header was taken off then. */
+static bool take_header(struct arrival *arrival)
+{
+    const struct listener *listener = arrival->resource->listener;
+    struct proxy_header header;
+    enum proxy_header_status status = proxy_header_peek(&arrival->input, &header);
+    bool is_allowed =
+        header.version == 2 ? listener->proxy_protocol_v2 : listener->proxy_protocol_v1;
+    if (status == PROXY_HEADER_MORE && !arrival->has_ended)
+        return false;
+    if (status == PROXY_HEADER_DONE && is_allowed) {
+        chain_consume(&arrival->input, header.size);
+        if (!header.is_local) {
+            arrival->source = header.source;
+            arrival->destination = header.destination;
+        }
+        arrival->wants_header = false;
+        return true;
+    }
+    if (status == PROXY_HEADER_NONE && listener->proxy_protocol_optional) {
+        arrival->wants_header = false;
+        return true;
+    }
+    refuse(arrival, "proxy_protocol_error",
+           status == PROXY_HEADER_BAD    ? header.why
+           : status == PROXY_HEADER_DONE ? "this version of the PROXY protocol is not allowed here"
+                                         : "the connection does not begin with a PROXY header",
+           FLAG_DPE);
+    return false;
+}
+
 static void choose(struct arrival *arrival, struct facts *facts)
 {
+    observe_detection(arrival->worker->observer,
+                      loop_now_us(arrival->worker->loop) - arrival->begun_us);
     const struct filter_chain *chain = listener_chain(arrival->resource->listener, &facts->chain);
     if (!chain) {
         refuse(arrival, "filter_chain_not_found", "no filter chain serves this connection",
@@ -202,11 +311,33 @@ static void look(struct arrival *arrival)
 
 /* --- the connection's events ---------------------------------------------------------------------------------- */
 
+static bool needs_bytes(const struct arrival *arrival)
+{
+    const struct listener *listener = arrival->resource->listener;
+    uint16_t port = destination_port(arrival);
+    return listener_detects(&listener->tls_inspector, port) ||
+           listener_detects(&listener->http_inspector, port);
+}
+
+/* After the PROXY header: on with what came behind it. */
+static void go_on(struct arrival *arrival)
+{
+    if (!needs_bytes(arrival))
+        arrival->is_decided = true;
+    if (arrival->is_decided || arrival->input.size > 0)
+        look(arrival);
+    else
+        await_client(arrival);
+}
+
 static void on_bytes(void *owner, struct block *block, const char *data, size_t size)
 {
     struct arrival *arrival = owner;
     chain_append_block(&arrival->input, block, data, size);
-    look(arrival);
+    if (!arrival->wants_header)
+        look(arrival);
+    else if (take_header(arrival))
+        go_on(arrival);
 }
 
 static void on_read_end(void *owner)
@@ -218,7 +349,8 @@ static void on_read_end(void *owner)
         return;
     }
     arrival->is_decided = true;
-    look(arrival);
+    if (!arrival->wants_header || take_header(arrival))
+        look(arrival);
 }
 
 static void on_error(void *owner, int error)
@@ -278,15 +410,6 @@ static void find_listener(struct arrival *arrival)
     reader_pin(reader, arrival->resource);
 }
 
-static bool needs_bytes(const struct arrival *arrival)
-{
-    const struct listener *listener = arrival->resource->listener;
-    struct address local = conn_local_address(arrival->conn);
-    uint16_t port = address_port(address_is_set(&arrival->original) ? &arrival->original : &local);
-    return listener_detects(&listener->tls_inspector, port) ||
-           listener_detects(&listener->http_inspector, port);
-}
-
 void arrival_begin(struct worker *worker, const struct name *listener, int fd,
                    const struct address *peer)
 {
@@ -305,6 +428,7 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd,
         return;
     }
     arrival->worker = worker;
+    arrival->begun_us = loop_now_us(worker->loop);
     arrival->accepting = accepting;
     arrival->resource = accepting;
     reader_pin(worker->reader, accepting);
@@ -318,7 +442,8 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd,
                FLAG_NR);
         return;
     }
-    if (!needs_bytes(arrival)) {
+    arrival->wants_header = arrival->resource->listener->proxy_protocol;
+    if (!arrival->wants_header && !needs_bytes(arrival)) {
         arrival->is_decided = true;
         look(arrival);
         return;
@@ -326,5 +451,37 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd,
     uint32_t wait_ms = arrival->resource->listener->detection_ms;
     if (wait_ms)
         loop_timer_start(worker->loop, &arrival->silence, wait_ms, on_silence);
+    if (!arrival->wants_header)
+        await_client(arrival);
     conn_read_start(arrival->conn);
+}
+
+/* The client of a tentative tunnel has spoken, or no server could be had: detection goes on where it was. */
+static void arrival_resume(const struct tunnel_hand_back *back, struct conn *conn,
+                           struct chain *bytes)
+{
+    struct worker *worker = back->worker;
+    struct arrival *arrival = mem_new(struct arrival);
+    *arrival = (struct arrival){.worker = worker,
+                                .conn = conn,
+                                .accepting = back->listener,
+                                .resource = back->listener,
+                                .original = back->original_destination,
+                                .source = back->source,
+                                .destination = back->destination,
+                                .begun_us = back->begun_us};
+    reader_pin(worker->reader, back->listener);
+    reader_pin(worker->reader, back->listener);
+    list_push_back(&worker->arrivals, &arrival->node);
+    worker_count_open(worker, true);
+    conn_set_owner(conn, &events, arrival);
+    uint64_t wait_ms = back->listener->listener->detection_ms;
+    uint64_t waited_ms = (loop_now_us(worker->loop) - back->begun_us) / 1000;
+    if (wait_ms)
+        loop_timer_start(worker->loop, &arrival->silence,
+                         wait_ms > waited_ms ? wait_ms - waited_ms : 1, on_silence);
+    conn_read_start(conn);
+    chain_move(&arrival->input, bytes);
+    if (arrival->input.size > 0)
+        look(arrival);
 }

@@ -253,6 +253,7 @@ static bool make_group(struct sockets *sockets, const struct listener *listener,
         .backlog = (int)listener->backlog,
         .is_transparent = listener->transparent,
         .is_free_bind = listener->freebind,
+        .is_v6_only = !at->takes_v4,
         .unix_mode = listener->pipe_mode,
         .network_namespace = at->network_namespace.size ? at->network_namespace.data : NULL};
     int failure = -EINVAL;

@@ -223,7 +223,9 @@ static struct slice server_name(const struct transport *transport)
 static void set_local(struct value_text *value, const struct record *record,
                       const struct transport *transport, enum format_part part, bool original)
 {
-    if (original && address_is_set(&record->original_destination)) {
+    if (original && record->destination) {
+        set_address(value, record->destination, part);
+    } else if (original && address_is_set(&record->original_destination)) {
         set_address(value, &record->original_destination, part);
     } else if (transport) {
         struct address address = conn_local_address(transport_conn(transport));
@@ -372,6 +374,11 @@ static void evaluate(const struct format_step *step, const struct record *record
         set_local(value, record, down, step->part, false);
         return;
     case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
+        if (record->source)
+            set_address(value, record->source, step->part);
+        else
+            set_peer(value, down, step->part);
+        return;
     case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS: set_peer(value, down, step->part); return;
     case FORMAT_CONNECTION_ID:
         if (down)

@@ -11,6 +11,7 @@
 #include "net/transport.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/exchange.h"
+#include "proxy/observe/causes.h"
 #include "proxy/observe/format_writer.h"
 #include "proxy/observe/observer_internal.h"
 #include "proxy/observe/record.h"
@@ -30,6 +31,11 @@ enum reporter { REPORTER_SOURCE, REPORTER_DESTINATION };
 static void count(struct observer *observer, enum observer_counter counter, int64_t n)
 {
     gauge_add(observer->set, observer->counters[counter], n);
+}
+
+static void count_cause(struct observer *observer, enum cause_kind kind, const char *text)
+{
+    causes_count(observer->causes, observer->telemetry->registry, observer->set, kind, text);
 }
 
 /* --- access logs ---------------------------------------------------------------------------------------------- */
@@ -351,6 +357,14 @@ void observe_downstream_closed(struct observer *observer, struct downstream *dow
 {
     http_series_count(downstream->series, observer->set, HTTP_CX_ACTIVE, -1);
     http_series_count(downstream->series, observer->set, HTTP_CX_DESTROY, 1);
+    if (UNLIKELY(reason != HTTP_CLOSED_DONE))
+        count_cause(observer, CAUSE_CLOSED, http_closed_text(reason));
+    /* What a request was refused for has been counted; these end a connection without one. */
+    enum http_refusal refusal =
+        downstream->http ? http_connection_refusal(downstream->http) : HTTP_REFUSAL_NONE;
+    if (refusal == HTTP_REFUSAL_FLOOD || refusal == HTTP_REFUSAL_HTTP2 ||
+        refusal == HTTP_REFUSAL_PREFACE)
+        count_cause(observer, CAUSE_REFUSED, http_refusal_name(refusal));
     if (failure && failure->kind != TRANSPORT_SOCKET)
         log_info("tls", "a downstream connection failed (%s): %s", http_closed_text(reason),
                  failure->text);
@@ -382,6 +396,7 @@ void observe_refused(struct observer *observer, struct downstream *downstream,
     http_series_count(downstream->series, observer->set, HTTP_CX_PROTOCOL_ERROR, 1);
     http_series_request(downstream->series, observer->set, http_refusal_status(refusal), 0);
     log_refused(observer, downstream, refusal);
+    count_cause(observer, CAUSE_REFUSED, http_refusal_name(refusal));
     address_format(&downstream->peer, peer);
     log_debug("http", "a request of %s was refused: %s (%s)", peer, http_refusal_text(refusal),
               http_refusal_name(refusal));
@@ -409,6 +424,8 @@ void observe_exchange(struct observer *observer, struct exchange *exchange)
     const struct record *record = &exchange->record;
     http_series_request(exchange->downstream->series, observer->set, record->status,
                         record->end_us - record->start_us);
+    if (UNLIKELY(record->details && !record->upstream_head_us))
+        count_cause(observer, CAUSE_REPLIED, record->details);
     if (record->cluster)
         cluster_series_request(&observer->envoy, observer->set, record);
     if (exchange->counts_messages)
@@ -418,6 +435,16 @@ void observe_exchange(struct observer *observer, struct exchange *exchange)
     count_istio(observer, record, exchange->listener->listener->direction);
     if (exchange->hcm && exchange->hcm->logs.count)
         write_logs(observer, &exchange->hcm->logs, record);
+}
+
+void observe_detection(struct observer *observer, uint64_t us)
+{
+    histogram_record(observer->set, observer->counters[DETECTION_TIME], us);
+}
+
+void observe_server_first(struct observer *observer)
+{
+    count(observer, SERVER_FIRST, 1);
 }
 
 void observe_tunnel_opened(struct observer *observer, struct tunnel *tunnel)
@@ -434,6 +461,7 @@ void observe_tunnel(struct observer *observer, struct tunnel *tunnel)
     enum listener_direction direction = tunnel->listener->listener->direction;
     if (tunnel->is_counted)
         count(observer, TCP_ACTIVE, -1);
+    count_cause(observer, CAUSE_TUNNEL, record->details ? record->details : record->termination);
     if (direction != LISTENER_UNSPECIFIED) {
         const struct series *series =
             find_series(observer, record,
@@ -454,6 +482,7 @@ void observe_tunnel(struct observer *observer, struct tunnel *tunnel)
 void observe_arrival_refused(struct observer *observer, const struct record *record)
 {
     count(observer, TCP_TOTAL, 1);
+    count_cause(observer, CAUSE_ARRIVAL, record->details);
     log_debug("listen", "a connection was refused: %.*s (%s)", SLICE_ARG(record->why),
               record->details);
 }

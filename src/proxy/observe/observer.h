@@ -33,6 +33,10 @@ void observe_upstream_closed(struct observer *observer, struct cluster_series *s
                              bool never_opened);
 /* An exchange is over; everything that its record names is still there. */
 void observe_exchange(struct observer *observer, struct exchange *exchange);
+/* How long it took to know what a connection speaks. */
+void observe_detection(struct observer *observer, uint64_t us);
+/* A silent client's server spoke first. */
+void observe_server_first(struct observer *observer);
 void observe_tunnel_opened(struct observer *observer, struct tunnel *tunnel);
 /* A tunnel is over. */
 void observe_tunnel(struct observer *observer, struct tunnel *tunnel);

@@ -6,7 +6,7 @@
 #include "proxy/observe/log_sink.h"
 #include "stats/registry.h"
 
-enum observer_counter { TCP_TOTAL, TCP_ACTIVE, OBSERVER_COUNTERS };
+enum observer_counter { TCP_TOTAL, TCP_ACTIVE, DETECTION_TIME, SERVER_FIRST, OBSERVER_COUNTERS };
 
 /* What a series of Istio's metrics is found by, without a string. */
 struct series_key {
@@ -40,6 +40,7 @@ struct observer {
     struct series_key last_key;
     struct series *last;
     struct grpc_calls *grpc;
+    struct causes *causes;
 };
 
 /* Who this proxy is, from the bootstrap's node. Slices live as long as the bootstrap. */

@@ -50,6 +50,7 @@ struct record {
     const struct transport *downstream;
     const struct transport *upstream;    /* of the last try, while it lives */
     struct address original_destination; /* of the connection; none when it was not redirected */
+    const struct address *source, *destination; /* what a PROXY header said; else NULL */
 };
 
 static inline void record_flag(struct record *record, enum access_log_flag flag)

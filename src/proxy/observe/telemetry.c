@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "build/bootstrap.h"
 #include "pb/message.h"
+#include "proxy/observe/causes.h"
 #include "proxy/observe/grpc_calls.h"
 #include "proxy/observe/observer_internal.h"
 #include "proxy/process_state.h"
@@ -13,6 +14,11 @@ static const struct stats_metric observer_metrics[OBSERVER_COUNTERS] = {
                    "TCP connections accepted", STATS_COUNTER, 0},
     [TCP_ACTIVE] = {"envoy_tcp_downstream_cx_active", "tcp.downstream_cx_active",
                     "TCP connections open", STATS_GAUGE, 0},
+    [DETECTION_TIME] = {"tulle_listener_detection_milliseconds", "listener.detection_ms",
+                        "time until it was known what a connection speaks", STATS_HISTOGRAM,
+                        STATS_MICROSECONDS},
+    [SERVER_FIRST] = {"tulle_listener_server_first_total", "listener.server_first",
+                      "connections whose server spoke first", STATS_COUNTER, 0},
 };
 
 static struct slice metadata(const struct bootstrap *bootstrap, const char *key,
@@ -74,6 +80,7 @@ struct observer *telemetry_observer(struct telemetry *telemetry, unsigned worker
     observer->series = map_create();
     envoy_series_init(&observer->envoy, telemetry->registry);
     observer->grpc = grpc_calls_create();
+    observer->causes = causes_create();
     stats_resolve_all(telemetry->registry, observer_metrics, OBSERVER_COUNTERS, NULL,
                       observer->counters);
     return observer;
@@ -91,6 +98,7 @@ static void observer_fini(struct observer *observer)
     map_destroy(observer->series);
     envoy_series_fini(&observer->envoy);
     grpc_calls_destroy(observer->grpc, registry);
+    causes_destroy(observer->causes, registry);
     stats_set_destroy(observer->set);
 }
 

@@ -60,16 +60,12 @@ static void set_ip(struct ip *ip, const struct address *address)
         *ip = (struct ip){{0}};
 }
 
-void view_connection(struct view *view, const struct downstream *downstream)
+void view_ends(struct match_connection *connection, const struct transport *transport,
+               const struct address *direct, const struct address *from, const struct address *to)
 {
-    struct match_connection *connection = &view->connection;
-    const struct transport *transport = http_connection_transport(downstream->http);
-    const struct address *to = address_is_set(&downstream->original_destination)
-                                   ? &downstream->original_destination
-                                   : &downstream->local;
     *connection = (struct match_connection){.destination_port = address_port(to)};
-    set_ip(&connection->source, &downstream->peer);
-    connection->remote = connection->source;
+    set_ip(&connection->source, direct);
+    set_ip(&connection->remote, from);
     set_ip(&connection->destination, to);
     const struct tls_session *session = transport_session(transport);
     if (session)
@@ -82,4 +78,14 @@ void view_connection(struct view *view, const struct downstream *downstream)
         connection->principals = &peer->subject;
         connection->principal_count = 1;
     }
+}
+
+void view_connection(struct view *view, const struct downstream *downstream)
+{
+    const struct transport *transport = http_connection_transport(downstream->http);
+    const struct address *to = address_is_set(&downstream->original_destination)
+                                   ? &downstream->original_destination
+                                   : &downstream->local;
+    struct address direct = conn_peer_address(transport_conn(transport));
+    view_ends(&view->connection, transport, &direct, &downstream->peer, to);
 }

@@ -6,7 +6,9 @@
 #include "http/message.h"
 #include "match/request.h"
 
+struct address;
 struct downstream;
+struct transport;
 
 struct view {
     struct match_request request;
@@ -20,5 +22,8 @@ void view_init(struct view *view, const struct http_request *head, struct arena 
                uint64_t random);
 /* application/grpc and its sub-types, and not gRPC-Web. */
 bool view_is_grpc(const struct headers *headers);
+/* What rules about peers see of a connection: the socket's peer, where it comes from and where it was going. */
+void view_ends(struct match_connection *connection, const struct transport *transport,
+               const struct address *direct, const struct address *from, const struct address *to);
 /* For rules about peers: addresses and verified names of the downstream connection. */
 void view_connection(struct view *view, const struct downstream *downstream);

@@ -5,13 +5,16 @@
 #include "build/listener.h"
 #include "build/tcp_proxy.h"
 #include "match/rbac.h"
+#include "proxy/listen/server_first.h"
 #include "proxy/observe/observer.h"
+#include "proxy/tcp/permission.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
 
 #include <string.h>
 
 static void dial(struct tunnel *tunnel);
+static void tunnel_end(struct tunnel *tunnel, enum conn_close how);
 
 /* --- the end -------------------------------------------------------------------------------------------------- */
 
@@ -29,19 +32,9 @@ static void leave_host(struct tunnel *tunnel, bool has_failed)
     tunnel->host = NULL;
 }
 
-static struct spliced spliced(const struct tunnel_side *side)
-{
-    return side->transport ? transport_spliced(side->transport) : (struct spliced){0};
-}
-
-static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
+static void tunnel_dissolve(struct tunnel *tunnel, enum conn_close how)
 {
     struct worker *worker = tunnel->worker;
-    tunnel->record.end_us = loop_now_us(worker->loop);
-    tunnel->record.bytes_received =
-        tunnel->downstream.received + spliced(&tunnel->downstream).bytes;
-    tunnel->record.bytes_sent = tunnel->downstream.sent + spliced(&tunnel->upstream).bytes;
-    observe_tunnel(worker->observer, tunnel);
     loop_timer_stop(worker->loop, &tunnel->idle);
     loop_timer_stop(worker->loop, &tunnel->age);
     if (tunnel->is_dialing)
@@ -57,7 +50,18 @@ static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
     reader_unpin(worker->reader, tunnel->listener);
     list_remove(&tunnel->node);
     worker_count_open(worker, false);
+    mem_free(tunnel->ends);
+    mem_free(tunnel->hand_back);
     mem_free(tunnel);
+}
+
+static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
+{
+    tunnel->record.end_us = loop_now_us(tunnel->worker->loop);
+    tunnel->record.bytes_received = tunnel->downstream.received;
+    tunnel->record.bytes_sent = tunnel->downstream.sent;
+    observe_tunnel(tunnel->worker->observer, tunnel);
+    tunnel_dissolve(tunnel, how);
 }
 
 void tunnel_close(struct tunnel *tunnel)
@@ -71,9 +75,51 @@ void tunnel_drain(struct tunnel *tunnel)
     tunnel_end(tunnel, CONN_CLOSE);
 }
 
+/* --- who speaks first ----------------------------------------------------------------------------------------- */
+
+/* Detection goes on with the client's connection; of the tunnel nothing is told. */
+static void hand_back(struct tunnel *tunnel, struct chain *bytes)
+{
+    struct tunnel_hand_back back = *tunnel->hand_back;
+    struct conn *conn = transport_take_conn(tunnel->downstream.transport, bytes);
+    if (!conn) { /* its end is on the way already */
+        chain_fini(bytes);
+        tunnel_end(tunnel, CONN_CLOSE);
+        return;
+    }
+    tunnel->downstream.transport = NULL;
+    reader_pin(back.worker->reader, back.listener);
+    tunnel_dissolve(tunnel, CONN_ABORT);
+    back.call(&back, conn, bytes);
+    reader_unpin(back.worker->reader, back.listener);
+}
+
+/* Now it is known that the bytes belong here. */
+static void decide(struct tunnel *tunnel)
+{
+    if (!tunnel->is_tentative)
+        return;
+    tunnel->is_tentative = false;
+    observe_tunnel_opened(tunnel->worker->observer, tunnel);
+}
+
+static void note_server_first(struct tunnel *tunnel)
+{
+    struct address local = conn_local_address(transport_conn(tunnel->downstream.transport));
+    const struct address *to = &tunnel->record.original_destination;
+    server_first_remember(tunnel->worker, address_port(address_is_set(to) ? to : &local));
+    observe_server_first(tunnel->worker->observer);
+    decide(tunnel);
+}
+
 static void fail(struct tunnel *tunnel, enum access_log_flag flag, const char *details,
                  struct slice why)
 {
+    if (tunnel->is_tentative) {
+        struct chain none = {0};
+        hand_back(tunnel, &none);
+        return;
+    }
     record_flag(&tunnel->record, flag);
     tunnel->record.details = details;
     tunnel->record.why = why;
@@ -128,6 +174,14 @@ static void flush(struct tunnel_side *side)
 static void on_bytes(void *owner, struct block *block, const char *data, size_t size)
 {
     struct tunnel_side *side = owner, *to = other(side);
+    if (UNLIKELY(side->tunnel->is_tentative) && side == &side->tunnel->downstream) {
+        struct chain bytes = {0};
+        chain_append_block(&bytes, block, data, size);
+        hand_back(side->tunnel, &bytes);
+        return;
+    }
+    if (UNLIKELY(side->tunnel->is_tentative))
+        note_server_first(side->tunnel);
     side->received += size;
     side->tunnel->moved_ms = loop_now_ms(side->tunnel->worker->loop);
     chain_append_block(&to->waiting, block, data, size);
@@ -155,6 +209,7 @@ static void on_read_end(void *owner, bool truncated)
 {
     struct tunnel_side *side = owner;
     struct tunnel *tunnel = side->tunnel;
+    decide(tunnel);
     if (truncated && !tunnel->record.termination)
         tunnel->record.termination = "tls_truncated";
     side->has_ended = true;
@@ -190,8 +245,6 @@ static void on_upstream_open(void *owner)
 {
     struct tunnel_side *side = owner;
     flush(side);
-    transport_splice(side->transport, other(side)->transport);
-    transport_splice(other(side)->transport, side->transport);
     pace(side);
     pace(other(side));
 }
@@ -200,8 +253,14 @@ static void on_downstream_open(void *owner)
 {
     struct tunnel_side *side = owner;
     struct tunnel *tunnel = side->tunnel;
-    observe_tunnel_opened(tunnel->worker->observer, tunnel);
-    dial(tunnel);
+    if (tunnel->is_tentative)
+        transport_read_start(side->transport); /* whoever speaks first */
+    else
+        observe_tunnel_opened(tunnel->worker->observer, tunnel);
+    if (tunnel_is_allowed(tunnel))
+        dial(tunnel);
+    else
+        fail(tunnel, FLAG_UAEX, "rbac_access_denied_matched_policy", SLICE("RBAC: access denied"));
 }
 
 static const struct transport_events upstream_events = {.on_open = on_upstream_open,
@@ -254,6 +313,19 @@ static const struct address *original_of(const struct tunnel *tunnel)
                : NULL;
 }
 
+/* The client and what it wanted to reach, for a PROXY header: as one told us, or as the sockets do. */
+static void find_ends(const struct dialing *dialing, struct address *source,
+                      struct address *destination)
+{
+    const struct tunnel *tunnel = CONTAINER_OF(dialing, const struct tunnel, dialing);
+    const struct conn *conn = transport_conn(tunnel->downstream.transport);
+    const struct record *record = &tunnel->record;
+    *source = record->source ? *record->source : conn_peer_address(conn);
+    *destination = record->destination                             ? *record->destination
+                   : address_is_set(&record->original_destination) ? record->original_destination
+                                                                   : conn_local_address(conn);
+}
+
 static void dial(struct tunnel *tunnel)
 {
     struct worker *worker = tunnel->worker;
@@ -298,6 +370,7 @@ static void dial(struct tunnel *tunnel)
     host_unref(tunnel->record.host);
     tunnel->record.host = host_ref(tunnel->host);
     dialing_start(&tunnel->dialing, tunnel->host, HTTP_POOLS, on_dialed, on_dial_failed);
+    tunnel->dialing.ends = find_ends;
 }
 
 /* --- the beginning -------------------------------------------------------------------------------------------- */
@@ -306,9 +379,7 @@ static void on_idle(struct timer *timer)
 {
     struct tunnel *tunnel = CONTAINER_OF(timer, struct tunnel, idle);
     struct loop *loop = tunnel->worker->loop;
-    uint64_t spliced_ms =
-        MAX(spliced(&tunnel->downstream).last_ms, spliced(&tunnel->upstream).last_ms);
-    uint64_t due_ms = MAX(tunnel->moved_ms, spliced_ms) + tunnel->chain->tcp->idle_ms;
+    uint64_t due_ms = tunnel->moved_ms + tunnel->chain->tcp->idle_ms;
     if (due_ms > loop_now_ms(loop)) {
         loop_timer_start(loop, &tunnel->idle, due_ms - loop_now_ms(loop), on_idle);
         return;
@@ -338,6 +409,18 @@ void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input
                                      .start_us = loop_now_us(worker->loop),
                                      .start_wall_us = loop_wall_us(worker->loop),
                                      .original_destination = origin->original_destination};
+    if (address_is_set(&origin->source)) {
+        tunnel->ends = mem_calloc(2, sizeof(*tunnel->ends));
+        tunnel->ends[0] = origin->source;
+        tunnel->ends[1] = origin->destination;
+        tunnel->record.source = &tunnel->ends[0];
+        tunnel->record.destination = &tunnel->ends[1];
+    }
+    if (origin->hand_back) {
+        tunnel->is_tentative = true;
+        tunnel->hand_back = mem_new(struct tunnel_hand_back);
+        *tunnel->hand_back = *origin->hand_back;
+    }
     reader_pin(worker->reader, origin->listener);
     list_push_back(&worker->tunnels, &tunnel->node);
     worker_count_open(worker, true);

@@ -20,6 +20,19 @@ struct worker;
 /* Bytes that one direction may hold here before reading pauses. */
 enum { TUNNEL_BACKLOG_MAX = 64 * 1024 };
 
+/*
+ * A client that was silent for a while may belong to a protocol in which the server speaks first. Its tunnel is tentative:
+ * when the server speaks, it stays; when the client does, or no server can be had, the connection goes back to detection
+ * with what the client said.
+ */
+struct tunnel_hand_back {
+    void (*call)(const struct tunnel_hand_back *back, struct conn *conn, struct chain *bytes);
+    struct worker *worker;
+    const struct resource *listener; /* pinned during the call */
+    struct address original_destination, source, destination;
+    uint64_t begun_us;
+};
+
 struct tunnel_side {
     struct tunnel *tunnel;
     struct transport *transport; /* NULL: not there (yet) */
@@ -40,7 +53,10 @@ struct tunnel {
     struct cluster_series *series; /* of the host's cluster; the observer's */
     struct dialing dialing;
     bool is_dialing;
-    bool is_counted; /* the observer knows it is open */
+    bool is_counted;   /* the observer knows it is open */
+    bool is_tentative; /* nobody has spoken yet: if the client does, detection goes on */
+    struct tunnel_hand_back *hand_back; /* owned */
+    struct address *ends;               /* owned: what a PROXY header said, two; NULL: nothing */
     uint32_t attempts;
     struct timer idle, age;
     uint64_t moved_ms;
@@ -51,7 +67,9 @@ struct tunnel_origin {
     const struct resource *listener; /* in the current snapshot */
     const struct filter_chain *chain;
     struct address original_destination;
-    bool has_ended; /* the client's FIN came already */
+    bool has_ended;                           /* the client's FIN came already */
+    struct address source, destination;       /* what a PROXY header said; else none */
+    const struct tunnel_hand_back *hand_back; /* tentative; NULL: it is one */
 };
 /* Takes the conn and what was read of it over. */
 void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input,

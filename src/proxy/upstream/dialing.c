@@ -5,6 +5,7 @@
 #include "build/tls_spec.h"
 #include "net/dialer.h"
 #include "net/transport.h"
+#include "proxy/listen/proxy_header.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
 
@@ -60,6 +61,21 @@ static bool tls_of(struct dialing *dialing, const struct tls_spec *tls,
     return true;
 }
 
+/* Before everything else, TLS too. False when memory is refused. */
+static bool send_header(struct dialing *dialing, struct conn *conn, uint8_t version)
+{
+    struct address source = {.size = 0}, destination = {.size = 0};
+    char text[PROXY_V1_BYTES_MAX + 1];
+    struct chain bytes = {0};
+    if (dialing->ends)
+        dialing->ends(dialing, &source, &destination);
+    size_t size = proxy_header_write(version, &source, &destination, text);
+    if (!chain_append_copy(&bytes, loop_blocks(dialing->worker->loop), slice_of(text, size)))
+        return false;
+    conn_write(conn, &bytes);
+    return true;
+}
+
 static void on_dialed(void *owner, const struct dial_result *result)
 {
     struct dialing *dialing = owner;
@@ -83,6 +99,11 @@ static void on_dialed(void *owner, const struct dial_result *result)
         conn_close(result->conn, CONN_CLOSE);
         fail(dialing, POOL_CONNECT_FAILED,
              "TLS to %s: its certificate or trust bundle has not arrived yet%s", "");
+        return;
+    }
+    if (socket->proxy_protocol && !send_header(dialing, result->conn, socket->proxy_protocol)) {
+        conn_close(result->conn, CONN_ABORT);
+        fail(dialing, POOL_NO_MEMORY, "no memory is left to connect to %s%s", "");
         return;
     }
     struct transport_options options = {.engine = upstream->worker->engine,

@@ -9,6 +9,7 @@
 #include "base/handle.h"
 #include "proxy/upstream/pool.h"
 
+struct address;
 struct transport;
 struct worker;
 
@@ -19,6 +20,9 @@ struct dialing {
     enum http_pool which; /* HTTP_POOLS: no HTTP, so the cluster's own ALPN is offered */
     void (*on_dialed)(struct dialing *dialing, struct transport *transport);
     void (*on_failed)(struct dialing *dialing, enum pool_failure failure, const char *text);
+    /* For a PROXY header: whose connection this is. NULL: our own, which serves many; the header then says LOCAL. */
+    void (*ends)(const struct dialing *dialing, struct address *source,
+                 struct address *destination);
 };
 
 /* Exactly one of the two calls comes, from the loop, unless it is cancelled. The host's cluster is there. */
