@@ -180,6 +180,16 @@ static uint32_t slot_of_code(struct envoy_series *all, struct cluster_series *se
 
 /* --- counting ------------------------------------------------------------------------------------------------- */
 
+uint32_t http_series_slot(const struct http_series *series, enum http_counter counter)
+{
+    return series->slots[counter];
+}
+
+uint32_t http_series_class_slot(const struct http_series *series, unsigned hundreds)
+{
+    return series->classes[hundreds - 1];
+}
+
 void http_series_count(struct http_series *series, struct stats_set *set, enum http_counter counter,
                        int64_t n)
 {

@@ -52,6 +52,9 @@ void envoy_series_fini(struct envoy_series *all);
 struct http_series *http_series_of(struct envoy_series *all, struct slice prefix);
 void http_series_count(struct http_series *series, struct stats_set *set, enum http_counter counter,
                        int64_t n);
+/* Where the registry counts it. */
+uint32_t http_series_slot(const struct http_series *series, enum http_counter counter);
+uint32_t http_series_class_slot(const struct http_series *series, unsigned hundreds); /* 2: 2xx */
 /* A request was answered with that status (0: not at all) after so long. */
 void http_series_request(struct http_series *series, struct stats_set *set, unsigned status,
                          uint64_t took_us);

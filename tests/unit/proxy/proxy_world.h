@@ -25,6 +25,7 @@
 #include "proxy/process_state.h"
 #include "proxy/snapshot/intake.h"
 #include "proxy/snapshot/publisher.h"
+#include "proxy/upstream/host_counters.h"
 #include "proxy/upstream/limits.h"
 #include "proxy/upstream/upstream.h"
 
@@ -265,8 +266,11 @@ static inline void begin_proxy_world(struct proxy_world *w, uint64_t seed)
     w->bootstrap.node = &w->node;
     w->process.bootstrap = &w->bootstrap;
     w->process.telemetry = telemetry_create(&w->process);
-    w->shared =
-        (struct worker_shared){.budget = &w->budget, .limits = cluster_limits_table_create()};
+    w->shared = (struct worker_shared){
+        .budget = &w->budget,
+        .limits = cluster_limits_table_create(),
+        .host_counters = host_counters_table_create(),
+    };
     CHECK(worker_create(0, w->loop, w->publisher, &w->shared,
                         telemetry_observer(w->process.telemetry, 0), &w->worker) == 0);
     w->client_options = w->origin_options = http_connection_defaults;
@@ -300,6 +304,24 @@ static inline uint64_t counted(const struct proxy_world *w, enum observer_counte
                      w->worker->observer->counters[counter]);
 }
 
+/* Of the connection manager whose stat_prefix is "s". */
+static inline const struct http_series *http_series(const struct proxy_world *w)
+{
+    return http_series_of(&w->worker->observer->envoy, SLICE("s"));
+}
+
+static inline uint64_t http_counted(const struct proxy_world *w, enum http_counter counter)
+{
+    return stats_sum(telemetry_registry(w->process.telemetry),
+                     http_series_slot(http_series(w), counter));
+}
+
+static inline uint64_t http_answered(const struct proxy_world *w, unsigned hundreds)
+{
+    return stats_sum(telemetry_registry(w->process.telemetry),
+                     http_series_class_slot(http_series(w), hundreds));
+}
+
 static inline void check_limits(struct proxy_world *w, uint64_t seed)
 {
     struct limits *limits = cluster_limits_of(w->shared.limits, SLICE("up"));
@@ -330,8 +352,8 @@ static inline void end_proxy_world(struct proxy_world *w, uint64_t seed)
           (unsigned long long)seed, sim_open_count(w->loop));
     CHECK(worker_open(w->worker) == 0, "seed %llu: %zu connections are open",
           (unsigned long long)seed, worker_open(w->worker));
-    CHECK(counted(w, CX_ACTIVE) == 0 && counted(w, TCP_ACTIVE) == 0, "seed %llu: active gauges",
-          (unsigned long long)seed);
+    CHECK(http_counted(w, HTTP_CX_ACTIVE) == 0 && counted(w, TCP_ACTIVE) == 0,
+          "seed %llu: active gauges", (unsigned long long)seed);
     check_limits(w, seed);
     publisher_collect(w->publisher);
     publisher_count(w->publisher, &counts);
@@ -343,6 +365,7 @@ static inline void end_proxy_world(struct proxy_world *w, uint64_t seed)
     telemetry_destroy(w->process.telemetry);
     publisher_destroy(w->publisher);
     cluster_limits_table_destroy(w->shared.limits);
+    host_counters_table_destroy(w->shared.host_counters);
     CHECK(block_pool_in_use(loop_blocks(w->loop)) == 0, "seed %llu: %zu bytes of blocks",
           (unsigned long long)seed, block_pool_in_use(loop_blocks(w->loop)));
     loop_destroy(w->loop);

@@ -111,9 +111,10 @@ static void serve_with_seed(uint64_t seed, bool down_is_http2, bool up_is_http2)
     for (unsigned i = 0; i < run.asked; i++)
         check_answered(&run, &ends[i]);
     CHECK(!w->bad && !w->origin.bad, "seed %llu: wrong bytes", (unsigned long long)seed);
-    CHECK(counted(w, RQ_TOTAL) == REQUESTS && counted(w, RQ_2XX) == REQUESTS,
+    CHECK(http_counted(w, HTTP_RQ_TOTAL) == REQUESTS && http_answered(w, 2) == REQUESTS,
           "seed %llu: %llu requests counted, %llu of them 2xx", (unsigned long long)seed,
-          (unsigned long long)counted(w, RQ_TOTAL), (unsigned long long)counted(w, RQ_2XX));
+          (unsigned long long)http_counted(w, HTTP_RQ_TOTAL),
+          (unsigned long long)http_answered(w, 2));
     end_proxy_world(w, seed);
 }
 
