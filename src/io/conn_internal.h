@@ -10,6 +10,7 @@
 #include "io/loop_internal.h"
 
 struct closing;
+struct splice;
 
 struct conn {
     struct source source;
@@ -22,6 +23,8 @@ struct conn {
     struct chain *out;  /* NULL while nothing waits to be sent */
     struct chain *kept; /* received while reading was off; NULL when none */
     struct closing *closing;
+    struct splice *splice;    /* out of what is received here; NULL: none */
+    struct splice *splice_in; /* into here */
     uint64_t received, sent;
     int fd;
     uint32_t turn; /* in which turn_bytes were read */
@@ -47,7 +50,8 @@ struct conn {
     bool is_writable : 1;
     bool is_hung_up : 1; /* RDHUP, HUP or ERR was seen: a short read proves nothing */
     bool is_reading_large : 1;
-    bool is_sending : 1; /* a send is under way */
+    bool is_sending : 1;     /* a send is under way */
+    bool has_lost_bytes : 1; /* that it should have sent: a close must not look well */
     bool is_receiving : 1;
     bool is_receiving_large : 1; /* into large blocks */
     bool is_cancelling : 1;      /* the receive */

@@ -116,6 +116,7 @@ void loop_destroy(struct loop *loop)
     run_reap(loop); /* operations that never reported held some memory */
     if (loop->spare_fd >= 0)
         close(loop->spare_fd);
+    pipe_pool_trim(&loop->pipes);
     drop_spare_chains(loop);
     for (size_t i = 0; i < OBJECT_CLASSES; i++)
         object_pool_fini(&loop->objects[i]);
@@ -424,6 +425,7 @@ static void trim(struct loop *loop)
 {
     if (loop->ops->trim)
         loop->ops->trim(loop);
+    pipe_pool_trim(&loop->pipes);
     block_pool_trim(loop->blocks);
     for (size_t i = 0; i < OBJECT_CLASSES; i++)
         object_pool_trim(&loop->objects[i]);

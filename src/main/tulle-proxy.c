@@ -193,7 +193,7 @@ int main(int argc, char **argv)
     struct process_options options = {.token_fd = -1};
     const char *io = getenv("TULLE_IO");
     int flag;
-    if (io && !process_io_of(io, &options.io))
+    if (io && *io && !process_io_of(io, &options.io))
         return misused("TULLE_IO is auto, epoll or io_uring, not \"%s\"", io);
     while ((flag = getopt_long(argc, argv, "c:l:h", flags, NULL)) != -1) {
         int code = read_flag(flag, &options);

@@ -55,11 +55,17 @@ static void tunnel_dissolve(struct tunnel *tunnel, enum conn_close how)
     mem_free(tunnel);
 }
 
+static struct spliced spliced(const struct tunnel_side *side)
+{
+    return side->transport ? transport_spliced(side->transport) : (struct spliced){0};
+}
+
 static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
 {
     tunnel->record.end_us = loop_now_us(tunnel->worker->loop);
-    tunnel->record.bytes_received = tunnel->downstream.received;
-    tunnel->record.bytes_sent = tunnel->downstream.sent;
+    tunnel->record.bytes_received =
+        tunnel->downstream.received + spliced(&tunnel->downstream).bytes;
+    tunnel->record.bytes_sent = tunnel->downstream.sent + spliced(&tunnel->upstream).bytes;
     observe_tunnel(tunnel->worker->observer, tunnel);
     tunnel_dissolve(tunnel, how);
 }
@@ -245,6 +251,8 @@ static void on_upstream_open(void *owner)
 {
     struct tunnel_side *side = owner;
     flush(side);
+    transport_splice(side->transport, other(side)->transport);
+    transport_splice(other(side)->transport, side->transport);
     pace(side);
     pace(other(side));
 }
@@ -379,7 +387,9 @@ static void on_idle(struct timer *timer)
 {
     struct tunnel *tunnel = CONTAINER_OF(timer, struct tunnel, idle);
     struct loop *loop = tunnel->worker->loop;
-    uint64_t due_ms = tunnel->moved_ms + tunnel->chain->tcp->idle_ms;
+    uint64_t spliced_ms =
+        MAX(spliced(&tunnel->downstream).last_ms, spliced(&tunnel->upstream).last_ms);
+    uint64_t due_ms = MAX(tunnel->moved_ms, spliced_ms) + tunnel->chain->tcp->idle_ms;
     if (due_ms > loop_now_ms(loop)) {
         loop_timer_start(loop, &tunnel->idle, due_ms - loop_now_ms(loop), on_idle);
         return;
