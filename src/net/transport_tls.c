@@ -10,8 +10,10 @@
 
 enum {
     HANDSHAKE_TIMEOUT_MS = 10000,
-    SEAL_AHEAD_BYTES =
-        128 * 1024, /* sealed bytes a conn holds at most: the rest waits as plaintext */
+    /* Sealed bytes that a conn holds at most; the rest waits as plaintext. */
+    SEAL_AHEAD_BYTES = 64 * 1024,
+    /* While it holds more than this nothing is sealed: a record for every few bytes of credit would fill a block each. */
+    SEAL_AGAIN_BYTES = SEAL_AHEAD_BYTES / 2,
     MEMORY_RETRY_MS = 10,
 };
 
@@ -199,7 +201,7 @@ void transport_tls_flush(struct transport *transport)
 {
     struct transport_tls *tls = transport->tls;
     size_t backlog = conn_backlog(transport->conn);
-    if (tls->is_fin_sent || backlog >= SEAL_AHEAD_BYTES)
+    if (tls->is_fin_sent || backlog > SEAL_AGAIN_BYTES)
         return; /* credit brings us back */
     switch (seal(transport, SEAL_AHEAD_BYTES - backlog)) {
     case TLS_FLUSH_LIMIT: return;
