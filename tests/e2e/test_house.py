@@ -77,6 +77,12 @@ def test_words_find(tmp_path, path, text, told):
     assert done.returncode == 1 and told in done.stderr, done.stderr
 
 
+def test_words_find_a_link_that_leads_out(tmp_path):
+    (tmp_path / "environment").symlink_to("/somewhere/else")
+    done = words_of(tmp_path, "tests/a.c", "int a;\n")
+    assert done.returncode == 1 and "environment: path: a link to /somewhere/else" in done.stderr
+
+
 @pytest.mark.parametrize("text", ["/* see https://example.com */\nint a;\n", 'char *a = "http://x";\n', "/* TO" "DO(#12): later */\n"])
 def test_words_leave_alone(tmp_path, text):
     done = words_of(tmp_path, "tests/a.c", text)
