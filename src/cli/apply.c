@@ -137,6 +137,7 @@ const struct command command_apply = {
     .name = "apply",
     .group = GROUP_CONFIGURE,
     .words = "-f FILE",
+    .takes = TAKES_NAMESPACE | TAKES_FILES | TAKES_API | TAKES_OUTPUT | TAKES_TABLE,
     .summary = "Put objects from YAML files in force, all or nothing",
     .examples = "  tulle apply -f samples/shop/mesh/\n  tulle apply -n shop -f - < product.yaml",
     .run = apply,

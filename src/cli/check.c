@@ -167,6 +167,7 @@ const struct command command_check = {
     .name = "check",
     .group = GROUP_DEBUG,
     .words = "[--pre]",
+    .takes = TAKES_API | TAKES_OUTPUT,
     .summary = "Whether this machine and the mesh are well",
     .examples = "  tulle check --pre     before the first start\n  tulle check -o json",
     .run = check,

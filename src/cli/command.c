@@ -1,5 +1,6 @@
 #include "cli/command.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/slice.h"
 #include "cli/completion.h"
@@ -71,7 +72,7 @@ static void print_help(const struct command *command, const struct flag *flags, 
         printf("Also known as: %s\n", command->aliases);
     if (command->help)
         printf("\n%s\n", command->help);
-    options_help(flags, flag_count);
+    options_help(command->takes, flags, flag_count);
 }
 
 int command_fail(struct error *error, int code)
@@ -113,14 +114,17 @@ bool command_options(const struct command *command, struct options *options,
         return false;
     }
     if (*argc == 2 && strcmp(argv[0], "--list-flags") == 0) { /* for completion */
-        options_list(flags, flag_count, argv[1]);
+        options_list(command->takes, flags, flag_count, argv[1]);
         *code = EXIT_GOOD;
         return false;
     }
     struct error error = {0};
     options_init(options);
-    if (options_read(options, flags, flag_count, argc, argv, &error))
+    if (options_read(options, command->takes, flags, flag_count, argc, argv, &error)) {
+        if (options->verbose > 0)
+            log_set_level(NULL, options->verbose == 1 ? LOG_DEBUG : LOG_TRACE);
         return true;
+    }
     *code = command_fail(&error, EXIT_USAGE);
     return false;
 }

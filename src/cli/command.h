@@ -25,6 +25,7 @@ struct command {
     const char *aliases; /* "ps,proxy-status"; NULL */
     enum command_group group;
     const char *words;    /* the words it takes: "[KIND [NAME]]" */
+    unsigned takes;       /* TAKES_... of cli/options.h */
     const char *summary;  /* one line */
     const char *examples; /* two lines, as typed */
     const char *help;     /* what else is worth knowing; may be NULL */

@@ -69,6 +69,7 @@ const struct command command_delete = {
     .name = "delete",
     .group = GROUP_CONFIGURE,
     .words = "KIND NAME... | -f FILE",
+    .takes = TAKES_NAMESPACE | TAKES_FILES | TAKES_API | TAKES_OUTPUT,
     .summary = "Delete objects",
     .examples = "  tulle delete virtualservice product\n  tulle delete -f samples/shop/mesh/",
     .run = delete_command,

@@ -93,6 +93,7 @@ const struct command command_demo = {
     .name = "demo",
     .group = GROUP_START,
     .words = "[--check]",
+    .takes = TAKES_OUTPUT,
     .summary = "A real mesh on this machine, with something to try",
     .examples = "  tulle demo                     a shop of six services, a canary and load\n"
                 "  tulle demo --check -o json     shift the canary, kill the control plane, judge; "

@@ -56,6 +56,7 @@ const struct command command_explain = {
     .name = "explain",
     .group = GROUP_CONFIGURE,
     .words = "[KIND[.FIELD...]]",
+    .takes = TAKES_TABLE,
     .summary = "What a kind and its fields mean, and whether they act",
     .examples = "  tulle explain virtualservice.spec.http.timeout\n"
                 "  tulle explain dr --recursive",

@@ -112,6 +112,7 @@ const struct command command_get = {
     .name = "get",
     .group = GROUP_CONFIGURE,
     .words = "KIND [NAME]",
+    .takes = TAKES_NAMESPACE | TAKES_ALL | TAKES_SELECTOR | TAKES_API | TAKES_OUTPUT | TAKES_TABLE,
     .summary = "Show objects",
     .examples = "  tulle get virtualservices -A -o wide\n  tulle get vs product -o yaml",
     .run = get,

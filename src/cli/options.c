@@ -28,8 +28,6 @@ enum common {
     COMMON_TIMEOUT,
     COMMON_NO_HEADERS,
     COMMON_QUIET,
-    COMMON_WATCH,
-    COMMON_YES,
     COMMON_VERBOSE,
     COMMON_COLOR,
     COMMON_COUNT
@@ -45,11 +43,22 @@ static const struct flag common_flags[COMMON_COUNT] = {
     [COMMON_TIMEOUT] = {0, "timeout", "SECONDS", "give up after so long (30)", 0, 0},
     [COMMON_NO_HEADERS] = {0, "no-headers", NULL, "tables without their first line", 0, 0},
     [COMMON_QUIET] = {'q', "quiet", NULL, "say nothing but results", 0, 0},
-    [COMMON_WATCH] = {'w', "watch", NULL, "go on printing what changes", 0, 0},
-    [COMMON_YES] = {'y', "yes", NULL, "ask nothing", 0, 0},
-    [COMMON_VERBOSE] = {'v', "verbose", NULL, "say more; twice for most", 0, 0},
+    [COMMON_VERBOSE] = {'v', "verbose", NULL, "say what goes on beneath; -vv for all of it", 0, 0},
     [COMMON_COLOR] = {0, "color", "WHEN", "auto, always or never", 0, 0},
 };
+
+/* 0: every command takes it. */
+static const unsigned common_takes[COMMON_COUNT] = {
+    [COMMON_NAMESPACE] = TAKES_NAMESPACE, [COMMON_ALL] = TAKES_ALL,
+    [COMMON_SELECTOR] = TAKES_SELECTOR,   [COMMON_OUTPUT] = TAKES_OUTPUT,
+    [COMMON_FILE] = TAKES_FILES,          [COMMON_SERVER] = TAKES_API,
+    [COMMON_TIMEOUT] = TAKES_API,         [COMMON_NO_HEADERS] = TAKES_TABLE,
+};
+
+static bool is_taken(unsigned takes, size_t common)
+{
+    return common_takes[common] == 0 || (takes & common_takes[common]);
+}
 
 static bool read_output(struct options *options, const char *value, struct error *error)
 {
@@ -113,8 +122,6 @@ static bool set_common(struct options *options, enum common which, const char *v
     case COMMON_TIMEOUT: return read_timeout(options, value, error);
     case COMMON_NO_HEADERS: options->no_headers = true; return true;
     case COMMON_QUIET: options->quiet = true; return true;
-    case COMMON_WATCH: options->watch = true; return true;
-    case COMMON_YES: options->assume_yes = true; return true;
     case COMMON_VERBOSE: options->verbose++; return true;
     case COMMON_COLOR: return read_color(options, value, error);
     case COMMON_COUNT: break;
@@ -124,6 +131,7 @@ static bool set_common(struct options *options, enum common which, const char *v
 
 struct reader {
     struct options *options;
+    unsigned takes;
     const struct flag *flags;
     size_t flag_count;
     int argc;
@@ -132,14 +140,19 @@ struct reader {
     struct error *error;
 };
 
+static bool is_called(const struct flag *flag, char letter, struct slice name)
+{
+    return letter ? flag->letter == letter : slice_equals_str(name, flag->name);
+}
+
 static const struct flag *find_flag(const struct reader *reader, char letter, struct slice name)
 {
-    for (size_t i = 0; i < reader->flag_count + COMMON_COUNT; i++) {
-        const struct flag *flag =
-            i < reader->flag_count ? &reader->flags[i] : &common_flags[i - reader->flag_count];
-        if (letter ? flag->letter == letter : slice_equals_str(name, flag->name))
-            return flag;
-    }
+    for (size_t i = 0; i < reader->flag_count; i++)
+        if (is_called(&reader->flags[i], letter, name))
+            return &reader->flags[i];
+    for (size_t i = 0; i < COMMON_COUNT; i++)
+        if (is_taken(reader->takes, i) && is_called(&common_flags[i], letter, name))
+            return &common_flags[i];
     return NULL;
 }
 
@@ -150,7 +163,8 @@ static bool unknown_flag(const struct reader *reader, const char *word, struct s
     for (size_t i = 0; i < reader->flag_count && count < COUNT(names); i++)
         names[count++] = reader->flags[i].name;
     for (size_t i = 0; i < COMMON_COUNT && count < COUNT(names); i++)
-        names[count++] = common_flags[i].name;
+        if (is_taken(reader->takes, i))
+            names[count++] = common_flags[i].name;
     error_set(reader->error, "TUL1001", "there is no flag %s", word);
     const char *near = nearest_word(name, names, count);
     if (near)
@@ -203,10 +217,10 @@ static bool read_short(struct reader *reader, const char *word)
     return true;
 }
 
-bool options_read(struct options *options, const struct flag *flags, size_t flag_count, int *argc,
-                  char **argv, struct error *error)
+bool options_read(struct options *options, unsigned takes, const struct flag *flags,
+                  size_t flag_count, int *argc, char **argv, struct error *error)
 {
-    struct reader reader = {options, flags, flag_count, *argc, argv, 0, error};
+    struct reader reader = {options, takes, flags, flag_count, *argc, argv, 0, error};
     int kept = 0;
     for (; reader.at < reader.argc; reader.at++) {
         char *word = argv[reader.at];
@@ -235,25 +249,35 @@ static void help_line(const struct flag *flag)
     printf("  %-28s %s\n", left, flag->help);
 }
 
-void options_help(const struct flag *flags, size_t flag_count)
+void options_help(unsigned takes, const struct flag *flags, size_t flag_count)
 {
-    if (flag_count > 0)
+    if (flag_count > 0 || takes)
         printf("\nFlags:\n");
     for (size_t i = 0; i < flag_count; i++)
         help_line(&flags[i]);
+    for (size_t i = 0; i < COMMON_COUNT; i++)
+        if (common_takes[i] & takes)
+            help_line(&common_flags[i]);
     printf("\nFlags of every command:\n");
     for (size_t i = 0; i < COMMON_COUNT; i++)
-        help_line(&common_flags[i]);
+        if (common_takes[i] == 0)
+            help_line(&common_flags[i]);
 }
 
-void options_list(const struct flag *flags, size_t flag_count, const char *prefix)
+static void list_line(const struct flag *flag, const char *prefix)
 {
-    for (size_t i = 0; i < flag_count + COMMON_COUNT; i++) {
-        const struct flag *flag = i < flag_count ? &flags[i] : &common_flags[i - flag_count];
-        owned_str name = str_format("--%s", flag->name);
-        if (strncmp(name, prefix, strlen(prefix)) == 0)
-            puts(name);
-    }
+    owned_str name = str_format("--%s", flag->name);
+    if (strncmp(name, prefix, strlen(prefix)) == 0)
+        puts(name);
+}
+
+void options_list(unsigned takes, const struct flag *flags, size_t flag_count, const char *prefix)
+{
+    for (size_t i = 0; i < flag_count; i++)
+        list_line(&flags[i], prefix);
+    for (size_t i = 0; i < COMMON_COUNT; i++)
+        if (is_taken(takes, i))
+            list_line(&common_flags[i], prefix);
 }
 
 bool options_want_color(const struct options *options, int fd)

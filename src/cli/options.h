@@ -21,11 +21,22 @@ struct options {
     const char *files[OPTIONS_FILES_MAX]; /* -f, repeated; "-" is stdin */
     size_t file_count;
     const char *server; /* --server: unix:PATH; TULLE_SERVER */
-    const char *token;  /* --token-file's content is read by api.c; TULLE_TOKEN_FILE */
     unsigned timeout_s; /* --timeout; 30 */
-    bool no_headers, quiet, watch, assume_yes;
+    bool no_headers, quiet;
     unsigned verbose;
     enum color_mode color;
+};
+
+/* The shared flags that a command takes; another one is refused like any that is not known. --quiet, --verbose and --color
+ * are everybody's. */
+enum takes {
+    TAKES_NAMESPACE = 1, /* -n */
+    TAKES_ALL = 2,       /* -A */
+    TAKES_SELECTOR = 4,  /* -l */
+    TAKES_FILES = 8,     /* -f */
+    TAKES_API = 16,      /* --server, --timeout */
+    TAKES_OUTPUT = 32,   /* -o */
+    TAKES_TABLE = 64,    /* --no-headers */
 };
 
 /* A flag of one command: `-t, --time VALUE` or, without value, a switch. */
@@ -43,12 +54,12 @@ void options_init(struct options *options);
  * Reads flags anywhere among the words; the words that are left are moved to the front of argv and counted in *argc.
  * What follows "--" is left as it is. False with TUL1001 (unknown flag, with the nearest) or TUL1002 (value missing).
  */
-MUST_USE bool options_read(struct options *options, const struct flag *flags, size_t flag_count,
-                           int *argc, char **argv, struct error *error);
-/* The lines of --help for a command's own flags and the common ones. */
-void options_help(const struct flag *flags, size_t flag_count);
+MUST_USE bool options_read(struct options *options, unsigned takes, const struct flag *flags,
+                           size_t flag_count, int *argc, char **argv, struct error *error);
+/* The lines of --help: what this command takes, then the flags of every command. */
+void options_help(unsigned takes, const struct flag *flags, size_t flag_count);
 /* "--name" of each that begins with the prefix, a line each. */
-void options_list(const struct flag *flags, size_t flag_count, const char *prefix);
+void options_list(unsigned takes, const struct flag *flags, size_t flag_count, const char *prefix);
 /* Colour is wanted on this stream: --color, NO_COLOR, TERM=dumb, a terminal or not. */
 bool options_want_color(const struct options *options, int fd);
 /* The locale of the terminal shows more than ASCII. */

@@ -100,6 +100,7 @@ const struct command command_proxy_status = {
     .name = "proxy status",
     .aliases = "ps,proxy-status",
     .group = GROUP_DEBUG,
+    .takes = TAKES_API | TAKES_OUTPUT | TAKES_TABLE,
     .summary = "Which proxies are connected, and whether they run what was sent",
     .examples = "  tulle proxy status\n  tulle ps -o json",
     .run = proxy_status,

@@ -82,6 +82,7 @@ const struct command command_run = {
     .name = "run",
     .group = GROUP_START,
     .words = "[FILE]",
+    .takes = TAKES_TABLE,
     .summary = "Run services beside sidecars, from one YAML file",
     .examples = "  tulle run                          what ./tulle.yaml says\n  tulle run "
                 "samples/shop/tulle.yaml",

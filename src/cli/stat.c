@@ -232,6 +232,7 @@ const struct command command_stat = {
     .name = "stat",
     .group = GROUP_OBSERVE,
     .words = "[-t SECONDS]",
+    .takes = TAKES_NAMESPACE | TAKES_ALL | TAKES_API | TAKES_OUTPUT | TAKES_TABLE,
     .summary = "Golden metrics of each service, straight from the sidecars",
     .examples = "  tulle stat\n  tulle stat -t 10s -o json",
     .help = "SUCCESS, RPS and latencies are of the time watched; MTLS is of all hops since the "

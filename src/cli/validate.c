@@ -26,6 +26,7 @@ const struct command command_validate = {
     .aliases = "v",
     .group = GROUP_CONFIGURE,
     .words = "-f FILE",
+    .takes = TAKES_NAMESPACE | TAKES_FILES | TAKES_OUTPUT,
     .summary = "Check YAML files without a control plane",
     .examples = "  tulle validate -f samples/shop/mesh/\n  tulle validate -f product.yaml -o json",
     .run = validate,

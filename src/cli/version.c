@@ -20,6 +20,7 @@ static int version(const struct command *command, int argc, char **argv)
 const struct command command_version = {
     .name = "version",
     .group = GROUP_ITSELF,
+    .takes = TAKES_OUTPUT,
     .summary = "Say which version this is",
     .examples = "  tulle version\n  tulle version -o json",
     .run = version,

@@ -52,6 +52,8 @@ def test_help_opens_with_two_examples(name):
     (["get", "vs", "-o"], 64, "TUL1002"),
     (["get", "vs", "-o", "xml"], 64, "TUL1003"),
     (["get", "vs", "--timeout", "0"], 64, "TUL1003"),
+    (["version", "-f", "x.yaml"], 64, "TUL1001"),
+    (["get", "vs", "-w"], 64, "TUL1001"),
     (["get", "vs", "--server", "https://x"], 64, "TUL0080"),
     (["explain", "vs.spec.htp"], 64, "http"),
     (["validate", "-f", "/nonexistent.yaml"], 65, "TUL0002"),
