@@ -1,7 +1,8 @@
 /*
  * party: one end of a connection that writes down what happened to it, for tests on every back end.
  *
- * EACH_WORLD runs its body on a loop over epoll, over io_uring, on an ideal simulation, and on simulations with faults, one a seed.
+ * EACH_WORLD runs its body on a loop over epoll, over io_uring, on an ideal simulation, and on simulations with faults,
+ * one a seed.
  */
 #pragma once
 
