@@ -186,6 +186,31 @@ def s_rss(a):
     return out
 
 
+def s_burst(a):
+    """Memory: idle; with 4,000 keep-alive connections; 1 s and 32 s after they have gone (first value of -c: how many)."""
+    out, many = {}, a.conns[0] if a.conns != [64] else 4000
+    be, up = backend(a.size)
+    for n in a.contenders:
+        p = port()
+        argv = getattr(ALL[n], "http_many", ALL[n].http)(wdir("burst", n), p, up)
+        if not argv:
+            continue
+        proc = start(argv, p, PC, n)
+        time.sleep(1)
+        res = out[n] = {"idle": proc.mem_kb()}
+        q, line = hold(p, many, "/", 60)
+        time.sleep(2)
+        res["held"] = proc.mem_kb()
+        q.kill(); q.wait()
+        for after in (1, 31):
+            time.sleep(after)
+            res["after%d" % (1 if after == 1 else 32)] = proc.mem_kb()
+        proc.stop()
+        grown = (res["held"]["anon"] - res["idle"]["anon"]) * 1024 / many
+        print("  burst %-12s %s (%s; %.0f bytes a connection, of base at the end %.2f)" % (n, " ".join("%s %d KiB" % (k, v["rss"]) for k, v in res.items()), line, grown, res["after32"]["rss"] / res["idle"]["rss"]), flush=True)
+    return out
+
+
 def s_idle(a):
     """Start to first accepted connection, and what an idle proxy costs: wake-ups and CPU per second (100 idle connections held)."""
     out = {}

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <unistd.h>
 
 /* Tasks that tasks queue run in the same turn, so many times over; then the network is heard again. */
@@ -462,14 +463,33 @@ static void on_trim_timer(struct timer *timer)
     }
     loop->trim_held = memory_held(loop);
     loop->trim_blocks = block_pool_held(loop->blocks);
-    if (loop->trims_left > 0)
+    if (loop->trims_left > 0) {
         loop_timer_start(loop, timer, TRIM_AFTER_MS, on_trim_timer);
+    } else if (loop->trims_heap) {
+        loop->trims_heap = false;
+        malloc_trim(0);
+    }
+}
+
+/* Many conns have gone: their objects lie in slabs and on the heap, whatever the blocks do. */
+static bool is_burst_over(struct loop *loop)
+{
+    uint64_t conns = atomic_load_explicit(&loop->stats.conns, memory_order_relaxed);
+    if (conns > loop->conns_peak)
+        loop->conns_peak = conns;
+    return UNLIKELY(conns + CONNS_OF_A_BURST <= loop->conns_peak);
 }
 
 static void watch_memory(struct loop *loop)
 {
+    bool is_over = is_burst_over(loop);
+    if (is_over) {
+        loop->conns_peak = atomic_load_explicit(&loop->stats.conns, memory_order_relaxed);
+        loop->trims_heap = true;
+        loop->trims_left = TRIMS;
+    }
     if (LIKELY(timer_is_running(&loop->trim_timer) ||
-               block_pool_held(loop->blocks) == loop->trim_blocks))
+               (!is_over && block_pool_held(loop->blocks) == loop->trim_blocks)))
         return;
     loop->trim_blocks = block_pool_held(loop->blocks);
     loop->trim_held = memory_held(loop);

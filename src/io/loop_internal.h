@@ -45,6 +45,7 @@ enum {
     OBJECT_CLASSES = LOOP_OBJECT_BYTES / OBJECT_CLASS_BYTES,
     TRIM_AFTER_MS = 10000,
     TRIMS = 2,
+    CONNS_OF_A_BURST = 256,
     SPARE_CHAINS = 16,
     STARVED_RETRY_MS = 10,
 };
@@ -80,6 +81,8 @@ struct loop {
     size_t trim_held;   /* bytes held when the timer was started */
     size_t trim_blocks; /* of them blocks: a change starts the timer */
     unsigned trims_left;
+    uint64_t conns_peak; /* since the timer was last started for conns that closed */
+    bool trims_heap;     /* a burst is over: what is free goes back to the system too */
 
     void (*on_turn)(void *owner);
     void *on_turn_owner;
