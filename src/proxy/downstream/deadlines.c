@@ -31,7 +31,6 @@ static void on_route_timeout(struct timer *timer)
 static void on_duration(struct timer *timer)
 {
     struct exchange *exchange = CONTAINER_OF(timer, struct exchange, duration);
-    record_flag(&exchange->record, FLAG_UMSDR);
     exchange_abort_attempt(exchange);
     exchange->grpc_status = GRPC_DEADLINE_EXCEEDED;
     exchange_reply(exchange, 504, "max_duration_timeout",
