@@ -203,19 +203,33 @@ static bool build_principal(struct builder *b, const PrincipalMessage *message,
     }
 }
 
+/* One value is enough to deny, and each not does the opposite. The trees are no deeper than predicate_build allows. */
+static void choose_values(const struct predicate_node *node, bool any)
+{
+    if (node->kind == PREDICATE_TEST)
+        ((struct rbac_test *)(uintptr_t)node->test)->any_value = any;
+    for (size_t i = 0; i < node->child_count; i++)
+        choose_values(&node->children[i], node->kind == PREDICATE_NOT ? !any : any);
+}
+
 static bool build_policy(struct builder *b, const Envoy__Config__Rbac__V3__Policy *message,
-                         struct rbac_policy *policy)
+                         bool denies, struct rbac_policy *policy)
 {
     struct predicate_node permission, principal;
     if (!message)
         return build_fail(b, "the policy is missing");
-    return build_honours(b, message, "permissions", "principals") &&
-           build_permissions(b, "permissions", PREDICATE_OR, message->permissions,
-                             message->n_permissions, &permission) &&
-           build_principals(b, "principals", PREDICATE_OR, message->principals,
-                            message->n_principals, &principal) &&
-           build_ok(b, predicate_build(&policy->permission, &permission, b->memory, b->error)) &&
-           build_ok(b, predicate_build(&policy->principal, &principal, b->memory, b->error));
+    bool ok = build_honours(b, message, "permissions", "principals") &&
+              build_permissions(b, "permissions", PREDICATE_OR, message->permissions,
+                                message->n_permissions, &permission) &&
+              build_principals(b, "principals", PREDICATE_OR, message->principals,
+                               message->n_principals, &principal) &&
+              build_ok(b, predicate_build(&policy->permission, &permission, b->memory, b->error)) &&
+              build_ok(b, predicate_build(&policy->principal, &principal, b->memory, b->error));
+    if (ok) {
+        choose_values(&permission, denies);
+        choose_values(&principal, denies);
+    }
+    return ok;
 }
 
 static int by_name(const void *a, const void *b)
@@ -239,7 +253,8 @@ bool build_rbac(struct builder *b, const RbacMessage *message, const struct rbac
     for (size_t i = 0; i < message->n_policies; i++) {
         policies[i].name = build_text(b, pb_str(message->policies[i]->key));
         if (!build_enter(b, "policies") || !build_enter(b, policies[i].name.data) ||
-            !build_policy(b, message->policies[i]->value, &policies[i]))
+            !build_policy(b, message->policies[i]->value, actions[action] != RBAC_ALLOW,
+                          &policies[i]))
             return false;
         build_leave(b);
         build_leave(b);

@@ -22,7 +22,16 @@ struct header_match {
     int64_t first, end; /* RANGE: [first, end) */
 };
 
+enum { HEADER_VALUES_MAX = 1000 };
+
 bool header_match_test(const struct header_match *match, const struct match_request *request);
+/*
+ * For access control, where a header that stands twice must not hide one value behind another. any: the condition is met as
+ * a whole or by one of the values between commas. Otherwise: as a whole and, inverted, by each of them. With more than
+ * HEADER_VALUES_MAX values the answer is `any`, which is the safe one.
+ */
+bool header_match_values(const struct header_match *match, const struct match_request *request,
+                         bool any);
 /* All of them. */
 bool header_match_all(const struct header_match *matches, size_t count,
                       const struct match_request *request);

@@ -25,7 +25,8 @@ static bool test_holds(const void *rule, const void *input)
     const struct match_connection *connection = view->request->connection;
     bool is_http = view->request->header != NULL;
     switch (test->kind) {
-    case RBAC_TEST_HEADER: return is_http && header_match_test(&test->header, view->request);
+    case RBAC_TEST_HEADER:
+        return is_http && header_match_values(&test->header, view->request, test->any_value);
     case RBAC_TEST_PATH: return is_http && string_match_test(&test->string, view->path);
     case RBAC_TEST_PATH_MATCH: return is_http && path_match_test(&test->path, view->path);
     case RBAC_TEST_PORTS:

@@ -33,6 +33,7 @@ enum rbac_test_kind {
 };
 struct rbac_test {
     enum rbac_test_kind kind : 8;
+    bool any_value; /* HEADER: one value is enough, for what denies; see header_match_values */
     uint32_t first_port, end_port;
     union {
         struct header_match header;

@@ -62,3 +62,36 @@ TEST(header_match_follows_its_condition)
     }
     CHECK(header_match_all(NULL, 0, &request), "no condition holds");
 }
+
+/* HDR-08: no value hides behind another. */
+TEST(header_match_values_judges_each)
+{
+    char many[2 * HEADER_VALUES_MAX + 8] = "user";
+    for (int i = 0; i < HEADER_VALUES_MAX; i++)
+        strcat(many, ",u");
+    const struct fake_field roles[] = {
+        {"x-two", "user, admin"}, {"x-one", "user"}, {"x-many", many}, {0}};
+    const struct {
+        const char *name, *exact;
+        bool invert, any, holds;
+    } rows[] = {
+        {"x-two", "admin", false, true, true},  {"x-two", "user", false, true, true},
+        {"x-two", "user", false, false, false}, {"x-two", "user, admin", false, false, true},
+        {"x-two", "admin", true, false, false}, {"x-two", "other", true, false, true},
+        {"x-one", "user", false, false, true},  {"x-one", "user", false, true, true},
+        {"x-one", "admin", false, true, false}, {"x-none", "admin", false, true, false},
+        {"x-many", "admin", false, true, true}, {"x-many", "admin", true, false, false},
+    };
+    struct match_request request = fake_request("/", roles);
+    EACH (row, rows) {
+        struct table_memory memory;
+        struct header_match match = {.kind = HEADER_MATCH_STRING, .invert = row->invert};
+        table_memory_init(&memory);
+        CHECK(header_key_build(&match.key, slice_str(row->name), &memory));
+        CHECK(string_match_build(&match.string, STRING_MATCH_EXACT, slice_str(row->exact), false,
+                                 &memory, NULL));
+        CHECK(header_match_values(&match, &request, row->any) == row->holds, "%s %s any %d",
+              row->name, row->exact, row->any);
+        table_memory_fini(&memory);
+    }
+}
