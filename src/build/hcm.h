@@ -24,6 +24,7 @@ enum http_filter_kind {
     HTTP_FILTER_ALPN,          /* istio.alpn */
     HTTP_FILTER_STATS,         /* istio.stats: Istio's standard metrics */
     HTTP_FILTER_GRPC_STATS,
+    HTTP_FILTER_GRPC_WEB,
     HTTP_FILTER_KINDS
 };
 /* What istio.alpn offers upstream instead, by the request's protocol. */

@@ -6,6 +6,7 @@
 #include "envoy/extensions/filters/http/cors/v3/cors.pb-c.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb-c.h"
 #include "envoy/extensions/filters/http/grpc_stats/v3/config.pb-c.h"
+#include "envoy/extensions/filters/http/grpc_web/v3/grpc_web.pb-c.h"
 #include "envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb-c.h"
 #include "istio/filter/alpn.pb-c.h"
@@ -104,6 +105,13 @@ static bool build_peer_metadata(struct builder *b, const void *message, struct h
                          "additional_labels");
 }
 
+static bool build_grpc_web(struct builder *b, const void *message, struct http_filter *filter)
+{
+    const ProtobufCMessage *base = message;
+    filter->kind = HTTP_FILTER_GRPC_WEB;
+    return build_honours_fields(b, base, (const char *const[]){NULL});
+}
+
 /* Filters that do nothing unless a route configures them, and a route that does is refused. */
 static bool build_idle(struct builder *b, const void *message, struct http_filter *filter)
 {
@@ -123,6 +131,7 @@ static const struct {
     {&envoy__extensions__filters__http__grpc_stats__v3__filter_config__descriptor,
      build_grpc_stats},
     {&io__istio__http__peer_metadata__config__descriptor, build_peer_metadata},
+    {&envoy__extensions__filters__http__grpc_web__v3__grpc_web__descriptor, build_grpc_web},
     {&envoy__extensions__filters__http__cors__v3__cors__descriptor, build_idle},
     {&envoy__extensions__filters__http__fault__v3__httpfault__descriptor, build_idle},
 };

@@ -1,6 +1,9 @@
 """gRPC through two proxies with mTLS between them: grpcio is the client and the server."""
+import base64
 import json
 import os
+import re
+import struct
 import sys
 import time
 
@@ -138,3 +141,78 @@ def test_a_stream_outlives_the_routes_timeout(lab, start_proxy):
     pair = Pair(lab, start_proxy, outbound=virtual_host(route(to="up", route={"cluster": "up", "timeout": "0.05s"})))
     got = pair.call("bidi", "BidiStream", turns=300)
     assert got["code"] == "OK" and len(got["messages"]) == 300
+
+
+# ---------------------------------------------------------------- gRPC-Web
+
+WEB = {"name": "envoy.filters.http.grpc_web", "typed_config": {
+    "@type": "type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"}}
+
+
+def message(payload, flag=0):
+    return struct.pack(">BI", flag, len(payload)) + payload
+
+
+def messages(body):
+    """[(flag, payload)] of a body."""
+    out = []
+    while body:
+        flag, size = struct.unpack(">BI", body[:5])
+        assert len(body) >= 5 + size
+        out.append((flag, body[5:5 + size]))
+        body = body[5 + size:]
+    return out
+
+
+def decode(text):
+    """Base64 that is padded wherever the sender flushed."""
+    return b"".join(base64.b64decode(text[at:at + 4]) for at in range(0, len(text), 4))
+
+
+@pytest.fixture(scope="module", params=["tulle", "envoy"])
+def web_pair(shared_lab, request):
+    return Pair(Part(shared_lab, request.param), lambda lab, host, document: getattr(lab, {"tulle": "tulle_proxy"}.get(
+        request.param, request.param))(host, document), filters=(WEB, ROUTER))
+
+
+class Part:
+    """The same lab with hosts of its own, for the second proxy of a module."""
+
+    def __init__(self, lab, prefix):
+        self.lab, self.prefix = lab, prefix
+
+    def __getattr__(self, name):
+        return getattr(self.lab, name)
+
+    def host(self, name):
+        return self.lab.host(f"{self.prefix}{name}")
+
+    def pki(self):
+        return type(self.lab.pki())(self.lab.path(f"{self.prefix}-pki"))
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_grpc_web(web_pair, text):
+    """A browser's call by HTTP/1: binary and base64, one message and many, statuses in the body's last message."""
+    def ask(method, payload):
+        kind = "application/grpc-web-text+proto" if text else "application/grpc-web+proto"
+        body = message(payload)
+        response = web_pair.client.get(10000, f"/test.Echo/{method}", method="POST", body=base64.b64encode(body) if text else body,
+                                       headers=[("Content-Type", kind), ("Accept", kind), ("X-Grpc-Web", "1"), ("x-sent", "browser")])
+        assert response.status == 200 and response.header("content-type") == kind
+        return response, messages(decode(response.body) if text else response.body)
+    response, (first, last) = ask("Unary", b"hello")
+    assert first == (0, b"hello") and last[0] == 0x80
+    assert b"grpc-status: 0\r\n" in last[1].replace(b":0", b": 0") and b"x-trailing" in last[1] and b"browser" in last[1]
+    assert response.header("x-initial") == "one"
+    many = ask("ServerStream", b"50 1000")[1]
+    assert [len(payload) for _, payload in many[:-1]] == [1000] * 50 and many[-1][0] == 0x80
+    response, said = ask("Fail", json.dumps({"code": "NOT_FOUND", "text": "nothing here"}).encode())
+    status = response.header("grpc-status") or re.search(rb"grpc-status: ?(\d+)", said[-1][1]).group(1).decode()
+    assert status == "5"
+
+
+def test_grpc_web_that_is_no_base64_is_refused(web_pair):
+    response = web_pair.client.get(10000, "/test.Echo/Unary", method="POST", body=b"%%%%", headers=[
+        ("Content-Type", "application/grpc-web-text")])
+    assert response.status == 400 or response.header("grpc-status") not in (None, "0")

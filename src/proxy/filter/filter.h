@@ -71,9 +71,11 @@ handle filter_name(struct filter_call *call);
 struct filter_call *filter_find(const struct loop *loop, handle name);
 /* By the run queue: what waits at the filter goes on, as after CONTINUE. Harmless when nothing waits. */
 void filter_resume(struct filter_call *call, enum filter_side side);
+/* In on_trailers: bytes of the body that go before them. */
+void filter_append(struct filter_call *call, enum filter_side side, struct chain *bytes);
 /* Another limit for this exchange's buffers than the listener's (the larger of the two holds). */
 void filter_allow_buffer(struct filter_call *call, enum filter_side side, size_t bytes);
 /* The request's head was changed in a way that may change its route: the router looks again. */
 void filter_reroute(struct filter_call *call);
 
-extern const struct filter filter_rbac;
+extern const struct filter filter_rbac, filter_grpc_web;

@@ -18,6 +18,7 @@ enum { BUFFER_LIMIT_BYTES = 1 << 20 };
  * istio.alpn to the choice of a connection. */
 static const struct filter *const kinds[HTTP_FILTER_KINDS] = {
     [HTTP_FILTER_RBAC] = &filter_rbac,
+    [HTTP_FILTER_GRPC_WEB] = &filter_grpc_web,
 };
 
 /* The filters of an exchange of which at least one wants more than heads. */
@@ -318,6 +319,11 @@ void filter_resume(struct filter_call *call, enum filter_side side)
         return;
     task_init(task, side == FILTER_REQUEST ? wake_request : wake_response);
     loop_run_later(exchange_loop(call->exchange), task);
+}
+
+void filter_append(struct filter_call *call, enum filter_side side, struct chain *bytes)
+{
+    chain_move(&CONTAINER_OF(call, struct filter_stage, call)->sides[side].held, bytes);
 }
 
 void filter_allow_buffer(struct filter_call *call, enum filter_side side, size_t bytes)

@@ -1,0 +1,39 @@
+#include "proxy/filter/base64_stream.h"
+
+enum { GROUP = 4 };
+
+/* -1: no character of base64. */
+static int value_of(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+static void end_group(struct base64_reader *reader, struct buffer *out)
+{
+    const char bytes[] = {(char)(reader->bits >> 16), (char)(reader->bits >> 8),
+                          (char)reader->bits};
+    buffer_append(out, bytes, sizeof(bytes) - reader->padding);
+    *reader = (struct base64_reader){0};
+}
+
+bool base64_read(struct base64_reader *reader, struct slice text, struct buffer *out)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        char c = text.data[i];
+        int value = c == '=' ? 0 : value_of(c);
+        bool is_pad = c == '=';
+        if (value < 0 || (is_pad ? reader->count < 2 : reader->padding > 0))
+            return false;
+        reader->bits = reader->bits << 6 | (uint32_t)value;
+        reader->padding = (uint8_t)(reader->padding + is_pad);
+        if (++reader->count == GROUP)
+            end_group(reader, out);
+    }
+    return true;
+}
