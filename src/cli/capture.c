@@ -46,8 +46,8 @@ static void skip_list(struct buffer *rules, const char *match, const char *list)
 #define OPENING "tcp flags & (fin | syn | rst | ack) == syn "
 
 /*
- * What the sidecar sends to this host's own address, because a service of the host calls itself by its name, arrives as if it came
- * from elsewhere: the other side expects mutual TLS. A control plane on the same host is left out.
+ * What the sidecar sends to this host's own address, because a service of the host calls itself by its name, arrives as if
+ * it came from elsewhere: the other side expects mutual TLS. A control plane on the same host is left out.
  */
 static void turn_inwards(const char *who, struct buffer *rules)
 {

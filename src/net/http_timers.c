@@ -163,6 +163,7 @@ static void on_due(struct timer *timer)
     }
     if (!connection->transport || end_if_due(connection, now_ms, &next))
         return;
+    /* What became due may have begun something that is due sooner. */
     if (next != UINT64_MAX)
-        loop_timer_start(connection->loop, timer, next - now_ms, on_due);
+        http_timers_need(connection, (uint32_t)MIN(next - now_ms, (uint64_t)UINT32_MAX));
 }

@@ -1,8 +1,8 @@
 /*
  * issue_log: what was issued, in the store under tulle.dev/certificates//SERIAL, until some time after it has expired.
  *
- * A record is there before its certificate is handed out, so that whatever a key can do is known; it goes ISSUE_LOG_KEEP_S after the
- * certificate's end, in small transactions, so that the log is as long as what is alive and no longer.
+ * A record is there before its certificate is handed out, so that whatever a key can do is known; it goes ISSUE_LOG_KEEP_S
+ * after the certificate's end, in small transactions, so that the log is as long as what is alive and no longer.
  */
 #pragma once
 

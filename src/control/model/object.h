@@ -2,8 +2,8 @@
  * object: one object of the API as the store holds it, read; immutable and counted.
  *
  * The document is the truth; the message is a view of it for those who act. Loading is lenient: fields that this version
- * does not know or that do not act are left out and reported in `problems`. Where what was left out restricts, the rule that holds
- * it must not act (object_rule_acts); or, when that is no rule of its own or none is left, the object (`disabled`). Nothing
+ * does not know or that do not act are left out and reported in `problems`. Where what was left out restricts, the rule that
+ * holds it must not act (object_rule_acts); or, when that is no rule of its own or none is left, the object (`disabled`). Nothing
  * here writes into the document.
  */
 #pragma once

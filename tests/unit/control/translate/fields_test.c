@@ -10,7 +10,7 @@
 
 #include "test.h"
 
-/* --- what each acting field changes ---------------------------------------------------------------------------------------- */
+/* --- what each acting field changes ---------------------------------------------------------- */
 
 #define RULE(more) "{\"host\":\"product\"" more "}"
 #define SUBSET(more)                                                                               \
@@ -176,7 +176,7 @@ static const struct {
 /* Kubernetes writes it into every Namespace, and kubectl gives it back: it is taken and has no meaning here. */
 static const char *const meaningless[] = {"Namespace spec.finalizers[]"};
 
-/* --- a mesh to change ------------------------------------------------------------------------------------------------------- */
+/* --- a mesh to change ------------------------------------------------------------------------ */
 
 struct mesh {
     struct model *model;
@@ -253,7 +253,7 @@ static struct hash128 version_of_all(struct mesh *m)
     return sum;
 }
 
-/* --- the reference ------------------------------------------------------------------------------------------------------------ */
+/* --- the reference --------------------------------------------------------------------------- */
 
 struct line {
     char kind[64], path[256], type[128], limits[256];
@@ -359,7 +359,7 @@ TEST(fields_that_act_change_what_proxies_get)
     }
 }
 
-/* --- refusals ------------------------------------------------------------------------------------------------------------------ */
+/* --- refusals -------------------------------------------------------------------------------- */
 
 /* Any value of the type. */
 static struct value *sample(const char *type, struct arena *arena)
