@@ -6,12 +6,6 @@
 #include "build/routes_internal.h"
 #include "build/values_internal.h"
 
-struct route_table *route_table_ref(struct route_table *table)
-{
-    counted_take(&table->counted);
-    return table;
-}
-
 void route_table_unref(struct route_table *table)
 {
     if (!table || !counted_drop(&table->counted))

@@ -177,7 +177,6 @@ struct route_table {
 MUST_USE bool route_table_build(const Envoy__Config__Route__V3__RouteConfiguration *message,
                                 const struct build_options *options, struct route_table **out,
                                 struct error *error);
-struct route_table *route_table_ref(struct route_table *table);
 void route_table_unref(struct route_table *table);
 OWNED(route_table, route_table_unref)
 

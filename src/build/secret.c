@@ -17,12 +17,6 @@ static struct secret *create(enum secret_kind kind)
     return secret;
 }
 
-struct secret *secret_ref(struct secret *secret)
-{
-    counted_take(&secret->counted);
-    return secret;
-}
-
 static void wipe(struct slice bytes)
 {
     if (bytes.size > 0)

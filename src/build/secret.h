@@ -50,6 +50,5 @@ MUST_USE bool secret_of_certificate(struct slice name, const struct tls_certific
                                     struct error *error);
 MUST_USE bool secret_of_trust(struct slice name, const struct trust_source *sources, size_t count,
                               struct secret **out, struct error *error);
-struct secret *secret_ref(struct secret *secret);
 void secret_unref(struct secret *secret);
 OWNED(secret, secret_unref)

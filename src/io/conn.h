@@ -111,7 +111,3 @@ int conn_fd(const struct conn *conn);
 /* SO_KEEPALIVE with its three parameters; 0 = the kernel's default for that one. */
 MUST_USE int conn_set_keepalive(struct conn *conn, unsigned idle_s, unsigned interval_s,
                                 unsigned probes);
-/* TCP_USER_TIMEOUT: how long sent bytes may stay unacknowledged. */
-MUST_USE int conn_set_user_timeout(struct conn *conn, unsigned timeout_ms);
-/* TCP_NOTSENT_LOWAT: bounds what waits unsent in the kernel, so that HTTP/2 priorities stay effective. */
-MUST_USE int conn_set_unsent_limit(struct conn *conn, unsigned bytes);

@@ -344,15 +344,3 @@ int conn_set_keepalive(struct conn *conn, unsigned idle_s, unsigned interval_s, 
         error = socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)probes);
     return error;
 }
-
-int conn_set_user_timeout(struct conn *conn, unsigned timeout_ms)
-{
-    int fd = conn_fd(conn);
-    return fd < 0 ? 0 : socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)timeout_ms);
-}
-
-int conn_set_unsent_limit(struct conn *conn, unsigned bytes)
-{
-    int fd = conn_fd(conn);
-    return fd < 0 ? 0 : socket_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)bytes);
-}

@@ -130,11 +130,6 @@ void loop_destroy(struct loop *loop)
 
 /* --- what it knows --------------------------------------------------------------------------- */
 
-const char *loop_name(const struct loop *loop)
-{
-    return loop->name;
-}
-
 enum loop_backend loop_backend(const struct loop *loop)
 {
     return loop->backend;

@@ -51,7 +51,6 @@ void loop_settle(struct loop *loop);
 MUST_USE int loop_may_use_io_uring(void);
 /* "epoll", "io_uring", "sim". */
 const char *loop_backend_name(enum loop_backend backend);
-const char *loop_name(const struct loop *loop);
 enum loop_backend loop_backend(const struct loop *loop);
 /* Counts turns: what is written in a turn leaves at its end. */
 uint64_t loop_turn_number(const struct loop *loop);

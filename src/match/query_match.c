@@ -20,12 +20,3 @@ bool query_match_test(const struct query_match *match, struct slice query)
         return found == match->present;
     return found && string_match_test(&match->string, value);
 }
-
-bool query_match_all(const struct query_match *matches, size_t count, struct slice query)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!query_match_test(&matches[i], query))
-            return false;
-    }
-    return true;
-}

@@ -19,7 +19,5 @@ struct query_match {
 };
 
 bool query_match_test(const struct query_match *match, struct slice query);
-/* All of them. */
-bool query_match_all(const struct query_match *matches, size_t count, struct slice query);
 /* The raw value of the first parameter of that name; false when there is none. */
 bool query_find(struct slice query, struct slice name, struct slice *value);

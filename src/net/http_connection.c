@@ -524,21 +524,9 @@ uint32_t http_connection_room(const struct http_connection *connection)
     return connection->codec && connection->transport ? http_codec_room(connection->codec) : 0;
 }
 
-bool http_connection_is_idle(const struct http_connection *connection)
-{
-    return !connection->codec || http_codec_is_idle(connection->codec);
-}
-
 uint32_t http_connection_requests(const struct http_connection *connection)
 {
     return connection->codec ? connection->codec->requests : 0;
-}
-
-void http_connection_set_owner(struct http_connection *connection,
-                               const struct http_connection_events *events, void *owner)
-{
-    connection->events = events;
-    connection->owner = owner;
 }
 
 void *http_connection_owner(const struct http_connection *connection)

@@ -236,12 +236,6 @@ struct conn *transport_take_conn(struct transport *transport, struct chain *unre
     return conn;
 }
 
-void transport_begin_turn(struct loop *loop, struct tls_engine *engine)
-{
-    /* A full handshake takes two steps with public-key work. */
-    tls_engine_turn(engine, loop_wall_us(loop) / 1000000, 2 * LOOP_TURN_HANDSHAKES);
-}
-
 /* --- the owner's calls ------------------------------------------------------------------------ */
 
 void transport_set_owner(struct transport *transport, const struct transport_events *events,

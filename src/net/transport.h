@@ -59,8 +59,6 @@ struct transport_options {
 MUST_USE struct transport *transport_create(struct conn *conn, struct chain *input,
                                             const struct transport_options *options,
                                             const struct transport_events *events, void *owner);
-/* At the top of each turn of a loop with TLS (loop_on_turn): gives the engine the time and the turn's handshake budget. */
-void transport_begin_turn(struct loop *loop, struct tls_engine *engine);
 void transport_set_owner(struct transport *transport, const struct transport_events *events,
                          void *owner);
 struct loop *transport_loop(const struct transport *transport);

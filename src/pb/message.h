@@ -93,9 +93,7 @@ static inline double pb_double(const Google__Protobuf__DoubleValue *wrapper, dou
     return wrapper ? wrapper->value : otherwise;
 }
 Google__Protobuf__UInt32Value *pb_u32_new(struct arena *arena, uint32_t value);
-Google__Protobuf__UInt64Value *pb_u64_new(struct arena *arena, uint64_t value);
 Google__Protobuf__BoolValue *pb_bool_new(struct arena *arena, bool value);
-Google__Protobuf__DoubleValue *pb_double_new(struct arena *arena, double value);
 
 /* Whole milliseconds, rounded up so that a tiny timeout is not none; `otherwise` when absent; clamped to +-INT64_MAX. */
 int64_t pb_duration_ms(const Google__Protobuf__Duration *duration, int64_t otherwise);

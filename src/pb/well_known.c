@@ -9,25 +9,9 @@ Google__Protobuf__UInt32Value *pb_u32_new(struct arena *arena, uint32_t value)
     return wrapper;
 }
 
-Google__Protobuf__UInt64Value *pb_u64_new(struct arena *arena, uint64_t value)
-{
-    Google__Protobuf__UInt64Value *wrapper =
-        pb_new(arena, &google__protobuf__uint64_value__descriptor);
-    wrapper->value = value;
-    return wrapper;
-}
-
 Google__Protobuf__BoolValue *pb_bool_new(struct arena *arena, bool value)
 {
     Google__Protobuf__BoolValue *wrapper = pb_new(arena, &google__protobuf__bool_value__descriptor);
-    wrapper->value = value;
-    return wrapper;
-}
-
-Google__Protobuf__DoubleValue *pb_double_new(struct arena *arena, double value)
-{
-    Google__Protobuf__DoubleValue *wrapper =
-        pb_new(arena, &google__protobuf__double_value__descriptor);
     wrapper->value = value;
     return wrapper;
 }

@@ -398,11 +398,6 @@ struct api *runner_api(struct runner *runner)
     return runner->api;
 }
 
-pid_t runner_control_pid(const struct runner *runner)
-{
-    return control_pid(runner->control);
-}
-
 unsigned runner_sidecars(const struct runner *runner)
 {
     return runner->place_count;

@@ -44,7 +44,6 @@ struct api *runner_api(struct runner *runner);
 void runner_kill_control(struct runner *runner);
 /* Starts it again on the same data and waits for its API. */
 MUST_USE bool runner_restart_control(struct runner *runner, struct error *error);
-pid_t runner_control_pid(const struct runner *runner);
 unsigned runner_sidecars(const struct runner *runner);
 /* Static until runner_stop. */
 const struct place *runner_place(const struct runner *runner, unsigned index);

@@ -19,8 +19,6 @@ MUST_USE int directory_create(struct loop *loop, struct store *store, struct mod
 void directory_destroy(struct directory *directory);
 /* The model knows what is in the store: read the files, now and whenever they change. */
 void directory_start(struct directory *directory);
-/* Reads again, soon. */
-void directory_check(struct directory *directory);
 
 struct directory_report {
     size_t objects;           /* in the files */

@@ -118,11 +118,6 @@ void facts_changed(struct facts *facts, const char *format, ...)
         facts_queue(facts, fact->readers.items[i]);
 }
 
-bool facts_are_settled(const struct facts *facts)
-{
-    return list_is_empty(&facts->queue);
-}
-
 struct reader *facts_take(struct list *queue)
 {
     if (list_is_empty(queue))

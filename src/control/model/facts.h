@@ -42,4 +42,3 @@ void facts_queue(struct facts *facts, struct reader *reader);
 struct reader *facts_next(struct facts *facts);
 /* The same of a queue that readers were initialised with. */
 struct reader *facts_take(struct list *queue);
-bool facts_are_settled(const struct facts *facts);

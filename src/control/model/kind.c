@@ -32,11 +32,6 @@ const struct pb_kind *kind_schema(enum kind kind)
     __builtin_unreachable(); /* proto/tulle/kinds.proto has them all; kind_test holds it */
 }
 
-const char *kind_group(enum kind kind)
-{
-    return kinds[kind].group_key;
-}
-
 const char *kind_trigger(enum kind kind)
 {
     return kinds[kind].trigger;

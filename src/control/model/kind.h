@@ -23,8 +23,6 @@ enum kind {
 
 /* Never NULL. */
 const struct pb_kind *kind_schema(enum kind kind);
-/* "core" or the group's name. */
-const char *kind_group(enum kind kind);
 /* "virtualservice": the label of pilot_push_triggers. */
 const char *kind_trigger(enum kind kind);
 /* By "networking.istio.io/v1beta1" and "VirtualService"; false when that is not served. */

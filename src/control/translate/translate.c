@@ -720,11 +720,6 @@ void translate_settle(struct translate *t, translate_on_view *on_view, void *own
     }
 }
 
-bool translate_is_settled(const struct translate *t)
-{
-    return facts_are_settled(t->facts);
-}
-
 static struct class *class_create(struct translate *t, struct slice key)
 {
     struct class *class = mem_new(struct class);

@@ -29,7 +29,6 @@ void translate_forget(struct translate *translate, struct slice key);
 /* Brings everything up to date; told of each class whose view is another now. */
 typedef void translate_on_view(void *owner, struct slice key, const struct view *view);
 void translate_settle(struct translate *translate, translate_on_view *on_view, void *owner);
-bool translate_is_settled(const struct translate *translate);
 
 /*
  * Everything that is made is built as a proxy would build it before it goes out. What would be refused stays as it was sent last

@@ -316,9 +316,8 @@ void pool_cancel(struct pool_waiter *waiter)
     stop_waiting(waiter);
 }
 
-void pool_retire(struct host *host, struct pool *pool)
+void pool_retire(struct pool *pool)
 {
-    (void)host;
     struct list *lists[] = {&pool->ready, &pool->full};
     fail_all(pool, POOL_GONE, "the endpoint was removed");
     for (size_t i = 0; i < COUNT(lists); i++) {
@@ -331,10 +330,9 @@ void pool_retire(struct host *host, struct pool *pool)
     }
 }
 
-void pool_close(struct host *host, struct pool *pool)
+void pool_close(struct pool *pool)
 {
     struct list *lists[] = {&pool->ready, &pool->full};
-    (void)host;
     while (next_waiter(pool))
         continue;
     for (size_t i = 0; i < COUNT(lists); i++) {

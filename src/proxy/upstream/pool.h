@@ -56,6 +56,6 @@ void pool_opened(struct http_connection *connection);
 MUST_USE bool pool_wait(struct host *host, enum http_pool which, struct pool_waiter *waiter);
 void pool_cancel(struct pool_waiter *waiter);
 /* No new streams on what is open; waiters fail with POOL_GONE. */
-void pool_retire(struct host *host, struct pool *pool);
+void pool_retire(struct pool *pool);
 /* Closes everything at once; waiters are dropped without a word. */
-void pool_close(struct host *host, struct pool *pool);
+void pool_close(struct pool *pool);

@@ -114,7 +114,7 @@ static void host_remove(struct host *host)
     host->is_removed = true;
     keep_endpoint(host);
     for (int i = 0; i < HTTP_POOLS; i++)
-        pool_retire(host, &host->pools[i]);
+        pool_retire(&host->pools[i]);
     host_unref(host);
 }
 
@@ -266,7 +266,7 @@ static void close_pools(struct upstream *upstream)
     for (struct list *node = all->next, *after; node != all; node = after) {
         struct host *host = host_ref(LIST_ENTRY(node, struct host, node));
         for (int i = 0; i < HTTP_POOLS; i++)
-            pool_close(host, &host->pools[i]);
+            pool_close(&host->pools[i]);
         after = node->next;
         host_unref(host);
     }
