@@ -22,7 +22,10 @@ ROUTER = {"name": "envoy.filters.http.router", "typed_config": {
 
 
 class Pair:
-    def __init__(self, lab, start_proxy, outbound=None, serves=True, filters=(ROUTER,)):
+    """A client and a server on hosts of their own, a proxy beside each, HTTP/2 with mTLS between these; `behind` makes the
+    cluster of the server, on its port 9000."""
+
+    def __init__(self, lab, start_proxy, outbound=None, serves=True, filters=(ROUTER,), behind=http2_cluster):
         self.lab, self.client, self.server = lab, lab.host("client"), lab.host("server")
         pki = lab.pki()
         web, cart = "spiffe://mesh.test/ns/shop/sa/web", "spiffe://mesh.test/ns/shop/sa/cart"
@@ -33,7 +36,7 @@ class Pair:
         inbound = http_listener(15006, forward)
         inbound["filter_chains"][0]["transport_socket"] = tls_in(server_leaf, pki.ca, web)
         inbound["filter_chains"][0]["transport_socket"]["typed_config"]["common_tls_context"]["alpn_protocols"] = ["h2", "http/1.1"]
-        self.inbound = start_proxy(lab, self.server, bootstrap([inbound], [http2_cluster("up", ("127.0.0.1", 9000))]))
+        self.inbound = start_proxy(lab, self.server, bootstrap([inbound], [behind("up", ("127.0.0.1", 9000))]))
         up = http2_cluster("up", (self.server.ipv4, 15006), transport_socket=tls_out(client_leaf, pki.ca, cart))
         up["transport_socket"]["typed_config"]["common_tls_context"]["alpn_protocols"] = ["h2"]
         self.outbound = start_proxy(lab, self.client, bootstrap(

@@ -1,30 +1,20 @@
 """HTTP/2 conformance by h2spec, of one proxy and through two; the back end reads each request to its end."""
 import json
-import os
 import re
-import shutil
 
 import pytest
 
 from lab import bootstrap, cluster, http_listener, route, virtual_host
 from lab.origin import Reply
-from lab.programs import TOP
+from lab.programs import need_go_peer
 from test_http2 import http2_cluster
 
 FORWARD = virtual_host(route(to="up"))
 
 
-def h2spec_path():
-    """An optional peer, also where everything else must run: it needs a Go compiler and the network to be made."""
-    path = shutil.which("h2spec") or os.path.join(TOP, ".venv", "bin", "h2spec")
-    if not os.access(path, os.X_OK):
-        pytest.skip("missing: h2spec (script/setup peers builds it)")
-    return path
-
-
 @pytest.mark.parametrize("proxies", [1, 2])
 def test_h2spec(lab, proxies):
-    h2spec = h2spec_path()
+    h2spec = need_go_peer("h2spec")
     host = lab.host("one")
     origin = lab.origin(host, answer=lambda request: Reply(body=b"hello"))
     up = cluster("up", ("127.0.0.1", origin.port))

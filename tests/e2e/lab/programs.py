@@ -37,6 +37,14 @@ def need_program(name):
     return found
 
 
+def need_go_peer(name):
+    """The path of a program that script/setup builds from tests/peers: optional, also where everything else must run."""
+    path = os.path.join(TOP, ".venv", "bin", name)
+    if not os.access(path, os.X_OK):
+        pytest.skip(f"missing: {name} (script/setup test builds it where there is a Go)")
+    return path
+
+
 def need_tulle(name):
     """The path of one of our programs in the build under test."""
     path = os.path.join(BUILD, "bin", name)
