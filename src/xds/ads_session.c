@@ -435,11 +435,21 @@ uint64_t ads_session_next_ms(const struct ads_session *session)
     return next;
 }
 
+static bool is_idle(const struct subscription *sub)
+{
+    return sub->dirty == 0 && sub->gone == 0 && !sub->in_flight && !sub->due;
+}
+
+bool ads_session_is_current(const struct ads_session *session, enum resource_type type)
+{
+    const struct subscription *sub = &session->subs[type];
+    return session->view && is_active(sub) && is_idle(sub);
+}
+
 bool ads_session_is_settled(const struct ads_session *session)
 {
     for (unsigned i = 0; i < RESOURCE_TYPES; i++) {
-        const struct subscription *sub = &session->subs[i];
-        if (is_active(sub) && (sub->dirty > 0 || sub->gone > 0 || sub->in_flight || sub->due))
+        if (is_active(&session->subs[i]) && !is_idle(&session->subs[i]))
             return false;
     }
     return session->view != NULL;

@@ -78,6 +78,8 @@ MUST_USE bool ads_session_next(struct ads_session *session, uint64_t now_ms, int
 uint64_t ads_session_next_ms(const struct ads_session *session);
 /* Everything that the client asked for has been sent and answered for. */
 bool ads_session_is_settled(const struct ads_session *session);
+/* The client has what it asked for of this type, and nothing about it is under way: also when it brought everything along. */
+bool ads_session_is_current(const struct ads_session *session, enum resource_type type);
 /* A response of some type has waited for its answer since this time, or UINT64_MAX. */
 uint64_t ads_session_oldest_unanswered_ms(const struct ads_session *session);
 

@@ -8,8 +8,7 @@
 
 #include "envoy/config/core/v3/core.pb-c.h"
 
-/* Istio's node ID is sidecar~ADDRESS~NAME.NAMESPACE~DOMAIN; any other is shown as it is. */
-static struct slice proxy_name(const char *node_id)
+struct slice proxy_name(const char *node_id)
 {
     struct slice rest = slice_str(node_id), kind, address, name, domain;
     if (slice_cut(rest, '~', &kind, &rest) && slice_cut(rest, '~', &address, &rest) &&
@@ -23,13 +22,12 @@ static const char *state_of(const struct push_type_status *type)
 {
     if (!type->watched)
         return "IGNORED";
-    if (type->sent == 0)
+    if (type->sent == 0 && !type->current)
         return "NOT SENT";
     return type->sent == type->acked && !type->error ? "SYNCED" : "STALE";
 }
 
-/* The Kubernetes cluster (or what stands for one) that the proxy says it is in; else what its node calls its cluster. */
-static const char *cluster_of(const struct ads_peer *peer, struct arena *arena)
+const char *proxy_cluster(const struct ads_peer *peer, struct arena *arena)
 {
     owned_error error = {0};
     const Envoy__Config__Core__V3__Node *node =
@@ -66,7 +64,7 @@ struct value *proxy_row(const struct push_status *status, int64_t now_us, struct
     const struct ads_peer *peer = status->peer;
     struct value *row = value_new(arena, VALUE_OBJECT);
     tree_put_slice(row, "name", proxy_name(peer->node_id), arena);
-    tree_put_str(row, "cluster", cluster_of(peer, arena), arena);
+    tree_put_str(row, "cluster", proxy_cluster(peer, arena), arena);
     for (size_t i = 0; i < COUNT(columns); i++)
         tree_put_str(row, columns[i].name, state_of(&status->types[columns[i].type]), arena);
     tree_put_str(row, "tulled", "tulled", arena);

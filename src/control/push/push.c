@@ -230,7 +230,7 @@ const char *push_status_word(const struct push_type_status *status)
         return "IGNORED";
     if (status->error)
         return "ERROR";
-    if (status->sent == 0)
+    if (status->sent == 0 && !status->current)
         return "NOT SENT";
     return status->sent == status->acked ? "SYNCED" : "STALE";
 }

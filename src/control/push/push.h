@@ -77,6 +77,8 @@ void push_destroy(struct push *push);
  * it is one loop, on its thread. */
 struct push_thread *push_add_thread(struct push *push, struct loop *loop,
                                     struct rpc_server *server);
+/* Ends its streams so that their proxies connect elsewhere, or here later; on its thread. */
+void push_drain_thread(struct push_thread *thread);
 /* Ends its streams without reports. After both loops have stopped, or, when it is one loop, on its thread. */
 void push_remove_thread(struct push_thread *thread);
 
@@ -94,6 +96,7 @@ void push_reclassify(struct push *push);
 /* What people see: one row a proxy, kept by the xDS threads' mail and so at most some 50 ms old. */
 struct push_type_status {
     bool watched;
+    bool current; /* it has everything: also when it brought that along and nothing was sent */
     uint64_t sent, acked; /* nonces; sent 0: nothing was sent; unequal: an answer is awaited */
     uint64_t generation_sent, generation_acked;
     uint64_t responses, resources, rejections;

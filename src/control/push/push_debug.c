@@ -15,7 +15,7 @@ static Envoy__Service__Status__V3__ConfigStatus status_of(const struct push_type
 {
     if (row->error)
         return ENVOY__SERVICE__STATUS__V3__CONFIG_STATUS__ERROR;
-    if (row->sent == 0)
+    if (row->sent == 0 && !row->current)
         return ENVOY__SERVICE__STATUS__V3__CONFIG_STATUS__NOT_SENT;
     return row->sent == row->acked ? ENVOY__SERVICE__STATUS__V3__CONFIG_STATUS__SYNCED
                                    : ENVOY__SERVICE__STATUS__V3__CONFIG_STATUS__STALE;

@@ -30,6 +30,10 @@ static const struct stats_metric pushes = {"pilot_xds_pushes", NULL, "Responses 
 static const struct stats_metric push_time = {
     "pilot_xds_push_time", NULL, "Seconds that composing and writing a response takes.",
     STATS_HISTOGRAM, STATS_SECONDS};
+static const struct stats_metric sizes = {"pilot_xds_config_size_bytes", NULL,
+                                          "Bytes of the resources of a response.", STATS_HISTOGRAM,
+                                          STATS_PLAIN};
+static const double size_bounds[] = {1, 10000, 1000000, 4000000, 10000000, 40000000};
 static const struct stats_metric triggers = {
     "pilot_push_triggers", NULL, "Changes that led to a push.", STATS_COUNTER, STATS_PLAIN};
 static const struct stats_label type_label[] = {{"type", false}};
@@ -60,6 +64,7 @@ static void resolve_types(struct push_metrics *m)
         struct stats_labels *labels = hold(m, resource_type_metric((enum resource_type)i));
         m->pushes[i] = stats_resolve(m->registry, &pushes, labels);
         m->push_time[i] = stats_resolve(m->registry, &push_time, labels);
+        m->sizes[i] = stats_resolve(m->registry, &sizes, labels);
         m->type_rejects[i] = resolve_type_rejects(m, (enum resource_type)i);
     }
 }
@@ -78,6 +83,7 @@ void push_metrics_init(struct push_metrics *m, struct stats_registry *registry)
     uint32_t *slots[COUNT(single)];
     *m = (struct push_metrics){.registry = registry, .set = stats_set_create(registry)};
     stats_set_bounds(registry, "pilot_", bounds, COUNT(bounds));
+    stats_set_bounds(registry, sizes.name, size_bounds, COUNT(size_bounds));
     single_slots(m, slots);
     for (size_t i = 0; i < COUNT(single); i++)
         *slots[i] = stats_resolve(registry, &single[i], NULL);
@@ -92,6 +98,7 @@ void push_metrics_fini(struct push_metrics *m)
         stats_release(m->registry, *slots[i]);
     stats_release_all(m->registry, m->pushes, RESOURCE_TYPES);
     stats_release_all(m->registry, m->push_time, RESOURCE_TYPES);
+    stats_release_all(m->registry, m->sizes, RESOURCE_TYPES);
     stats_release_all(m->registry, m->type_rejects, RESOURCE_TYPES);
     for (size_t i = 0; i < m->trigger_count; i++)
         stats_release(m->registry, m->triggers[i].slot);

@@ -23,6 +23,7 @@ struct push_metrics {
     uint32_t rejects;                   /* pilot_total_xds_rejects */
     uint32_t pushes[RESOURCE_TYPES];    /* pilot_xds_pushes{type} */
     uint32_t push_time[RESOURCE_TYPES]; /* pilot_xds_push_time{type} */
+    uint32_t sizes[RESOURCE_TYPES];     /* pilot_xds_config_size_bytes{type} */
     uint32_t type_rejects
         [RESOURCE_TYPES];      /* pilot_xds_cds_reject and so on, for the four that Istio has */
     uint32_t resources, bytes; /* tulle_xds_resources_total, tulle_xds_bytes_total */

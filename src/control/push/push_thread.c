@@ -83,11 +83,13 @@ void push_thread_forget(struct push_thread *thread, struct slice key)
 
 /* Rows: those that changed are mailed together, a little later. */
 
-static void make_type(struct push_type_status *row, const struct ads_status *status,
-                      struct arena *arena)
+static void make_type(struct push_type_status *row, const struct ads_session *session,
+                      enum resource_type type, struct arena *arena)
 {
+    const struct ads_status *status = ads_session_status(session, type);
     *row = (struct push_type_status){
         .watched = status->watched,
+        .current = ads_session_is_current(session, type),
         .sent = status->nonce_sent,
         .acked = status->nonce_acked,
         .generation_sent = status->generation_sent,
@@ -109,8 +111,7 @@ static void make_row(struct push_mail *mail, const struct ads_stream_status *sta
     row->stale = status->stale;
     row->connected_wall_us = status->connected_wall_us;
     for (unsigned i = 0; i < RESOURCE_TYPES; i++)
-        make_type(&row->types[i], ads_session_status(status->session, (enum resource_type)i),
-                  &mail->arena);
+        make_type(&row->types[i], status->session, (enum resource_type)i, &mail->arena);
 }
 
 static void mail_rows(struct timer *timer)
@@ -193,6 +194,7 @@ static void on_sent(void *owner, uint64_t name, const struct ads_sent *sent)
     counter_increment(m->set, m->pushes[sent->type]);
     counter_add(m->set, m->resources, sent->resources);
     counter_add(m->set, m->bytes, sent->bytes);
+    histogram_record(m->set, m->sizes[sent->type], sent->bytes);
     histogram_record(m->set, m->queue_time, sent->queued_us);
     histogram_record(m->set, m->push_time[sent->type], sent->composed_us + sent->written_us);
     histogram_record(m->set, m->send_time, sent->written_us);
@@ -203,6 +205,7 @@ static void on_settled(void *owner, uint64_t name, uint64_t generation)
 {
     struct push_thread *thread = owner;
     struct thread_stream *stream = map_get(thread->streams, key_of(&name));
+    note_change(thread, name); /* nothing may have been sent */
     if (!stream || !stream->class || generation != view_generation(stream->class->view))
         return;
     uint64_t from_us = stream->settled ? stream->class->published_us : stream->served_us;
@@ -268,6 +271,11 @@ static void leave_push(struct push_thread *thread)
         if (push->threads.items[i] == thread)
             vector_remove(&push->threads, i);
     }
+}
+
+void push_drain_thread(struct push_thread *thread)
+{
+    ads_server_drain(thread->server);
 }
 
 void push_remove_thread(struct push_thread *thread)

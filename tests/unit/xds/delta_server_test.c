@@ -144,6 +144,19 @@ TEST(delta_reconnect_with_everything_held_sends_no_resource)
     snprintf(words, sizeof(words), "a@%s", version_of(&p, RESOURCE_CLUSTER, "a"));
     delta_say(&p, RESOURCE_CLUSTER, words, NULL, NULL);
     HEARS(&p, "CDS");
+    CHECK(!ads_session_is_current(p.session, RESOURCE_CLUSTER), "its answer is awaited");
+    ack(&p);
+    CHECK(ads_session_is_current(p.session, RESOURCE_CLUSTER));
+    edit(&p, RESOURCE_ENDPOINTS, "a=1");
+    snprintf(words, sizeof(words), "a a@%s", version_of(&p, RESOURCE_ENDPOINTS, "a"));
+    CHECK(!ads_session_is_current(p.session, RESOURCE_ENDPOINTS), "it is not asked for");
+    delta_say(&p, RESOURCE_ENDPOINTS, words, NULL, NULL);
+    publish(&p);
+    HEARS(&p, "");
+    CHECK(ads_session_is_current(p.session, RESOURCE_ENDPOINTS), "although nothing was sent");
+    edit(&p, RESOURCE_ENDPOINTS, "a=2");
+    publish(&p);
+    CHECK(!ads_session_is_current(p.session, RESOURCE_ENDPOINTS));
     peer_close(&p);
 }
 

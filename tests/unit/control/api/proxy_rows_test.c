@@ -38,6 +38,7 @@ TEST(a_row_says_what_each_proxy_runs)
     status.types[RESOURCE_CLUSTER] =
         (struct push_type_status){.watched = true, .sent = 3, .acked = 3};
     status.types[RESOURCE_LISTENER] = (struct push_type_status){.watched = true};
+    status.types[RESOURCE_ENDPOINTS] = (struct push_type_status){.watched = true, .current = true};
     status.types[RESOURCE_ROUTE] = (struct push_type_status){
         .watched = true, .sent = 2, .acked = 1, .error = "no such cluster"};
     const struct value *row = proxy_row(&status, 121000000, &arena);
@@ -47,6 +48,7 @@ TEST(a_row_says_what_each_proxy_runs)
     CHECK(slice_equals_str(tree_text(row, "version"), "0.1.0"));
     CHECK(slice_equals_str(tree_text(row, "cds"), "SYNCED"));
     CHECK(slice_equals_str(tree_text(row, "lds"), "NOT SENT"));
+    CHECK(slice_equals_str(tree_text(row, "eds"), "SYNCED"), "it needed nothing");
     CHECK(slice_equals_str(tree_text(row, "rds"), "STALE"));
     CHECK(slice_equals_str(tree_text(row, "ecds"), "IGNORED"));
     CHECK(slice_equals_str(tree_text(row, "age"), "2m"));
