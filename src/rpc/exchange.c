@@ -271,7 +271,7 @@ static void tell_end(struct rpc_exchange *x)
 
 static void read_messages(struct rpc_exchange *x)
 {
-    for (unsigned read = 0; !x->finished && !x->paused; read++) {
+    for (unsigned read = 0; !x->finished; read++) {
         struct slice message;
         if (read == LOOP_CONN_MESSAGES) {
             loop_run_next_turn(loop_of(x), &x->run);
@@ -522,11 +522,6 @@ void rpc_exchange_begin(struct rpc_connection *connection, struct http_stream *s
 
 /* What services ask. */
 
-const struct http_request *rpc_exchange_request(const struct rpc_exchange *x)
-{
-    return x->stream->request;
-}
-
 struct slice rpc_exchange_method(const struct rpc_exchange *x)
 {
     return x->stream->request->method_text;
@@ -591,11 +586,6 @@ int rpc_exchange_listener(const struct rpc_exchange *x)
     return x->connection ? x->connection->listener->number : -1;
 }
 
-uint64_t rpc_exchange_deadline_ms(const struct rpc_exchange *x)
-{
-    return x->deadline_ms;
-}
-
 uint64_t rpc_exchange_handle(const struct rpc_exchange *x)
 {
     return x->name;
@@ -629,16 +619,4 @@ size_t rpc_exchange_backlog(const struct rpc_exchange *x)
 uint64_t rpc_exchange_stalled_since_ms(const struct rpc_exchange *x)
 {
     return rpc_exchange_backlog(x) > 0 ? x->sent_moved_ms : UINT64_MAX;
-}
-
-void rpc_exchange_pause(struct rpc_exchange *x)
-{
-    x->paused = true;
-}
-
-void rpc_exchange_resume(struct rpc_exchange *x)
-{
-    x->paused = false;
-    if (x->is_grpc && !x->finished)
-        loop_run_later(loop_of(x), &x->run);
 }

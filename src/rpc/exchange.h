@@ -12,7 +12,6 @@
 
 struct address;
 struct chain;
-struct http_request;
 struct peer_identity;
 struct rpc_exchange;
 
@@ -33,7 +32,6 @@ struct rpc_service {
 };
 
 /* Of the request. Borrowed for as long as the exchange lives. */
-const struct http_request *rpc_exchange_request(const struct rpc_exchange *exchange);
 struct slice rpc_exchange_method(const struct rpc_exchange *exchange);
 /* Without the query. */
 struct slice rpc_exchange_path(const struct rpc_exchange *exchange);
@@ -54,8 +52,6 @@ MUST_USE bool rpc_exchange_credentials(const struct rpc_exchange *exchange,
                                        struct rpc_credentials *credentials);
 /* The listener it came in by, as rpc_server_listen numbered it. */
 int rpc_exchange_listener(const struct rpc_exchange *exchange);
-/* Loop milliseconds by which a gRPC peer wants its answer, or UINT64_MAX. It is given DEADLINE_EXCEEDED then. */
-uint64_t rpc_exchange_deadline_ms(const struct rpc_exchange *exchange);
 /* Names the exchange for answers that come later; rpc_server_exchange finds it again. */
 uint64_t rpc_exchange_handle(const struct rpc_exchange *exchange);
 /* The service's own. */
@@ -94,8 +90,5 @@ bool rpc_exchange_is_writable(const struct rpc_exchange *exchange);
 size_t rpc_exchange_backlog(const struct rpc_exchange *exchange);
 /* Since when nothing of the backlog has moved (loop milliseconds), or UINT64_MAX when there is none. */
 uint64_t rpc_exchange_stalled_since_ms(const struct rpc_exchange *exchange);
-/* Takes no more of the request until resumed: credit stops. */
-void rpc_exchange_pause(struct rpc_exchange *exchange);
-void rpc_exchange_resume(struct rpc_exchange *exchange);
 /* Breaks the exchange off; only on_close follows. */
 void rpc_exchange_reset(struct rpc_exchange *exchange);

@@ -75,7 +75,6 @@ struct rpc_exchange {
     bool headed;   /* the response's head is out */
     bool finished; /* nothing more goes out, and nothing but on_close is told */
     bool gone;     /* waits to be reaped */
-    bool paused;
     bool input_ended; /* the request is complete */
     bool end_told;    /* on_end or on_body was called */
     bool full;        /* the backlog passed its limit, and on_writable is owed */

@@ -113,6 +113,13 @@ struct ads_server *ads_server_create(struct loop *loop, struct rpc_server *rpc,
     return server;
 }
 
+void ads_server_drain(struct ads_server *server)
+{
+    LIST_EACH_SAFE(node, after, &server->streams)
+    ads_stream_end(LIST_ENTRY(node, struct ads_stream, node), GRPC_UNAVAILABLE,
+                   SLICE("the control plane ends; connect again"));
+}
+
 static void reap(struct task *task)
 {
     struct ads_server *server = CONTAINER_OF(task, struct ads_server, reap);
@@ -181,9 +188,13 @@ void ads_server_debug(struct ads_server *server, uint64_t name, struct slice pag
 
 /* What people ask. */
 
-static struct ads_stream_status status_of(const struct ads_stream *stream)
+bool ads_server_stream(const struct ads_server *server, uint64_t name,
+                       struct ads_stream_status *status)
 {
-    return (struct ads_stream_status){
+    const struct ads_stream *stream = find(server, name);
+    if (!stream || !stream->session)
+        return false;
+    *status = (struct ads_stream_status){
         .stream = stream->name,
         .peer = &stream->peer,
         .session = stream->session,
@@ -192,29 +203,7 @@ static struct ads_stream_status status_of(const struct ads_stream *stream)
         .stale = stream->stale,
         .generation = stream->generation,
     };
-}
-
-bool ads_server_stream(const struct ads_server *server, uint64_t name,
-                       struct ads_stream_status *status)
-{
-    const struct ads_stream *stream = find(server, name);
-    if (!stream || !stream->session)
-        return false;
-    *status = status_of(stream);
     return true;
-}
-
-void ads_server_each(const struct ads_server *server,
-                     void (*visit)(void *to, const struct ads_stream_status *status), void *to)
-{
-    LIST_EACH(node, &server->streams)
-    {
-        const struct ads_stream *stream = LIST_ENTRY(node, struct ads_stream, node);
-        if (!stream->session)
-            continue;
-        struct ads_stream_status status = status_of(stream);
-        visit(to, &status);
-    }
 }
 
 size_t ads_server_count(const struct ads_server *server)

@@ -77,6 +77,8 @@ struct ads_server *ads_server_create(struct loop *loop, struct rpc_server *serve
                                      const struct ads_server_limits *limits,
                                      struct slice identifier, const struct ads_source *source,
                                      void *owner);
+/* Ends every stream with UNAVAILABLE, as a server that is about to go does; reports follow. */
+void ads_server_drain(struct ads_server *server);
 /* Ends every stream with UNAVAILABLE; no report follows. Before rpc_server_close. */
 void ads_server_destroy(struct ads_server *server);
 
@@ -104,9 +106,6 @@ struct ads_stream_status {
 };
 MUST_USE bool ads_server_stream(const struct ads_server *server, uint64_t stream,
                                 struct ads_stream_status *status);
-/* Every stream, in the order in which they came. */
-void ads_server_each(const struct ads_server *server,
-                     void (*visit)(void *to, const struct ads_stream_status *status), void *to);
 size_t ads_server_count(const struct ads_server *server);
 
 struct ads_server_totals {

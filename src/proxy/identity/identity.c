@@ -341,11 +341,6 @@ void identity_start(struct identity *identity)
         ask(identity);
 }
 
-bool identity_is_ready(const struct identity *identity)
-{
-    return !identity || identity->is_ready;
-}
-
 void identity_destroy(struct identity *identity)
 {
     if (!identity)

@@ -19,5 +19,3 @@ MUST_USE bool identity_create(struct process *process, struct identity **out, st
 void identity_start(struct identity *identity);
 /* Accepts NULL. */
 void identity_destroy(struct identity *identity);
-/* A certificate is there. Accepts NULL (true). */
-bool identity_is_ready(const struct identity *identity);

@@ -392,11 +392,6 @@ const char *sockets_problem(const struct sockets *sockets)
     return sockets->problem.size ? sockets->problem.data : NULL;
 }
 
-size_t sockets_count(const struct sockets *sockets)
-{
-    return map_count(sockets->entries);
-}
-
 struct sockets *sockets_create(struct loop *main_loop, struct worker **workers,
                                unsigned worker_count)
 {

@@ -30,8 +30,6 @@ void sockets_follow(struct sockets *sockets, const struct snapshot *snapshot);
 void sockets_drain(struct sockets *sockets);
 /* What could not be bound, or NULL. Borrowed until the next call. */
 const char *sockets_problem(const struct sockets *sockets);
-/* Every TCP port that is listened on here, for the dialers: they were told. */
-size_t sockets_count(const struct sockets *sockets);
 
 /* Worker's thread: lets go of all acceptors. */
 void acceptors_close(struct worker *worker);

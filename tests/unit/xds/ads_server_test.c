@@ -295,6 +295,22 @@ TEST(ads_server_breaks_off_a_stream_that_takes_nothing)
     mesh_close(m);
 }
 
+TEST(ads_server_that_drains_ends_its_streams_with_a_word)
+{
+    struct mesh *m = mesh_open(NULL, 1);
+    struct raw raw;
+    raw_open(&raw, m, true);
+    sotw_ask(&raw, "p", resource_type_url(RESOURCE_CLUSTER), NULL);
+    pair_run(m->pair, NULL, 100);
+    ads_server_drain(m->server);
+    pair_run(m->pair, &raw.ended, 1000);
+    CHECK(strstr(raw.text.data, "end=UNAVAILABLE:the control plane ends; connect again"), "%s",
+          raw.text.data);
+    CHECK(m->gone == 1 && ads_server_count(m->server) == 0);
+    raw_close(&raw);
+    mesh_close(m);
+}
+
 TEST(ads_server_may_go_with_streams_open)
 {
     struct mesh *m = mesh_open(NULL, 1);
