@@ -282,7 +282,9 @@ static void on_first_fetch_timeout(struct timer *timer)
 {
     struct configure *configure = CONTAINER_OF(timer, struct configure, first_fetch);
     configure->gave_up_waiting = true;
-    log_warning("xds", "the first configuration did not come in time; going on with what there is");
+    const char *waits = configure_waits_for(configure);
+    log_warning("xds", "the first configuration did not come in time; %s%s",
+                *waits ? "not ready without " : "going on with what there is", waits);
 }
 
 /* --- readiness ------------------------------------------------------------------------------------------------ */
@@ -296,7 +298,8 @@ const char *configure_waits_for(const struct configure *configure)
     size_t warming = intake_warming(configure->intake, KIND_LISTENER) +
                      intake_warming(configure->intake, KIND_CLUSTER);
     self->waits_for[0] = '\0';
-    if (configure->gave_up_waiting || last_good_was_loaded(configure->last_good))
+    /* Without any configuration a sidecar would be said to be ready and serve nothing: Istio's agent waits likewise. */
+    if (last_good_was_loaded(configure->last_good))
         clusters = listeners = false;
     if (clusters || listeners)
         snprintf(self->waits_for, sizeof(self->waits_for), "the control plane's first %s",
@@ -420,9 +423,4 @@ void configure_on_names(struct configure *configure,
 {
     configure->on_names = on_names;
     configure->names_owner = owner;
-}
-
-const struct ads_client *configure_ads(const struct configure *configure)
-{
-    return configure->ads;
 }

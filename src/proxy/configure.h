@@ -47,10 +47,8 @@ void configure_on_names(struct configure *configure,
                         void (*on_names)(void *owner, const struct delta_update *update),
                         void *owner);
 
-/* The first configuration is complete: static only, or ADS has answered or given up waiting. */
+/* There is a configuration: a static one, the last good one from disk, or ADS has answered; and what it names is warm, or
+ * initial_fetch_timeout has passed. */
 bool configure_is_ready(const struct configure *configure);
 /* For /server_info and readiness: what it still waits for, or "". Borrowed until the next call. */
 const char *configure_waits_for(const struct configure *configure);
-struct ads_client;
-/* NULL without ADS. */
-const struct ads_client *configure_ads(const struct configure *configure);

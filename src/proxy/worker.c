@@ -11,7 +11,7 @@
 #include "proxy/upstream/upstream.h"
 #include "tls/engine.h"
 
-enum { HOUSEKEEPING_MS = 1000, DRAIN_WALK_SLICE = 256 };
+enum { HOUSEKEEPING_MS = 1000, TUNNELS_TOLD_EVERY = 5, DRAIN_WALK_SLICE = 256 };
 
 /* Looks at the connections whose filter chain may have changed, some in each turn. */
 static void walk_downstreams(struct task *task)
@@ -50,6 +50,8 @@ static void on_housekeeping(struct timer *timer)
     struct worker *worker = CONTAINER_OF(timer, struct worker, housekeeping);
     tls_engine_trim(worker->engine);
     upstreams_tidy(worker);
+    if (++worker->housekeepings % TUNNELS_TOLD_EVERY == 0)
+        tunnels_tell(worker);
     if (worker_open(worker) || !list_is_empty(&worker->upstreams))
         loop_timer_start(worker->loop, &worker->housekeeping, HOUSEKEEPING_MS, on_housekeeping);
 }

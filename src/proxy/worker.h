@@ -54,7 +54,8 @@ struct worker {
         *server_first;   /* a bit a port: servers there speak first (proxy/listen/server_first.h) */
     _Atomic size_t open; /* downstreams, tunnels and arrivals; others may read it */
 
-    struct timer housekeeping; /* every second: TLS entries, idle ORIGINAL_DST hosts */
+    struct timer housekeeping; /* every second: TLS entries, idle ORIGINAL_DST hosts, open tunnels */
+    unsigned housekeepings;
     struct task drain_walk;    /* connections whose filter chain changed, in slices */
     struct list drain_left;    /* downstreams that the walk has still to look at */
 };

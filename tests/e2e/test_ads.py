@@ -61,6 +61,23 @@ def test_a_configuration_arrives_is_acknowledged_and_serves(mesh):
     assert {("endpoints", "up"), ("routes", "table")} <= subscribed
 
 
+def test_nothing_is_ready_without_a_first_configuration(lab):
+    """Istio's agent waits for the first clusters and listeners however long it takes; so does /ready."""
+    client, control = lab.host("client"), lab.host("control")
+    document = ads_bootstrap((control.ipv4, 18000))
+    for source in "cds_config", "lds_config":
+        document["dynamic_resources"][source]["initial_fetch_timeout"] = "0.2s"
+    proxy = lab.tulle_proxy(client, document, wait=False)
+    proxy.wait_for_log("did not come in time; not ready without the control plane's first clusters")
+    ready = lab.admin(proxy, "/ready")
+    assert ready.status == 503 and ready.text == "INITIALIZING\nwaits for the control plane's first clusters\n"
+    ads = lab.ads(control)
+    ads.set("cluster", eds_cluster("up"))
+    ads.set("listener", rds_listener(10000, "table"))
+    proxy.wait_for(lambda: "first" not in lab.admin(proxy, "/ready").text, "clusters and listeners")
+    lab.wait_ready(proxy)  # endpoints and routes never come: that wait has ended
+
+
 def test_a_new_route_table_acts(mesh):
     mesh.ads.set("cluster", eds_cluster("next"))
     mesh.ads.set("endpoints", endpoints("next", mesh.v2.address))

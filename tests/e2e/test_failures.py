@@ -193,3 +193,26 @@ def test_app_16_what_clients_write_stays_in_its_line_and_string(lab, start_proxy
     line, = logged.lines()
     told = json.loads(line)
     assert told["path"] == "/%0a%22" and told["agent"].startswith('a"b\\c\t{"fake":1}')
+
+
+def test_lines_that_nobody_takes_are_dropped_and_counted_and_no_request_waits(lab):
+    """The log is a pipe whose reader stands still: its ring fills."""
+    client, origin = lab.host("client"), lab.origin(lab.host("server"))
+    path = lab.path("pipe")
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        proxy = lab.tulle_proxy(client, bootstrap(
+            [http_listener(10000, virtual_host(route(to="up")), access_log=log_to(path, text_format_source={"inline_string": "x" * 4000 + "\n"}))],
+            [cluster("up", origin.address)]))
+
+        def dropped():
+            return int(re.search(r"^access_log\.dropped: (\d+)$", lab.admin(proxy, "/stats").text, re.M).group(1))
+        assert dropped() == 0
+        with client.connect(10000) as connection:
+            for _ in range(200):  # of which the pipe and the ring hold some 80
+                assert connection.exchange("GET", "/").status == 200
+        assert 80 < dropped() < 190
+        assert "tulle_access_log_dropped_total" in lab.admin(proxy, "/stats/prometheus").text
+    finally:
+        os.close(reader)  # a writer is told so, and ends

@@ -26,7 +26,6 @@ struct log_ring {
     struct log_sink *sink;
     _Atomic uint64_t written; /* bytes ever put in; the worker's */
     _Atomic uint64_t read;    /* the writer's */
-    _Atomic uint64_t dropped;
     char bytes[LOG_RING_BYTES];
 };
 
@@ -201,12 +200,8 @@ bool log_ring_write(struct log_ring *ring, int file, struct slice line)
     size_t needed = (sizeof(struct mark) + line.size + 7) & ~(size_t)7;
     size_t to_end = LOG_RING_BYTES - at % LOG_RING_BYTES;
     size_t padding = needed > to_end ? to_end : 0;
-    if (at + padding + needed - read > LOG_RING_BYTES) {
-        atomic_store_explicit(&ring->dropped,
-                              atomic_load_explicit(&ring->dropped, memory_order_relaxed) + 1,
-                              memory_order_relaxed);
+    if (at + padding + needed - read > LOG_RING_BYTES)
         return false;
-    }
     if (padding) {
         struct mark skip = {(uint32_t)(padding - sizeof(skip)), -1};
         memcpy(ring->bytes + at % LOG_RING_BYTES, &skip, sizeof(skip));
@@ -219,11 +214,6 @@ bool log_ring_write(struct log_ring *ring, int file, struct slice line)
     if (UNLIKELY(atomic_load(&ring->sink->is_asleep)))
         (void)!eventfd_write(ring->sink->wake, 1);
     return true;
-}
-
-uint64_t log_ring_dropped(const struct log_ring *ring)
-{
-    return atomic_load_explicit(&ring->dropped, memory_order_relaxed);
 }
 
 struct log_ring *log_sink_add_ring(struct log_sink *sink)

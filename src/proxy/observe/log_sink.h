@@ -2,7 +2,7 @@
  * log_sink: access-log lines from the workers to files, without a lock and without a system call on the way.
  *
  * Each worker renders into its own bounded ring, whole lines only; one writer thread gathers all rings and writes. A full
- * ring drops the line and counts it. The writer sleeps while nobody logs.
+ * ring takes no line; the caller counts it. The writer sleeps while nobody logs.
  */
 #pragma once
 
@@ -26,4 +26,3 @@ int log_sink_file(struct log_sink *sink, struct slice path);
 
 /* The worker's thread: one line, newline included; false when it was dropped. */
 bool log_ring_write(struct log_ring *ring, int file, struct slice line);
-uint64_t log_ring_dropped(const struct log_ring *ring);

@@ -63,9 +63,9 @@ static void write_logs(struct observer *observer, const struct access_logs *logs
         int file = file_of(observer, log);
         struct line line = {text, text, text + sizeof(text), false};
         format_render(&log->format, record, &line);
-        if (file >= 0)
-            (void)log_ring_write(observer->ring, file,
-                                 slice_of(line.start, (size_t)(line.at - line.start)));
+        struct slice bytes = slice_of(line.start, (size_t)(line.at - line.start));
+        if (file >= 0 && !log_ring_write(observer->ring, file, bytes))
+            count(observer, LOG_DROPPED, 1);
     }
 }
 
@@ -455,24 +455,39 @@ void observe_tunnel_opened(struct observer *observer, struct tunnel *tunnel)
     tunnel->is_counted = true;
 }
 
-void observe_tunnel(struct observer *observer, struct tunnel *tunnel)
+/* What is new since it was told last; the opening once. */
+static void count_istio_tunnel(struct observer *observer, struct tunnel *tunnel, bool has_ended)
 {
     const struct record *record = &tunnel->record;
     enum listener_direction direction = tunnel->listener->listener->direction;
+    if (direction == LISTENER_UNSPECIFIED)
+        return;
+    const struct series *series = find_series(
+        observer, record, direction == LISTENER_OUTBOUND ? REPORTER_SOURCE : REPORTER_DESTINATION);
+    if (!series)
+        return;
+    counter_add(observer->set, series->slots[ISTIO_OPENED], !tunnel->is_told);
+    counter_add(observer->set, series->slots[ISTIO_CLOSED], has_ended);
+    counter_add(observer->set, series->slots[ISTIO_SENT], record->bytes_sent - tunnel->told_sent);
+    counter_add(observer->set, series->slots[ISTIO_RECEIVED],
+                record->bytes_received - tunnel->told_received);
+    tunnel->is_told = true;
+    tunnel->told_sent = record->bytes_sent;
+    tunnel->told_received = record->bytes_received;
+}
+
+void observe_tunnel_progress(struct observer *observer, struct tunnel *tunnel)
+{
+    count_istio_tunnel(observer, tunnel, false);
+}
+
+void observe_tunnel(struct observer *observer, struct tunnel *tunnel)
+{
+    const struct record *record = &tunnel->record;
     if (tunnel->is_counted)
         count(observer, TCP_ACTIVE, -1);
     count_cause(observer, CAUSE_TUNNEL, record->details ? record->details : record->termination);
-    if (direction != LISTENER_UNSPECIFIED) {
-        const struct series *series =
-            find_series(observer, record,
-                        direction == LISTENER_OUTBOUND ? REPORTER_SOURCE : REPORTER_DESTINATION);
-        if (series) {
-            counter_increment(observer->set, series->slots[ISTIO_OPENED]);
-            counter_increment(observer->set, series->slots[ISTIO_CLOSED]);
-            counter_add(observer->set, series->slots[ISTIO_SENT], record->bytes_sent);
-            counter_add(observer->set, series->slots[ISTIO_RECEIVED], record->bytes_received);
-        }
-    }
+    count_istio_tunnel(observer, tunnel, true);
     if (tunnel->chain->tcp->logs.count)
         write_logs(observer, &tunnel->chain->tcp->logs, record);
     if (tunnel->listener->listener->logs.count)

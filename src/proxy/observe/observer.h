@@ -38,6 +38,8 @@ void observe_detection(struct observer *observer, uint64_t us);
 /* A silent client's server spoke first. */
 void observe_server_first(struct observer *observer);
 void observe_tunnel_opened(struct observer *observer, struct tunnel *tunnel);
+/* It has an upstream, or goes on: what is new since the last time. */
+void observe_tunnel_progress(struct observer *observer, struct tunnel *tunnel);
 /* A tunnel is over. */
 void observe_tunnel(struct observer *observer, struct tunnel *tunnel);
 /* A connection was refused before it had a filter chain: why is a static phrase. */

@@ -6,7 +6,14 @@
 #include "proxy/observe/log_sink.h"
 #include "stats/registry.h"
 
-enum observer_counter { TCP_TOTAL, TCP_ACTIVE, DETECTION_TIME, SERVER_FIRST, OBSERVER_COUNTERS };
+enum observer_counter {
+    TCP_TOTAL,
+    TCP_ACTIVE,
+    DETECTION_TIME,
+    SERVER_FIRST,
+    LOG_DROPPED,
+    OBSERVER_COUNTERS
+};
 
 /* What a series of Istio's metrics is found by, without a string. */
 struct series_key {

@@ -19,6 +19,8 @@ static const struct stats_metric observer_metrics[OBSERVER_COUNTERS] = {
                         STATS_MICROSECONDS},
     [SERVER_FIRST] = {"tulle_listener_server_first_total", "listener.server_first",
                       "connections whose server spoke first", STATS_COUNTER, 0},
+    [LOG_DROPPED] = {"tulle_access_log_dropped_total", "access_log.dropped",
+                     "access log lines dropped because nobody took them in time", STATS_COUNTER, 0},
 };
 
 static struct slice metadata(const struct bootstrap *bootstrap, const char *key,

@@ -60,12 +60,29 @@ static struct spliced spliced(const struct tunnel_side *side)
     return side->transport ? transport_spliced(side->transport) : (struct spliced){0};
 }
 
-static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
+static void note_bytes(struct tunnel *tunnel)
 {
-    tunnel->record.end_us = loop_now_us(tunnel->worker->loop);
     tunnel->record.bytes_received =
         tunnel->downstream.received + spliced(&tunnel->downstream).bytes;
     tunnel->record.bytes_sent = tunnel->downstream.sent + spliced(&tunnel->upstream).bytes;
+}
+
+void tunnels_tell(struct worker *worker)
+{
+    LIST_EACH(node, &worker->tunnels)
+    {
+        struct tunnel *tunnel = LIST_ENTRY(node, struct tunnel, node);
+        if (!tunnel->is_counted || !tunnel->upstream.transport)
+            continue;
+        note_bytes(tunnel);
+        observe_tunnel_progress(worker->observer, tunnel);
+    }
+}
+
+static void tunnel_end(struct tunnel *tunnel, enum conn_close how)
+{
+    tunnel->record.end_us = loop_now_us(tunnel->worker->loop);
+    note_bytes(tunnel);
     observe_tunnel(tunnel->worker->observer, tunnel);
     tunnel_dissolve(tunnel, how);
 }
@@ -250,6 +267,8 @@ static void on_error(void *owner, const struct transport_failure *failure)
 static void on_upstream_open(void *owner)
 {
     struct tunnel_side *side = owner;
+    if (side->tunnel->is_counted)
+        observe_tunnel_progress(side->tunnel->worker->observer, side->tunnel);
     flush(side);
     transport_splice(side->transport, other(side)->transport);
     transport_splice(other(side)->transport, side->transport);

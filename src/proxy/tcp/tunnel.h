@@ -54,6 +54,8 @@ struct tunnel {
     struct dialing dialing;
     bool is_dialing;
     bool is_counted;   /* the observer knows it is open */
+    bool is_told;      /* so does who reads Istio's metrics */
+    uint64_t told_received, told_sent;
     bool is_tentative; /* nobody has spoken yet: if the client does, detection goes on */
     struct tunnel_hand_back *hand_back; /* owned */
     struct address *ends;               /* owned: what a PROXY header said, two; NULL: nothing */
@@ -74,6 +76,8 @@ struct tunnel_origin {
 /* Takes the conn and what was read of it over. */
 void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input,
                    const struct transport_options *options, const struct tunnel_origin *origin);
+/* Counts what has gone through the worker's open tunnels since it was counted last: they may stay for days. */
+void tunnels_tell(struct worker *worker);
 /* At once: the worker ends. */
 void tunnel_close(struct tunnel *tunnel);
 /* After an adoption: closes when its chain is gone by now and demanded other TLS; a change of routes lets it be. */
