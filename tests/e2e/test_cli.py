@@ -21,7 +21,10 @@ def tulle(*words, **more):
 
 def commands():
     """Every command that `tulle help` lists."""
-    done = subprocess.run([os.path.join(BUILD, "bin", "tulle"), "help"], capture_output=True, text=True)
+    program = os.path.join(BUILD, "bin", "tulle")
+    if not os.path.exists(program):
+        return ["help"]  # collecting needs no program; the tests then say that it is not built
+    done = subprocess.run([program, "help"], capture_output=True, text=True)
     return re.findall(r"^  ([a-z]+(?: [a-z]+)?) {2,}[A-Z]", done.stdout, re.M)
 
 
