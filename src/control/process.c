@@ -13,6 +13,8 @@
 #include "control/conditions/conditions.h"
 #include "control/import/directory.h"
 #include "control/model/feed.h"
+#include "control/monitor/figures.h"
+#include "control/monitor/monitor.h"
 #include "control/push/push.h"
 #include "control/registry/addresses.h"
 #include "control/store/sqlite.h"
@@ -21,6 +23,7 @@
 #include "pb/document.h"
 #include "rpc/server.h"
 #include "stats/registry.h"
+#include "tls/certificate.h"
 #include "tls/context.h"
 #include "tls/engine.h"
 #include "tls/identity.h"
@@ -33,7 +36,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SERIES_MAX = 10000, RENEW_MS = 6 * 3600 * 1000, RETRY_MS = 5000 };
+enum {
+    SERIES_MAX = 10000,
+    RENEW_MS = 6 * 3600 * 1000,
+    RETRY_MS = 5000,
+    DRAIN_MS = 1500, /* peers may take so long to let go */
+    DRAIN_LOOK_MS = 10
+};
 
 struct control_process {
     const struct control_options *options;
@@ -43,6 +52,11 @@ struct control_process {
     struct tls_engine *engine;
     struct rpc_means means;
     struct stats_registry *stats;
+    struct figures *figures;
+    struct monitor *monitor;
+    uint64_t started_ms;
+    struct timer draining;
+    uint64_t drain_until_ms; /* 0: it serves */
     struct store *store;
     struct model *model;
     struct registry *registry;
@@ -241,6 +255,69 @@ static void list_proxies(void *owner, struct value *items, struct arena *arena)
     proxy_rows(p->push, loop_wall_us(p->loop), items, arena);
 }
 
+/* --- what people look at ------------------------------------------------------------------------------------------------ */
+
+static bool is_ready(void *owner, struct buffer *why)
+{
+    const struct control_process *p = owner;
+    if (p->drain_until_ms)
+        buffer_append_str(why, "tulled is ending");
+    else if (!feed_is_ready(p->feed))
+        buffer_append_str(why, "the store has not been read yet");
+    else if (!p->listening)
+        buffer_append_str(why, "tulled waits for its own certificate");
+    else if (feed_is_degraded(p->feed))
+        buffer_append_str(why, "the store does not answer: proxies are served what was known");
+    return !p->drain_until_ms && feed_is_ready(p->feed) && p->listening;
+}
+
+/* Of the bundle's first root, which is ours; 0: unknown. */
+static int64_t root_expiry_s(const struct signer_trust *trust)
+{
+    owned_buffer der = {0};
+    owned_error error = {0};
+    struct certificate_summary root = {0};
+    size_t cursor = 0;
+    if (!certificate_next(trust->roots, &cursor, &der, &error) ||
+        !certificate_summarize(buffer_slice(&der), &root, &error))
+        return 0;
+    int64_t expiry_s = root.not_after_s;
+    certificate_summary_fini(&root);
+    return expiry_s;
+}
+
+static void refresh_figures(void *owner)
+{
+    struct control_process *p = owner;
+    struct figures *f = p->figures;
+    const struct signer_trust *trust = signer_trust(p->signer);
+    struct translate_totals totals = translate_totals(p->translate);
+    struct conditions_report report = conditions_report(p->conditions);
+    figures_set(f, FIGURE_UPTIME_S, (int64_t)(loop_now_ms(p->loop) - p->started_ms) / 1000);
+    figures_set(f, FIGURE_ROOT_EXPIRY, root_expiry_s(trust));
+    figures_set(f, FIGURE_CHAIN_EXPIRY, trust->expiry_s);
+    figures_set(f, FIGURE_UNITS_RUN, (int64_t)totals.units_run);
+    figures_set(f, FIGURE_RESOURCES_CHANGED, (int64_t)totals.resources_changed);
+    figures_set(f, FIGURE_RESOURCES_REFUSED, (int64_t)totals.refused);
+    figures_set(f, FIGURE_STATUS_WRITES, (int64_t)report.writes);
+    figures_set(f, FIGURE_WITH_FINDINGS, (int64_t)report.objects);
+    figures_set(f, FIGURE_STORE_DEGRADED, feed_is_degraded(p->feed));
+    figures_set(f, FIGURE_SLOWEST_TURN_US, (int64_t)loop_stats(p->loop)->slowest_turn_us);
+}
+
+static bool make_monitor(struct control_process *p, struct error *error)
+{
+    const struct monitor_options options = {.address = p->options->monitoring_address,
+                                            .port = p->options->monitoring_port,
+                                            .version = TULLE_VERSION,
+                                            .registry = p->stats,
+                                            .push = p->push,
+                                            .owner = p,
+                                            .is_ready = is_ready,
+                                            .refresh = refresh_figures};
+    return options.port == 0 || monitor_create(&p->means, &options, &p->monitor, error);
+}
+
 /* --- making ------------------------------------------------------------------------------------------------------------ */
 
 static void on_turn(void *owner)
@@ -249,11 +326,43 @@ static void on_turn(void *owner)
     tls_engine_turn(p->engine, loop_wall_us(p->loop) / 1000000, 2 * LOOP_TURN_HANDSHAKES);
 }
 
+static bool is_drained(const struct control_process *p)
+{
+    return rpc_server_connections(p->secure) == 0 && api_connections(p->api) == 0 &&
+           (!p->plain || rpc_server_connections(p->plain) == 0);
+}
+
+static void on_drain_look(struct timer *timer)
+{
+    struct control_process *p = CONTAINER_OF(timer, struct control_process, draining);
+    if (is_drained(p) || loop_now_ms(p->loop) >= p->drain_until_ms)
+        loop_stop(p->loop);
+    else
+        loop_timer_start(p->loop, timer, DRAIN_LOOK_MS, on_drain_look);
+}
+
+/* Nobody finds a broken connection: streams and watches end with a word, and requests under way are answered. */
+static void drain(struct control_process *p)
+{
+    p->drain_until_ms = loop_now_ms(p->loop) + DRAIN_MS;
+    push_drain_thread(p->tls_thread);
+    rpc_server_drain(p->secure);
+    if (p->plain) {
+        push_drain_thread(p->plain_thread);
+        rpc_server_drain(p->plain);
+    }
+    api_drain(p->api);
+    loop_timer_start(p->loop, &p->draining, DRAIN_LOOK_MS, on_drain_look);
+}
+
 static void on_signal(void *owner, int signal, pid_t sender)
 {
     struct control_process *p = owner;
     log_info("tulled", "signal %d from process %d: ending", signal, (int)sender);
-    loop_stop(p->loop);
+    if (p->drain_until_ms)
+        loop_stop(p->loop); /* asked twice: at once */
+    else
+        drain(p);
 }
 
 static bool make_ground(struct control_process *p, struct error *error)
@@ -275,6 +384,7 @@ static bool make_ground(struct control_process *p, struct error *error)
     if (failure)
         return error_set(error, "TUL4102", "the event loop cannot be made: %s", strerror(-failure));
     p->engine = tls_engine_create(loop_memory(p->loop));
+    p->started_ms = loop_now_ms(p->loop);
     p->means = (struct rpc_means){.loop = p->loop, .engine = p->engine};
     p->stats = stats_registry_create(SERIES_MAX);
     p->tickets = tls_ticket_keys_create();
@@ -302,6 +412,7 @@ static void make_model(struct control_process *p)
                                  .access_log = p->options->access_log};
     p->model = model_create();
     p->registry = registry_create(p->model);
+    p->figures = figures_create(p->stats, p->model, TULLE_VERSION);
     p->translate = translate_create(p->model, p->registry, &mesh);
     p->source = (struct source_of_views){.translate = p->translate,
                                          .trust_domain = p->options->trust_domain,
@@ -327,7 +438,7 @@ static bool make_servers(struct control_process *p, struct error *error)
     p->tokens = tokens_open(p->loop, p->store, p->options->trust_domain);
     p->secure = rpc_server_create(&p->means, NULL);
     p->csr = csr_service_create(p->loop, p->secure, p->signer, p->tokens, p->store,
-                                p->options->trust_domain);
+                                p->options->trust_domain, p->figures);
     p->issue_log = issue_log_create(p->loop, p->store);
     p->tls_thread = push_add_thread(p->push, p->loop, p->secure);
     if (p->options->xds_port) {
@@ -343,6 +454,7 @@ static bool make_servers(struct control_process *p, struct error *error)
         .port = p->options->api_port,
         .version = TULLE_VERSION,
         .authorizer = {.own_uid = (unsigned)getuid()},
+        .figures = p->figures,
         .services = {.owner = p, .issue_token = issue_token, .proxies = list_proxies}};
     return api_create(&p->means, p->store, &api, &p->api, error);
 }
@@ -360,15 +472,17 @@ static bool start(struct control_process *p, struct error *error)
                                      .owner = p,
                                      .others = ADDRESSES_PREFIX};
     p->feed = feed_create(p->loop, p->store, p->model, &listener);
-    return true;
+    return make_monitor(p, error);
 }
 
 /* Undoes start in reverse order, however far it came. */
 static void stop(struct control_process *p)
 {
+    monitor_destroy(p->monitor);
     api_destroy(p->api);
     if (p->loop) {
         loop_timer_stop(p->loop, &p->renew);
+        loop_timer_stop(p->loop, &p->draining);
         loop_on_turn(p->loop, NULL, NULL);
     }
     if (p->signer && p->server_order.node.next)
@@ -392,6 +506,7 @@ static void stop(struct control_process *p)
         push_destroy(p->push);
     conditions_destroy(p->conditions);
     translate_destroy(p->translate);
+    figures_destroy(p->figures);
     registry_destroy(p->registry);
     model_destroy(p->model);
     if (p->store)

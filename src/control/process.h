@@ -24,6 +24,8 @@ struct control_options {
     uint16_t xds_port;       /* plaintext, on loopback, never with secrets; 0 = off */
     uint16_t xds_tls_port;
     uint16_t api_port; /* on loopback, over TLS */
+    const char *monitoring_address;
+    uint16_t monitoring_port; /* metrics; 0 = off */
     bool registry_only;
     const char *access_log; /* of proxies; NULL = none */
 };

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/slice.h"
+#include "control/monitor/monitor.h"
 #include "control/process.h"
 
 #include <getopt.h>
@@ -18,6 +19,8 @@ enum flag {
     FLAG_XDS_TLS_PORT,
     FLAG_XDS_ADDRESS,
     FLAG_API_PORT,
+    FLAG_MONITORING_PORT,
+    FLAG_MONITORING_ADDRESS,
     FLAG_TRUST_DOMAIN,
     FLAG_REGISTRY_ONLY,
     FLAG_ACCESS_LOG,
@@ -32,6 +35,8 @@ static const struct option flags[] = {
     {"xds-tls-port", required_argument, NULL, FLAG_XDS_TLS_PORT},
     {"xds-address", required_argument, NULL, FLAG_XDS_ADDRESS},
     {"api-port", required_argument, NULL, FLAG_API_PORT},
+    {"monitoring-port", required_argument, NULL, FLAG_MONITORING_PORT},
+    {"monitoring-address", required_argument, NULL, FLAG_MONITORING_ADDRESS},
     {"trust-domain", required_argument, NULL, FLAG_TRUST_DOMAIN},
     {"registry-only", no_argument, NULL, FLAG_REGISTRY_ONLY},
     {"access-log", required_argument, NULL, FLAG_ACCESS_LOG},
@@ -56,6 +61,8 @@ static void print_help(void)
         "      --xds-tls-port N       xDS and certificates over TLS (15012)\n"
         "      --xds-address IP       where the latter listens (127.0.0.1)\n"
         "      --api-port N           the Kubernetes-style API on 127.0.0.1; 0: any (6443)\n"
+        "      --monitoring-port N    metrics and readiness over HTTP; 0: off (15014)\n"
+        "      --monitoring-address IP  where those are served (127.0.0.1)\n"
         "      --registry-only        proxies refuse destinations that the mesh does not know\n"
         "      --access-log FILE      where proxies log requests, such as /dev/stdout (nowhere)\n"
         "  -l, --log-level LEVEL      trace, debug, info, warning, error, critical or off (info)\n"
@@ -109,6 +116,8 @@ static bool read_flag(struct control_options *options, int flag)
     case FLAG_XDS_PORT: return read_port(optarg, &options->xds_port);
     case FLAG_XDS_TLS_PORT: return read_port(optarg, &options->xds_tls_port);
     case FLAG_API_PORT: return read_port(optarg, &options->api_port);
+    case FLAG_MONITORING_PORT: return read_port(optarg, &options->monitoring_port);
+    case FLAG_MONITORING_ADDRESS: options->monitoring_address = optarg; return true;
     case FLAG_XDS_ADDRESS: options->xds_address = optarg; return true;
     case FLAG_TRUST_DOMAIN: options->trust_domain = optarg; return true;
     case FLAG_REGISTRY_ONLY: options->registry_only = true; return true;
@@ -135,7 +144,9 @@ int main(int argc, char **argv)
                                       .xds_address = "127.0.0.1",
                                       .xds_port = 15010,
                                       .xds_tls_port = 15012,
-                                      .api_port = 6443};
+                                      .api_port = 6443,
+                                      .monitoring_address = "127.0.0.1",
+                                      .monitoring_port = MONITOR_PORT};
     int flag;
     while ((flag = getopt_long(argc, argv, "l:h", flags, NULL)) != -1) {
         if (flag == 'h') {

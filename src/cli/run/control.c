@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { XDS_TLS_PORT = 15012, XDS_PORT = 15010, API_PORT = 6443, END_MS = 2000, TURN_MS = 20 };
+enum { XDS_TLS_PORT = 15012, XDS_PORT = 15010, API_PORT = 6443, MONITORING_PORT = 15014, END_MS = 2000, TURN_MS = 20 };
 
 struct control {
     struct control_options options;
@@ -19,7 +19,7 @@ struct control {
     struct child *child;
     struct output *output;
     char *program, *log;
-    uint16_t port, plain_port, api_port;
+    uint16_t port, plain_port, api_port, monitoring_port;
 };
 
 static void on_exit_of(void *owner, struct child *child, int status)
@@ -35,9 +35,19 @@ static bool start(struct control *control, struct error *error)
     owned_str socket_path = str_format("%s/api.sock", control->options.data);
     owned_str plain_port = str_format("%u", control->plain_port);
     owned_str api_port = str_format("%u", control->api_port);
-    const char *const argv[] = {
-        control->program, "--data",   control->options.data, "--xds-tls-port", port,
-        "--xds-port",     plain_port, "--api-port",          api_port,         NULL};
+    owned_str monitoring_port = str_format("%u", control->monitoring_port);
+    const char *const argv[] = {control->program,
+                                "--data",
+                                control->options.data,
+                                "--xds-tls-port",
+                                port,
+                                "--xds-port",
+                                plain_port,
+                                "--api-port",
+                                api_port,
+                                "--monitoring-port",
+                                monitoring_port,
+                                NULL};
     struct child_fd fds[] = {{output_fd(control->output), 1}, {output_fd(control->output), 2}};
     struct child_options options = {.argv = argv,
                                     .fds = fds,
@@ -66,7 +76,8 @@ bool control_create(struct loop *loop, const struct control_options *options, st
                                 .log = str_format("%s/tulled.log", options->data),
                                 .port = port_free("127.0.0.1", XDS_TLS_PORT),
                                 .plain_port = port_free("127.0.0.1", XDS_PORT),
-                                .api_port = port_free("127.0.0.1", API_PORT)};
+                                .api_port = port_free("127.0.0.1", API_PORT),
+                                .monitoring_port = port_free("127.0.0.1", MONITORING_PORT)};
     struct output_options lines = {.name = "tulled",
                                    .path = control->log,
                                    .width = options->width,

@@ -164,6 +164,7 @@ bool api_create(const struct rpc_means *means, struct store *store,
     api->store = store;
     api->authorizer = options->authorizer;
     api->services = options->services;
+    api->figures = options->figures;
     api->version = str_copy(options->version ? options->version : "unknown");
     api->socket_listener = api->tls_listener = -1;
     list_init(&api->operations);
@@ -176,6 +177,18 @@ bool api_create(const struct rpc_means *means, struct store *store,
         return false;
     *out = give(api);
     return true;
+}
+
+void api_drain(struct api *api)
+{
+    LIST_EACH_SAFE(node, after, &api->operations)
+    watch_drain(LIST_ENTRY(node, struct operation, node));
+    rpc_server_drain(api->server);
+}
+
+size_t api_connections(const struct api *api)
+{
+    return rpc_server_connections(api->server);
 }
 
 void api_destroy(struct api *api)

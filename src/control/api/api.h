@@ -13,6 +13,7 @@
 #include "rpc/means.h"
 
 struct api;
+struct figures;
 struct store;
 struct value;
 struct arena;
@@ -41,10 +42,14 @@ struct api_options {
     const char *version; /* of tulled, for /version */
     struct authorizer authorizer;
     struct api_services services;
+    struct figures *figures; /* counts verdicts; may be NULL */
 };
 /* False when the listeners or files cannot be made. What is passed must outlive the API; options are copied. */
 MUST_USE bool api_create(const struct rpc_means *means, struct store *store,
                          const struct api_options *options, struct api **out, struct error *error);
+/* Ends watches so that their clients begin them anew elsewhere, or here later, and takes no new connections. */
+void api_drain(struct api *api);
+size_t api_connections(const struct api *api);
 /* Ends every request and watch at once. Accepts NULL. */
 void api_destroy(struct api *api);
 OWNED(api, api_destroy)

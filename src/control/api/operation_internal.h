@@ -24,6 +24,7 @@ struct api {
     struct rpc_server *server;
     struct authorizer authorizer;
     struct api_services services;
+    struct figures *figures;
     char *version, *token;
     int socket_listener, tls_listener; /* -1: none */
     struct openapi *openapi;           /* made at first use */
@@ -79,5 +80,7 @@ void write_start(struct operation *operation);  /* create, update, patch */
 void remove_start(struct operation *operation); /* delete, deletecollection */
 void own_start(struct operation *operation);    /* tokens, leases, proxies */
 void discovery_answer(struct operation *operation);
+/* Ends a watch with what it has told so far. */
+void watch_drain(struct operation *operation);
 /* The exchange's backlog has room again, or the operation ends. */
 void watch_end(struct operation *operation);

@@ -241,6 +241,12 @@ void watch_start(struct operation *operation)
         ask_page(watching);
 }
 
+void watch_drain(struct operation *operation)
+{
+    if (operation->watching)
+        close_watch(operation->watching, false);
+}
+
 void watch_end(struct operation *operation)
 {
     struct watching *watching = operation->watching;

@@ -6,6 +6,7 @@
 #include "control/model/object.h"
 #include "control/model/revise.h"
 #include "control/model/validate.h"
+#include "control/monitor/figures.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -120,8 +121,11 @@ static bool admit(struct operation *operation, const struct value *stored,
     }
     if (problems->count > PROBLEMS_MAX)
         problems->fatal_count += problems->count - PROBLEMS_MAX;
-    if (problems->fatal_count == 0)
+    if (problems->fatal_count == 0) {
+        figures_judged(operation->api->figures, operation->request.kind, true);
         return true;
+    }
+    figures_judged(operation->api->figures, operation->request.kind, false);
     return fail_invalid(&operation->failure, operation_kind(operation),
                         tree_text(operation->wanted, "metadata.name"), problems, arena);
 }

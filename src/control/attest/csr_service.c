@@ -8,6 +8,7 @@
 #include "control/attest/tokens.h"
 #include "control/ca/authority.h"
 #include "control/ca/signer.h"
+#include "control/monitor/figures.h"
 #include "control/store/store.h"
 #include "pb/codec.h"
 #include "pb/message.h"
@@ -23,6 +24,7 @@ struct csr_service {
     struct signer *signer;
     struct tokens *tokens;
     struct store *store;
+    struct figures *figures;
     char *trust_domain;
     struct list calls;
 };
@@ -81,6 +83,7 @@ static void on_logged(void *owner, const struct store_written *written)
     owned_buffer body = {0};
     pb_pack(&response->base, &body);
     rpc_exchange_answer(call->exchange, buffer_slice(&body));
+    figures_count(call->service->figures, FIGURE_CSR_ISSUED);
     arena_fini(&arena);
 }
 
@@ -88,6 +91,7 @@ static void on_signed(struct signer_order *order, const struct signer_answer *an
 {
     struct call *call = CONTAINER_OF(order, struct call, order);
     if (!answer->good) {
+        figures_count(call->service->figures, FIGURE_CSR_UNSIGNED);
         fail(call, answer->try_again ? GRPC_UNAVAILABLE : GRPC_INVALID_ARGUMENT,
              answer->error && answer->error->what ? answer->error->what : "it cannot be signed");
         return;
@@ -115,6 +119,8 @@ static void on_token(void *owner, const struct token_answer *answer)
     struct call *call = owner;
     call->token_ticket = 0;
     if (answer->reason) {
+        if (!answer->unavailable)
+            figures_count(call->service->figures, FIGURE_CSR_UNAUTHENTICATED);
         fail(call, answer->unavailable ? GRPC_UNAVAILABLE : GRPC_UNAUTHENTICATED, answer->reason);
         return;
     }
@@ -145,10 +151,18 @@ static bool read_request(struct call *call, struct slice message)
         call->csr = str_copy(pb_str(request->csr));
         call->lifetime_s = PB_GET(request, validity_duration, 0);
     } else {
+        figures_count(call->service->figures, FIGURE_CSR_UNREADABLE);
         rpc_exchange_end(call->exchange, GRPC_INVALID_ARGUMENT, slice_str(error.what));
     }
     arena_fini(&arena);
     return request != NULL;
+}
+
+static void refuse(struct call *call)
+{
+    figures_count(call->service->figures, FIGURE_CSR_UNAUTHENTICATED);
+    fail(call, GRPC_UNAUTHENTICATED,
+         "show a one-time token, or the client certificate that is to be renewed");
 }
 
 static void on_message(void *owner, struct rpc_exchange *exchange, struct slice message)
@@ -161,6 +175,7 @@ static void on_message(void *owner, struct rpc_exchange *exchange, struct slice 
                          SLICE("certificates are given over TLS only"));
         return;
     }
+    figures_count(service->figures, FIGURE_CSR);
     struct call *call = mem_new(struct call);
     call->service = service;
     call->exchange = exchange;
@@ -177,8 +192,7 @@ static void on_message(void *owner, struct rpc_exchange *exchange, struct slice 
     else if (renews(call))
         sign(call);
     else
-        fail(call, GRPC_UNAUTHENTICATED,
-             "show a one-time token, or the client certificate that is to be renewed");
+        refuse(call);
 }
 
 static void on_close(void *owner, struct rpc_exchange *exchange)
@@ -189,7 +203,8 @@ static void on_close(void *owner, struct rpc_exchange *exchange)
 
 struct csr_service *csr_service_create(struct loop *loop, struct rpc_server *server,
                                        struct signer *signer, struct tokens *tokens,
-                                       struct store *store, const char *trust_domain)
+                                       struct store *store, const char *trust_domain,
+                                       struct figures *figures)
 {
     static const struct rpc_service reports = {.on_message = on_message, .on_close = on_close};
     struct csr_service *service = mem_new(struct csr_service);
@@ -198,6 +213,7 @@ struct csr_service *csr_service_create(struct loop *loop, struct rpc_server *ser
                                     .signer = signer,
                                     .tokens = tokens,
                                     .store = store,
+                                    .figures = figures,
                                     .trust_domain = str_copy(trust_domain)};
     list_init(&service->calls);
     rpc_server_add_grpc(server, "/istio.v1.auth.IstioCertificateService/CreateCertificate",

@@ -9,6 +9,7 @@
 #include "base/attributes.h"
 
 struct csr_service;
+struct figures;
 struct loop;
 struct rpc_server;
 struct signer;
@@ -17,9 +18,10 @@ struct tokens;
 
 enum { CSR_REQUEST_MAX = 64 << 10 };
 
-/* Adds itself to the server; all must outlive it, and the server is closed first. */
+/* Adds itself to the server; all must outlive it, and the server is closed first. figures may be NULL. */
 struct csr_service *csr_service_create(struct loop *loop, struct rpc_server *server,
                                        struct signer *signer, struct tokens *tokens,
-                                       struct store *store, const char *trust_domain);
+                                       struct store *store, const char *trust_domain,
+                                       struct figures *figures);
 /* Accepts NULL. */
 void csr_service_destroy(struct csr_service *service);
