@@ -54,10 +54,11 @@ struct worker {
         *server_first;   /* a bit a port: servers there speak first (proxy/listen/server_first.h) */
     _Atomic size_t open; /* downstreams, tunnels and arrivals; others may read it */
 
-    struct timer housekeeping; /* every second: TLS entries, idle ORIGINAL_DST hosts, open tunnels */
+    struct timer
+        housekeeping; /* every second: TLS entries, idle ORIGINAL_DST hosts, open tunnels */
     unsigned housekeepings;
-    struct task drain_walk;    /* connections whose filter chain changed, in slices */
-    struct list drain_left;    /* downstreams that the walk has still to look at */
+    struct task drain_walk; /* connections whose filter chain changed, in slices */
+    struct list drain_left; /* downstreams that the walk has still to look at */
 };
 
 /* On the thread that will run the loop, or before it runs. 0 or a negative errno. */

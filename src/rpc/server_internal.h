@@ -72,9 +72,9 @@ struct rpc_exchange {
     uint64_t deadline_ms;
     uint64_t sent_moved_ms;
     bool is_grpc;
-    bool headed;   /* the response's head is out */
-    bool finished; /* nothing more goes out, and nothing but on_close is told */
-    bool gone;     /* waits to be reaped */
+    bool headed;      /* the response's head is out */
+    bool finished;    /* nothing more goes out, and nothing but on_close is told */
+    bool gone;        /* waits to be reaped */
     bool input_ended; /* the request is complete */
     bool end_told;    /* on_end or on_body was called */
     bool full;        /* the backlog passed its limit, and on_writable is owed */

@@ -11,7 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { XDS_TLS_PORT = 15012, XDS_PORT = 15010, API_PORT = 6443, MONITORING_PORT = 15014, END_MS = 2000, TURN_MS = 20 };
+enum {
+    XDS_TLS_PORT = 15012,
+    XDS_PORT = 15010,
+    API_PORT = 6443,
+    MONITORING_PORT = 15014,
+    END_MS = 2000,
+    TURN_MS = 20
+};
 
 struct control {
     struct control_options options;
@@ -36,18 +43,10 @@ static bool start(struct control *control, struct error *error)
     owned_str plain_port = str_format("%u", control->plain_port);
     owned_str api_port = str_format("%u", control->api_port);
     owned_str monitoring_port = str_format("%u", control->monitoring_port);
-    const char *const argv[] = {control->program,
-                                "--data",
-                                control->options.data,
-                                "--xds-tls-port",
-                                port,
-                                "--xds-port",
-                                plain_port,
-                                "--api-port",
-                                api_port,
-                                "--monitoring-port",
-                                monitoring_port,
-                                NULL};
+    const char *const argv[] = {
+        control->program, "--data",   control->options.data, "--xds-tls-port", port,
+        "--xds-port",     plain_port, "--api-port",          api_port,         "--monitoring-port",
+        monitoring_port,  NULL};
     struct child_fd fds[] = {{output_fd(control->output), 1}, {output_fd(control->output), 2}};
     struct child_options options = {.argv = argv,
                                     .fds = fds,

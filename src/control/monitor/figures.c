@@ -104,8 +104,7 @@ static void resolve_kind(struct figures *f, enum kind kind)
     for (unsigned i = 0; i < EVENTS; i++)
         f->events[kind][i] = resolve(f, is_registry(kind) ? &registry_events : &configuration,
                                      event, (const char *[]){schema->kind, event_names[i]}, 2);
-    const char *texts[] = {schema->group, schema->versions[0], schema->plural,
-                           "invalid_resource"};
+    const char *texts[] = {schema->group, schema->versions[0], schema->plural, "invalid_resource"};
     f->passed[kind] = resolve(f, &passed, verdict, texts, 3);
     f->failed[kind] = resolve(f, &failed, verdict, texts, 4);
 }

@@ -53,8 +53,8 @@ struct tunnel {
     struct cluster_series *series; /* of the host's cluster; the observer's */
     struct dialing dialing;
     bool is_dialing;
-    bool is_counted;   /* the observer knows it is open */
-    bool is_told;      /* so does who reads Istio's metrics */
+    bool is_counted; /* the observer knows it is open */
+    bool is_told;    /* so does who reads Istio's metrics */
     uint64_t told_received, told_sent;
     bool is_tentative; /* nobody has spoken yet: if the client does, detection goes on */
     struct tunnel_hand_back *hand_back; /* owned */
