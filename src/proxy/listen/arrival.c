@@ -10,6 +10,7 @@
 #include "proxy/listen/detect.h"
 #include "proxy/listen/proxy_header.h"
 #include "proxy/listen/server_first.h"
+#include "proxy/listen/sockets.h"
 #include "proxy/observe/observer.h"
 #include "proxy/observe/record.h"
 #include "proxy/tcp/tunnel.h"
@@ -26,6 +27,7 @@ struct arrival {
     struct conn *conn;
     const struct resource *accepting;   /* pinned: the listener that bound the address */
     const struct resource *resource;    /* pinned: the listener that serves the destination */
+    uint64_t epoch;                     /* of the snapshot that both are of; 0: not known */
     struct address original;            /* none when it was not redirected */
     struct address source, destination; /* what a PROXY header said; else none */
     struct chain input;
@@ -76,6 +78,57 @@ static void refuse(struct arrival *arrival, const char *details, const char *why
     arrival_close(arrival);
 }
 
+/* --- the configuration, which may change before the client speaks ----------------------------------------------- */
+
+static void set_ip(struct ip *ip, const struct address *address)
+{
+    if (!ip_of_bytes(address_ip(address), ip))
+        *ip = (struct ip){{0}};
+}
+
+/* The listener that serves the destination: that of the original one, if there is such, or the accepting one. */
+static const struct resource *find_listener(const struct arrival *arrival)
+{
+    const struct snapshot *snapshot = worker_snapshot(arrival->worker);
+    struct ip ip;
+    if (!arrival->accepting->listener->use_original_dst || !address_is_set(&arrival->original))
+        return arrival->accepting;
+    set_ip(&ip, &arrival->original);
+    const struct listener *listener =
+        snapshot_listener_for(snapshot, &ip, address_port(&arrival->original));
+    const struct resource *resource =
+        listener ? snapshot_find(snapshot, KIND_LISTENER, &listener->name) : NULL;
+    return resource ? resource : arrival->accepting;
+}
+
+static void hold(struct arrival *arrival, const struct resource **held, const struct resource *now)
+{
+    const struct resource *before = *held;
+    reader_pin(arrival->worker->reader, now);
+    *held = now;
+    if (before)
+        reader_unpin(arrival->worker->reader, before);
+}
+
+/*
+ * A connection is served by the configuration of the moment when it is known what it is, however long ago it was accepted.
+ * When its listener has gone and nobody has taken its address over, by the last one that it had.
+ */
+static void follow_configuration(struct arrival *arrival)
+{
+    const struct snapshot *snapshot = worker_snapshot(arrival->worker);
+    if (LIKELY(arrival->epoch == snapshot->epoch))
+        return;
+    const struct listener *listener = arrival->accepting->listener;
+    const struct resource *now = snapshot_find(snapshot, KIND_LISTENER, &listener->name);
+    if (!now)
+        now = sockets_heir(snapshot, listener);
+    if (now)
+        hold(arrival, &arrival->accepting, now);
+    hold(arrival, &arrival->resource, find_listener(arrival));
+    arrival->epoch = snapshot->epoch;
+}
+
 /* --- the choice ----------------------------------------------------------------------------------------------- */
 
 struct facts {
@@ -83,12 +136,6 @@ struct facts {
     struct slice alpn[ALPN_OFFERED_MAX];
     struct client_hello hello;
 };
-
-static void set_ip(struct ip *ip, const struct address *address)
-{
-    if (!ip_of_bytes(address_ip(address), ip))
-        *ip = (struct ip){{0}};
-}
 
 static void address_facts(const struct arrival *arrival, struct facts *facts)
 {
@@ -159,6 +206,7 @@ static void ask_upstream(struct arrival *arrival)
 {
     struct worker *worker = arrival->worker;
     struct facts facts = {0};
+    follow_configuration(arrival);
     address_facts(arrival, &facts);
     const struct filter_chain *chain = listener_chain(arrival->resource->listener, &facts.chain);
     if (!chain || !chain->tcp || chain->tls)
@@ -242,6 +290,7 @@ static void choose(struct arrival *arrival, struct facts *facts)
 {
     observe_detection(arrival->worker->observer,
                       loop_now_us(arrival->worker->loop) - arrival->begun_us);
+    follow_configuration(arrival);
     const struct filter_chain *chain = listener_chain(arrival->resource->listener, &facts->chain);
     if (!chain) {
         refuse(arrival, "filter_chain_not_found", "no filter chain serves this connection",
@@ -392,24 +441,6 @@ static bool find_destination(struct arrival *arrival)
     return is_redirected || listener->transparent || !listener->use_original_dst;
 }
 
-static void find_listener(struct arrival *arrival)
-{
-    struct reader *reader = arrival->worker->reader;
-    arrival->resource = arrival->accepting;
-    if (arrival->accepting->listener->use_original_dst && address_is_set(&arrival->original)) {
-        struct ip ip;
-        set_ip(&ip, &arrival->original);
-        const struct listener *listener = snapshot_listener_for(
-            worker_snapshot(arrival->worker), &ip, address_port(&arrival->original));
-        const struct resource *resource = listener ? snapshot_find(worker_snapshot(arrival->worker),
-                                                                   KIND_LISTENER, &listener->name)
-                                                   : NULL;
-        if (resource)
-            arrival->resource = resource;
-    }
-    reader_pin(reader, arrival->resource);
-}
-
 void arrival_begin(struct worker *worker, const struct name *listener, int fd,
                    const struct address *peer)
 {
@@ -429,13 +460,12 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd,
     }
     arrival->worker = worker;
     arrival->begun_us = loop_now_us(worker->loop);
-    arrival->accepting = accepting;
-    arrival->resource = accepting;
-    reader_pin(worker->reader, accepting);
+    hold(arrival, &arrival->accepting, accepting);
+    arrival->epoch = worker_snapshot(worker)->epoch;
     list_push_back(&worker->arrivals, &arrival->node);
     worker_count_open(worker, true);
     bool has_destination = find_destination(arrival);
-    find_listener(arrival);
+    hold(arrival, &arrival->resource, find_listener(arrival));
     if (!has_destination) {
         refuse(arrival, "proxy_loop",
                "the connection was made to the capture port itself, so it has no destination",

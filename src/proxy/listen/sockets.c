@@ -130,7 +130,7 @@ static char *entry_key(const struct listener *listener, const struct endpoint_ad
 
 struct heir_search {
     const char *key;
-    const struct name *found;
+    const struct resource *found;
 };
 
 static void find_heir(void *to, const struct resource *resource)
@@ -140,8 +140,25 @@ static void find_heir(void *to, const struct resource *resource)
     for (uint32_t i = 0; listener->binds && i < listener->address_count; i++) {
         owned_str key = entry_key(listener, &listener->addresses[i]);
         if (strcmp(key, search->key) == 0)
-            search->found = &listener->name;
+            search->found = resource;
     }
+}
+
+static const struct resource *heir_of(const struct snapshot *snapshot, const char *key)
+{
+    struct heir_search search = {.key = key};
+    name_tree_each(snapshot->trees[KIND_LISTENER], find_heir, &search);
+    return search.found;
+}
+
+const struct resource *sockets_heir(const struct snapshot *snapshot, const struct listener *gone)
+{
+    const struct resource *heir = NULL;
+    for (uint32_t i = 0; gone->binds && !heir && i < gone->address_count; i++) {
+        owned_str key = entry_key(gone, &gone->addresses[i]);
+        heir = heir_of(snapshot, key);
+    }
+    return heir;
 }
 
 /*
@@ -153,9 +170,8 @@ static const struct name *listener_of(const struct binding *binding)
     const struct snapshot *snapshot = worker_snapshot(binding->worker);
     if (LIKELY(snapshot_find(snapshot, KIND_LISTENER, &binding->listener)))
         return &binding->listener;
-    struct heir_search search = {.key = binding->key, .found = &binding->listener};
-    name_tree_each(snapshot->trees[KIND_LISTENER], find_heir, &search);
-    return search.found;
+    const struct resource *heir = heir_of(snapshot, binding->key);
+    return heir ? &heir->listener->name : &binding->listener;
 }
 
 static void on_accept(void *owner, int fd, const struct address *peer)

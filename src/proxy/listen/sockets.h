@@ -11,7 +11,9 @@
 #include "base/error.h"
 
 struct buffer;
+struct listener;
 struct loop;
+struct resource;
 struct snapshot;
 struct sockets;
 struct worker;
@@ -31,5 +33,7 @@ void sockets_drain(struct sockets *sockets);
 /* What could not be bound, or NULL. Borrowed until the next call. */
 const char *sockets_problem(const struct sockets *sockets);
 
+/* Who has an address of a listener that the snapshot has no more; NULL: nobody. */
+const struct resource *sockets_heir(const struct snapshot *snapshot, const struct listener *gone);
 /* Worker's thread: lets go of all acceptors. */
 void acceptors_close(struct worker *worker);
