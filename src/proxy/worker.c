@@ -28,6 +28,25 @@ static void walk_downstreams(struct task *task)
         loop_run_next_turn(worker->loop, task);
 }
 
+static void note_gone(void *to, const struct resource *before, const struct resource *after)
+{
+    bool *has_gone = to;
+    *has_gone |= before && !after;
+}
+
+/* All at once, for the newer snapshot has them no more; rare: a listener or a chain with routes by name was taken away. */
+static void keep_tables(struct worker *worker, const struct snapshot *before,
+                        const struct snapshot *now)
+{
+    struct list *lists[] = {&worker->downstreams, &worker->drain_left};
+    bool has_gone = false;
+    if (before)
+        snapshot_diff(before, now, KIND_ROUTE, note_gone, &has_gone);
+    for (size_t i = 0; has_gone && i < COUNT(lists); i++)
+        LIST_EACH(node, lists[i])
+    downstream_keep_table(LIST_ENTRY(node, struct downstream, node), before, now);
+}
+
 /* Between two turns: the newer configuration, and everything that follows it. */
 static void on_turn(void *owner)
 {
@@ -38,6 +57,7 @@ static void on_turn(void *owner)
         return;
     upstreams_follow(worker);
     const struct snapshot *now = worker->reader->snapshot;
+    keep_tables(worker, before, now);
     if (!before || before->trees[KIND_LISTENER].root != now->trees[KIND_LISTENER].root) {
         list_splice(&worker->drain_left, &worker->downstreams);
         loop_run_later(worker->loop, &worker->drain_walk);

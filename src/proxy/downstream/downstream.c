@@ -20,12 +20,23 @@ static void on_refused(void *owner, struct http_connection *http, enum http_refu
     observe_refused(downstream->worker->observer, downstream, refusal);
 }
 
+static void keep(struct downstream *downstream, const struct resource *table)
+{
+    struct reader *reader = downstream->worker->reader;
+    if (table)
+        reader_pin(reader, table);
+    if (downstream->kept_table)
+        reader_unpin(reader, downstream->kept_table);
+    downstream->kept_table = table;
+}
+
 static void downstream_free(struct downstream *downstream)
 {
     list_remove(&downstream->node);
     worker_count_open(downstream->worker, false);
     http_profile_unref(downstream->profile);
     reader_unpin(downstream->worker->reader, downstream->listener_resource);
+    keep(downstream, NULL);
     mem_free((void *)(uintptr_t)downstream->listener.text.data);
     mem_free(downstream);
 }
@@ -60,7 +71,6 @@ bool downstream_create(struct worker *worker, struct transport *transport,
     downstream->original_destination = origin->original_destination;
     downstream->listener_resource = origin->listener;
     downstream->chain = origin->chain;
-    downstream->epoch = worker_snapshot(worker)->epoch;
     reader_pin(worker->reader, origin->listener);
     downstream->local =
         address_is_set(&origin->destination) ? origin->destination : conn_local_address(conn);
@@ -78,6 +88,7 @@ bool downstream_create(struct worker *worker, struct transport *transport,
         return false;
     }
     observe_downstream_opened(worker->observer, downstream);
+    downstream_follow(downstream); /* what it came by may have gone while it said nothing */
     return true;
 }
 
@@ -96,10 +107,9 @@ void downstream_drain(struct downstream *downstream)
         http_connection_drain(downstream->http);
 }
 
-static void look_up(struct downstream *downstream)
+static void look_up(struct downstream *downstream, const struct snapshot *snapshot)
 {
     struct reader *reader = downstream->worker->reader;
-    const struct snapshot *snapshot = worker_snapshot(downstream->worker);
     const struct resource *resource = snapshot_find(snapshot, KIND_LISTENER, &downstream->listener);
     const struct filter_chain *chain =
         resource ? listener_chain_by_key(resource->listener, downstream->chain_key) : NULL;
@@ -117,10 +127,26 @@ static void look_up(struct downstream *downstream)
 const struct filter_chain *downstream_chain(struct downstream *downstream,
                                             const struct resource **listener)
 {
-    if (UNLIKELY(downstream->epoch != worker_snapshot(downstream->worker)->epoch))
-        look_up(downstream);
+    const struct snapshot *snapshot = worker_snapshot(downstream->worker);
+    if (UNLIKELY(downstream->epoch != snapshot->epoch))
+        look_up(downstream, snapshot);
     *listener = downstream->listener_resource;
     return downstream->chain;
+}
+
+void downstream_keep_table(struct downstream *downstream, const struct snapshot *before,
+                           const struct snapshot *now)
+{
+    if (downstream->epoch != before->epoch)
+        look_up(downstream, before);
+    const struct name *name = &downstream->chain->http->route_name;
+    const struct resource *table =
+        name_is_set(name) ? snapshot_find(before, KIND_ROUTE, name) : NULL;
+    if (!table || snapshot_find(now, KIND_ROUTE, name))
+        return;
+    look_up(downstream, now);
+    if (downstream->is_orphaned)
+        keep(downstream, table);
 }
 
 void downstream_follow(struct downstream *downstream)

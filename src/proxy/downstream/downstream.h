@@ -17,6 +17,7 @@
 struct http_profile;
 struct http_series;
 struct resource;
+struct snapshot;
 struct transport;
 struct worker;
 
@@ -40,11 +41,13 @@ struct downstream {
     const struct filter_chain *chain;         /* of it */
     bool
         is_orphaned; /* the snapshot has the chain no more: it drains, and requests that still come are served as before */
+    const struct resource
+        *kept_table; /* pinned: an orphan's route table, which went with the chain; else NULL */
 };
 
 /* How a connection came: what arrival learned of it. */
 struct downstream_origin {
-    const struct resource *listener; /* in the current snapshot */
+    const struct resource *listener; /* current, or pinned */
     const struct filter_chain *chain;
     struct address original_destination;
     struct address source, destination; /* what a PROXY header said; else none */
@@ -58,6 +61,13 @@ void downstream_close(struct downstream *downstream);
 void downstream_drain(struct downstream *downstream);
 /* After an adoption: drains when its chain is gone or demands other TLS. */
 void downstream_follow(struct downstream *downstream);
+
+/*
+ * While both can be read, when route tables have gone: those that only orphans still name are kept for them, so that no
+ * request fails that was under way when its listener or chain was taken away.
+ */
+void downstream_keep_table(struct downstream *downstream, const struct snapshot *before,
+                           const struct snapshot *now);
 
 /* The filter chain as configured now, with its listener's resource to pin. */
 const struct filter_chain *downstream_chain(struct downstream *downstream,

@@ -319,6 +319,8 @@ static const struct route_table *find_table(struct exchange *exchange)
     const struct resource *resource =
         snapshot_find(worker_snapshot(worker), KIND_ROUTE, &exchange->hcm->route_name);
     if (!resource)
+        resource = exchange->downstream->kept_table;
+    if (!resource)
         return NULL;
     reader_pin(worker->reader, resource);
     exchange->table = resource;

@@ -83,6 +83,7 @@ static inline bool proxy_put(struct proxy_world *w, enum resource_kind kind, con
         [KIND_CLUSTER] = &envoy__config__cluster__v3__cluster__descriptor,
         [KIND_ENDPOINTS] = &envoy__config__endpoint__v3__cluster_load_assignment__descriptor,
         [KIND_LISTENER] = &envoy__config__listener__v3__listener__descriptor,
+        [KIND_ROUTE] = &envoy__config__route__v3__route_configuration__descriptor,
     };
     struct arena arena;
     struct error error = {0};
