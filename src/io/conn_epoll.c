@@ -5,6 +5,7 @@
  * costs no system call. A read that comes back short has emptied the socket, unless an end or an error came
  * with the event; then only the next read can tell.
  */
+#include "io/calls_internal.h"
 #include "io/conn_internal.h"
 #include "io/epoll_internal.h"
 #include "io/socket.h"
@@ -58,7 +59,7 @@ static bool receive_small(struct conn *conn)
         return false;
     }
     size_t asked = block->capacity;
-    ssize_t got = recv(conn->fd, block->bytes, asked, 0);
+    ssize_t got = call_recv(conn->fd, block->bytes, asked, 0);
     if (got <= 0) {
         block_unref(block);
         return read_brought_nothing(conn, got);
@@ -139,7 +140,7 @@ static ssize_t send_some(struct conn *conn, size_t *asked)
     if (LIKELY(conn->out->count == 1)) {
         struct slice only = chain_front(conn->out);
         *asked = only.size;
-        return send(conn->fd, only.data, only.size, MSG_NOSIGNAL);
+        return call_send(conn->fd, only.data, only.size, MSG_NOSIGNAL);
     }
     struct iovec iovecs[IOVECS_MAX];
     struct msghdr message = {.msg_iov = iovecs,
@@ -147,7 +148,7 @@ static ssize_t send_some(struct conn *conn, size_t *asked)
     *asked = 0;
     for (size_t i = 0; i < message.msg_iovlen; i++)
         *asked += iovecs[i].iov_len;
-    return sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+    return call_sendmsg(conn->fd, &message, MSG_NOSIGNAL);
 }
 
 static void epoll_send(struct conn *conn)

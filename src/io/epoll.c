@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "io/acceptor_internal.h"
+#include "io/calls_internal.h"
 #include "io/conn_internal.h"
 #include "io/epoll_internal.h"
 #include "io/loop_internal.h"
@@ -71,7 +72,7 @@ static int wait_ms_of(const struct loop *loop, uint64_t wait_us)
 void epoll_collect(struct loop *loop)
 {
     struct epoll_state *state = loop->epoll;
-    int count = epoll_wait(state->fd, state->ready, EPOLL_BATCH, 0);
+    int count = call_epoll_wait(state->fd, state->ready, EPOLL_BATCH, 0);
     state->ready_count = count > 0 ? count : 0;
 }
 
@@ -83,7 +84,7 @@ int epoll_descriptor(const struct loop *loop)
 static void epoll_wait_for(struct loop *loop, uint64_t wait_us)
 {
     struct epoll_state *state = loop->epoll;
-    int count = epoll_wait(state->fd, state->ready, EPOLL_BATCH, wait_ms_of(loop, wait_us));
+    int count = call_epoll_wait(state->fd, state->ready, EPOLL_BATCH, wait_ms_of(loop, wait_us));
     state->ready_count = count > 0 ? count : 0; /* EINTR is a turn without events */
     loop->now_us = clock_now_us();
 }

@@ -513,8 +513,12 @@ static inline uint64_t ticks(void)
 #endif
 }
 
-/* Fewer than these are less than LOOP_SLOW_TURN_MS at any rate (10 MHz and more), and no clock need be asked. */
-enum { TICKS_OF_A_LONG_TURN = 100000 };
+/* Fewer than these are less than LOOP_SLOW_TURN_MS at any rate, and no clock need be asked: x86 counts at 100 MHz and more. */
+#if defined(__x86_64__)
+enum { TICKS_OF_A_LONG_TURN = 100000 * LOOP_SLOW_TURN_MS };
+#else
+enum { TICKS_OF_A_LONG_TURN = 10000 * LOOP_SLOW_TURN_MS };
+#endif
 
 struct stopwatch {
     uint64_t started, last;
