@@ -2,9 +2,14 @@
 
 #include "base/memory.h"
 
+#include <endian.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include <stdlib.h>
+
+enum { RECORD_IV_FIXED = 4, SEAL_TOGETHER_MAX = 4096 };
 
 struct cipher_loan {
     struct list node; /* in pool->lent */
@@ -73,6 +78,15 @@ static struct cipher_loan *new_loan(struct cipher_pool *pool)
     return loan;
 }
 
+/*
+ * OpenSSL looks every parameter of a cipher up by its name, and asks the nonce's size so for each nonce: 630 instructions.
+ * For opening, AES-GCM takes the part of the nonce that changes and the tag together, once the fixed part is known.
+ */
+static bool takes_nonce_in_parts(const struct record_key *key)
+{
+    return !key->seals && key->cipher != RECORD_CHACHA20_POLY1305;
+}
+
 /* The cipher object with this key in it. */
 static EVP_CIPHER_CTX *borrow(struct cipher_pool *pool, struct record_key *key)
 {
@@ -84,6 +98,10 @@ static EVP_CIPHER_CTX *borrow(struct cipher_pool *pool, struct record_key *key)
         if (!EVP_CipherInit_ex2(loan->object, pool->kinds[key->cipher], key->key, NULL, key->seals,
                                 NULL))
             abort(); /* a fixed algorithm and a key of its size */
+        if (takes_nonce_in_parts(key) &&
+            !EVP_CIPHER_CTX_ctrl(loan->object, EVP_CTRL_AEAD_SET_IV_FIXED, RECORD_IV_FIXED,
+                                 key->iv))
+            abort();
     }
     loan->used = true;
     if (pool->lent.next != &loan->node) {
@@ -119,8 +137,8 @@ static void put_u16(uint8_t *to, size_t value)
 
 static void put_u64(uint8_t *to, uint64_t value)
 {
-    for (int i = 7; i >= 0; i--, value >>= 8)
-        to[i] = (uint8_t)value;
+    value = htobe64(value);
+    memcpy(to, &value, sizeof(value));
 }
 
 static bool has_explicit_nonce(const struct record_key *key)
@@ -140,13 +158,13 @@ static void make_nonce(const struct record_key *key, const uint8_t *explicit_par
 {
     memcpy(nonce, key->iv, RECORD_IV);
     if (explicit_part) {
-        memcpy(nonce + 4, explicit_part, 8);
+        memcpy(nonce + RECORD_IV_FIXED, explicit_part, 8);
         return;
     }
-    uint8_t sequence[8];
-    put_u64(sequence, key->sequence);
-    for (int i = 0; i < 8; i++)
-        nonce[4 + i] ^= sequence[i];
+    uint64_t part;
+    memcpy(&part, nonce + RECORD_IV_FIXED, sizeof(part));
+    part ^= htobe64(key->sequence);
+    memcpy(nonce + RECORD_IV_FIXED, &part, sizeof(part));
 }
 
 /* RFC 8446 5.2: the header. RFC 5246 6.2.3.3: sequence, type, version and the length of the plaintext. */
@@ -163,18 +181,31 @@ static size_t make_additional(const struct record_key *key, const uint8_t *heade
     return 13;
 }
 
-static EVP_CIPHER_CTX *start(struct record_key *key, struct cipher_pool *ciphers,
-                             const uint8_t *header, const uint8_t *explicit_part, size_t plain_size)
+static void set_nonce(EVP_CIPHER_CTX *cipher, const uint8_t nonce[RECORD_IV])
 {
-    uint8_t nonce[RECORD_IV], aad[13];
-    EVP_CIPHER_CTX *cipher = borrow(ciphers, key);
-    make_nonce(key, explicit_part, nonce);
-    size_t aad_size = make_additional(key, header, plain_size, aad);
+    if (!EVP_CipherInit_ex2(cipher, NULL, NULL, nonce, -1, NULL))
+        abort(); /* no input of a peer can make this fail, nor what follows */
+}
+
+static void set_nonce_and_tag(EVP_CIPHER_CTX *cipher, uint8_t nonce[RECORD_IV],
+                              uint8_t tag[RECORD_TAG])
+{
+    const OSSL_PARAM both[] = {
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, nonce + RECORD_IV_FIXED,
+                                RECORD_IV - RECORD_IV_FIXED),
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, RECORD_TAG), OSSL_PARAM_END};
+    if (!EVP_CIPHER_CTX_set_params(cipher, both))
+        abort();
+}
+
+static void add_header(EVP_CIPHER_CTX *cipher, const struct record_key *key, const uint8_t *header,
+                       size_t plain_size)
+{
+    uint8_t aad[13];
     int ignored;
-    if (!EVP_CipherInit_ex2(cipher, NULL, NULL, nonce, -1, NULL) ||
-        !EVP_CipherUpdate(cipher, NULL, &ignored, aad, (int)aad_size))
-        abort(); /* no input of a peer can make these fail */
-    return cipher;
+    if (!EVP_CipherUpdate(cipher, NULL, &ignored, aad,
+                          (int)make_additional(key, header, plain_size, aad)))
+        abort();
 }
 
 static void update(EVP_CIPHER_CTX *cipher, uint8_t *to, const void *from, size_t size)
@@ -184,9 +215,20 @@ static void update(EVP_CIPHER_CTX *cipher, uint8_t *to, const void *from, size_t
         abort();
 }
 
-/* Writes the sealed bytes of the chain's first `size` bytes. */
-static void seal_chain(EVP_CIPHER_CTX *cipher, const struct chain *plain, size_t size, uint8_t *to)
+/*
+ * Seals the chain's first `size` bytes, and behind them the inner type that TLS 1.3 has. A call of the cipher costs as much
+ * as to copy several KB, and more where the part before did not end with a block: what is small is put together first.
+ */
+static uint8_t *seal_chain(EVP_CIPHER_CTX *cipher, const struct chain *plain, size_t size,
+                           const uint8_t *inner_type, uint8_t *to)
 {
+    if (size <= SEAL_TOGETHER_MAX) {
+        chain_copy_out(plain, 0, (char *)to, size);
+        if (inner_type)
+            to[size++] = *inner_type;
+        update(cipher, to, to, size);
+        return to + size;
+    }
     for (uint32_t i = 0; size > 0; i++) {
         const struct segment *segment = chain_segment(plain, i);
         size_t part = MIN(segment->size, size);
@@ -194,6 +236,9 @@ static void seal_chain(EVP_CIPHER_CTX *cipher, const struct chain *plain, size_t
         to += part;
         size -= part;
     }
+    if (inner_type)
+        update(cipher, to++, inner_type, 1);
+    return to;
 }
 
 bool record_seal(struct record_key *key, struct cipher_pool *ciphers, enum record_type type,
@@ -206,22 +251,22 @@ bool record_seal(struct record_key *key, struct cipher_pool *ciphers, enum recor
     record[0] = key->is_13 ? RECORD_DATA : (uint8_t)type;
     put_u16(record + 1, TLS_1_2);
     put_u16(record + 3, total - RECORD_HEADER);
-    uint8_t *to = record + RECORD_HEADER, *explicit_part = NULL;
+    uint8_t *to = record + RECORD_HEADER, *explicit_part = NULL, nonce[RECORD_IV];
     if (has_explicit_nonce(key)) {
         put_u64(to, key->explicit_nonce++);
         explicit_part = to;
         to += 8;
     }
-    EVP_CIPHER_CTX *cipher = start(key, ciphers, record, explicit_part, size);
-    seal_chain(cipher, plain, size, to);
-    to += size;
-    if (key->is_13) {
-        uint8_t inner_type = (uint8_t)type;
-        update(cipher, to++, &inner_type, 1);
-    }
+    EVP_CIPHER_CTX *cipher = borrow(ciphers, key);
+    make_nonce(key, explicit_part, nonce);
+    set_nonce(cipher, nonce);
+    add_header(cipher, key, record, size);
+    const uint8_t inner_type = (uint8_t)type;
+    to = seal_chain(cipher, plain, size, key->is_13 ? &inner_type : NULL, to);
+    OSSL_PARAM tag[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, to, RECORD_TAG),
+                        OSSL_PARAM_END};
     int ignored;
-    if (!EVP_CipherFinal_ex(cipher, to, &ignored) ||
-        !EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, RECORD_TAG, to))
+    if (!EVP_CipherFinal_ex(cipher, to, &ignored) || !EVP_CIPHER_CTX_get_params(cipher, tag))
         abort();
     key->sequence++;
     chain_commit(out, total);
@@ -272,13 +317,23 @@ static enum record_open check_header(const struct record_key *key, const uint8_t
     return *length < around ? RECORD_FORGED : RECORD_OPENED;
 }
 
-static bool authenticate(EVP_CIPHER_CTX *cipher, struct chain *body, uint8_t tag[RECORD_TAG])
+static bool open_body(struct record_key *key, struct cipher_pool *ciphers, const uint8_t *header,
+                      const uint8_t *explicit_part, struct chain *body, uint8_t tag[RECORD_TAG])
 {
+    uint8_t nonce[RECORD_IV], none[16];
+    EVP_CIPHER_CTX *cipher = borrow(ciphers, key);
+    make_nonce(key, explicit_part, nonce);
+    if (takes_nonce_in_parts(key)) {
+        set_nonce_and_tag(cipher, nonce, tag);
+    } else {
+        set_nonce(cipher, nonce);
+        if (!EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, RECORD_TAG, tag))
+            abort();
+    }
+    add_header(cipher, key, header, body->size);
     open_in_place(cipher, body);
-    uint8_t none[16];
     int ignored;
-    if (EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, RECORD_TAG, tag) &&
-        EVP_CipherFinal_ex(cipher, none, &ignored))
+    if (EVP_CipherFinal_ex(cipher, none, &ignored))
         return true;
     ERR_clear_error();
     return false;
@@ -306,11 +361,10 @@ enum record_open record_open(struct record_key *key, struct cipher_pool *ciphers
     chain_copy_out(in, 0, (char *)tag, RECORD_TAG);
     chain_consume(in, RECORD_TAG);
 
-    EVP_CIPHER_CTX *cipher = start(key, ciphers, header,
-                                   head > RECORD_HEADER ? header + RECORD_HEADER : NULL, body_size);
     size_t content = body_size;
     *type = (enum record_type)header[0];
-    if (!authenticate(cipher, &body, tag))
+    if (!open_body(key, ciphers, header, head > RECORD_HEADER ? header + RECORD_HEADER : NULL,
+                   &body, tag))
         verdict = RECORD_FORGED;
     else if (key->is_13 && !find_inner_type(&body, &content, type))
         verdict = RECORD_BAD_TYPE;
