@@ -2,6 +2,7 @@
 
 #include "base/slice.h"
 
+#include <string.h>
 #include <time.h>
 
 enum { MICROSECONDS = 1000000 };
@@ -79,6 +80,22 @@ size_t clock_format(int64_t wall_us, char *text)
     *to++ = 'Z';
     *to = '\0';
     return (size_t)(to - text);
+}
+
+size_t clock_format_again(struct clock_text *last, int64_t wall_us, char *text)
+{
+    int64_t second = wall_us / MICROSECONDS;
+    if (UNLIKELY(second <= 0)) /* 0 is what a struct that begins holds */
+        return clock_format(wall_us, text);
+    if (UNLIKELY(second != last->second)) {
+        clock_format(wall_us, last->text);
+        last->second = second;
+    }
+    memcpy(text, last->text, sizeof(last->text));
+    unsigned ms = (unsigned)(wall_us % MICROSECONDS) / 1000;
+    text[20] = (char)('0' + ms / 100);
+    put_two(text + 21, ms % 100);
+    return sizeof(last->text) - 1;
 }
 
 static bool take_number(struct slice *in, size_t digits, int64_t low, int64_t high, int64_t *value)

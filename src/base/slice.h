@@ -54,6 +54,26 @@ static inline struct slice slice_from(struct slice s, size_t offset)
 {
     return offset == 0 ? s : (struct slice){s.data + offset, s.size - offset};
 }
+/* memcpy for sizes that are mostly small: moves of a fixed size, which may overlap, instead of a call. */
+static inline void copy_short(char *to, const char *from, size_t size)
+{
+    if (size - 8 <= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + size - 8, from + size - 8, 8);
+    } else if (size - 16 <= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + size - 16, from + size - 16, 16);
+    } else if (size - 4 <= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + size - 4, from + size - 4, 4);
+    } else if (size - 1 <= 2) {
+        to[0] = from[0];
+        to[size / 2] = from[size / 2];
+        to[size - 1] = from[size - 1];
+    } else if (size > 0) {
+        memcpy(to, from, size);
+    }
+}
 static inline struct slice slice_first(struct slice s, size_t size)
 {
     return (struct slice){s.data, size};

@@ -26,23 +26,6 @@ COLD static void put_slow(struct writer *writer, const char *bytes, size_t size)
         writer->refused = !chain_append_copy(writer->out, writer->pool, slice_of(bytes, size));
 }
 
-/* Most names and values are short: two copies of a fixed size, which may overlap, instead of a call. */
-static inline void copy(char *to, const char *from, size_t size)
-{
-    if (size - 8 <= 8) {
-        memcpy(to, from, 8);
-        memcpy(to + size - 8, from + size - 8, 8);
-    } else if (size - 16 <= 16) {
-        memcpy(to, from, 16);
-        memcpy(to + size - 16, from + size - 16, 16);
-    } else if (size - 4 <= 4) {
-        memcpy(to, from, 4);
-        memcpy(to + size - 4, from + size - 4, 4);
-    } else {
-        memcpy(to, from, size);
-    }
-}
-
 static inline void put(struct writer *writer, const char *bytes, size_t size)
 {
     if (UNLIKELY((size_t)(writer->end - writer->at) < size)) {
@@ -52,7 +35,7 @@ static inline void put(struct writer *writer, const char *bytes, size_t size)
     if (__builtin_constant_p(size))
         memcpy(writer->at, bytes, size);
     else
-        copy(writer->at, bytes, size);
+        copy_short(writer->at, bytes, size);
     writer->at += size;
 }
 #define PUT(writer, literal) put((writer), (literal), sizeof(literal) - 1)
@@ -65,18 +48,20 @@ static void put_slice(struct writer *writer, struct slice bytes)
 
 static void put_number(struct writer *writer, uint64_t number)
 {
-    char digits[24];
-    unsigned at = 20; /* with 4 bytes behind, so that copies may be of fixed size */
+    enum { DIGITS_MAX = 20 };
+    char digits[DIGITS_MAX + 4]; /* with 4 bytes behind, so that copies may be of fixed size */
+    size_t size = 0;
     do {
-        digits[--at] = (char)('0' + number % 10);
+        digits[DIGITS_MAX - ++size] = (char)('0' + number % 10);
         number /= 10;
-    } while (number > 0);
-    if (LIKELY(20 - at <= 4 && writer->end - writer->at >= 4)) {
-        memcpy(writer->at, digits + at, 4);
-        writer->at += 20 - at;
+    } while (number > 0 && size < DIGITS_MAX);
+    const char *first = digits + DIGITS_MAX - size;
+    if (LIKELY(size <= 4 && writer->end - writer->at >= 4)) {
+        memcpy(writer->at, first, 4);
+        writer->at += size;
         return;
     }
-    put(writer, digits + at, 20 - at);
+    put(writer, first, size);
 }
 
 /* --- fields ------------------------------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@ static void put(struct line *line, struct slice bytes)
         line->is_cut = true;
         return;
     }
-    memcpy(line->at, bytes.data, bytes.size);
+    copy_short(line->at, bytes.data, bytes.size);
     line->at += bytes.size;
 }
 
@@ -51,10 +51,37 @@ static void put_escape(struct line *line, uint8_t byte, bool json)
         put(line, (struct slice){(char[]){'\\', 'x', hex[byte >> 4], hex[byte & 15]}, 4});
 }
 
-/* Peers choose these bytes: nothing of them may end a line or a string. */
-static void put_escaped(struct line *line, struct slice bytes, bool json)
+/* Whether some of 8 bytes are not plain ASCII or may need an escape: a borrow out of each byte that is too small. */
+static inline bool may_need_escape(const char *at)
 {
-    const uint8_t least = json ? 1 : 2;
+    const uint64_t ones = 0x0101010101010101u, high = ones << 7;
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\'),
+             del = word ^ (ones * 0x7f);
+    uint64_t found =
+        (word - ones * 0x20) | (quote - ones) | (backslash - ones) | (del - ones) | word;
+    return (found & high) != 0;
+}
+
+/* False also where nothing needs an escape in text, but in JSON it would. */
+static inline bool is_plain(struct slice bytes)
+{
+    size_t at = 0;
+    if (bytes.size >= 8) {
+        for (; at + 8 <= bytes.size; at += 8)
+            if (may_need_escape(bytes.data + at))
+                return false;
+        return !may_need_escape(bytes.data + bytes.size - 8);
+    }
+    uint8_t all = 0;
+    for (; at < bytes.size; at++)
+        all |= escapes[(uint8_t)bytes.data[at]];
+    return all == 0;
+}
+
+static void put_pieces(struct line *line, struct slice bytes, uint8_t least)
+{
     while (bytes.size > 0) {
         size_t plain = 0;
         while (plain < bytes.size && escapes[(uint8_t)bytes.data[plain]] < least)
@@ -65,9 +92,18 @@ static void put_escaped(struct line *line, struct slice bytes, bool json)
         line->is_cut |= fits < plain;
         if (plain == bytes.size)
             return;
-        put_escape(line, (uint8_t)bytes.data[plain], json);
+        put_escape(line, (uint8_t)bytes.data[plain], least == 1);
         bytes = slice_from(bytes, plain + 1);
     }
+}
+
+/* Peers choose these bytes: nothing of them may end a line or a string. */
+static inline void put_escaped(struct line *line, struct slice bytes, bool json)
+{
+    if (LIKELY((size_t)(line->end - line->at) >= bytes.size && is_plain(bytes)))
+        put(line, bytes);
+    else
+        put_pieces(line, bytes, json ? 1 : 2);
 }
 
 /* --- values --------------------------------------------------------------------------------------------------- */
@@ -108,10 +144,11 @@ static void set_address(struct value_text *value, const struct address *address,
     value->is_ours = address_is_ip(address);
 }
 
-static void set_time(struct value_text *value, int64_t wall_us, struct slice format)
+static void set_time(struct value_text *value, int64_t wall_us, struct slice format,
+                     struct clock_text *clock)
 {
     if (format.size == 0) {
-        value->text = slice_of(value->scratch, clock_format(wall_us, value->scratch));
+        value->text = slice_of(value->scratch, clock_format_again(clock, wall_us, value->scratch));
         value->is_ours = true;
         return;
     }
@@ -279,7 +316,7 @@ static void set_grpc_status(struct value_text *value, const struct record *recor
 }
 
 static void evaluate(const struct format_step *step, const struct record *record,
-                     struct value_text *value)
+                     struct clock_text *clock, struct value_text *value)
 {
     const struct transport *down = record->downstream, *up = record->upstream;
     value->text = SLICE_NONE;
@@ -287,11 +324,11 @@ static void evaluate(const struct format_step *step, const struct record *record
     switch (step->field) {
     case FORMAT_LITERAL: value->text = step->text; return;
     case FORMAT_START_TIME:
-    case FORMAT_START_TIME_LOCAL: set_time(value, record->start_wall_us, step->text); return;
+    case FORMAT_START_TIME_LOCAL: set_time(value, record->start_wall_us, step->text, clock); return;
     case FORMAT_EMIT_TIME:
     case FORMAT_EMIT_TIME_LOCAL:
         set_time(value, record->start_wall_us + (int64_t)(record->end_us - record->start_us),
-                 step->text);
+                 step->text, clock);
         return;
     case FORMAT_DURATION: set_span(value, record->start_us, record->end_us); return;
     case FORMAT_REQUEST_DURATION:
@@ -493,7 +530,7 @@ void format_render(const struct format *format, const struct record *record, str
             write_member(step, line);
             continue;
         }
-        evaluate(step, record, &value);
+        evaluate(step, record, line->clock, &value);
         size_t most =
             MIN((size_t)(step->max_bytes == FORMAT_NO_LIMIT ? VALUE_MAX : step->max_bytes),
                 (size_t)VALUE_MAX);
@@ -511,7 +548,8 @@ bool format_write(const struct format *format, const struct exchange *exchange, 
                   struct slice *out)
 {
     char text[FORMATTED_MAX];
-    struct line line = {text, text, text + sizeof(text), false};
+    struct clock_text clock = {0};
+    struct line line = {text, text, text + sizeof(text), &clock, false};
     format_render(format, &exchange->record, &line);
     size_t size = (size_t)(line.at - line.start);
     char *copy = arena_try_alloc(arena, size + 1);

@@ -7,6 +7,7 @@
 #include "base/slice.h"
 
 struct arena;
+struct clock_text;
 struct exchange;
 struct format;
 struct record;
@@ -14,6 +15,7 @@ struct record;
 /* Where a line is written: fixed memory; what does not fit is cut at a whole value. */
 struct line {
     char *start, *at, *end;
+    struct clock_text *clock; /* of the last line, which mostly began in the same second */
     bool is_cut;
 };
 void format_render(const struct format *format, const struct record *record, struct line *line);

@@ -61,7 +61,7 @@ static void write_logs(struct observer *observer, const struct access_logs *logs
         if (!access_log_wants(log, &facts))
             continue;
         int file = file_of(observer, log);
-        struct line line = {text, text, text + sizeof(text), false};
+        struct line line = {text, text, text + sizeof(text), &observer->clock, false};
         format_render(&log->format, record, &line);
         struct slice bytes = slice_of(line.start, (size_t)(line.at - line.start));
         if (file >= 0 && !log_ring_write(observer->ring, file, bytes))

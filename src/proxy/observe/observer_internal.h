@@ -1,6 +1,7 @@
 /* An observer's insides, for telemetry, which makes it. */
 #pragma once
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "proxy/observe/envoy_series.h"
 #include "proxy/observe/log_sink.h"
@@ -41,6 +42,7 @@ struct observer {
     struct telemetry *telemetry;
     struct stats_set *set; /* made by the worker's thread at its first count */
     struct log_ring *ring;
+    struct clock_text clock; /* of the last line of a log */
     uint32_t counters[OBSERVER_COUNTERS];
     struct map *series; /* struct series_key -> struct series; the last one is kept at hand */
     struct envoy_series envoy;

@@ -35,6 +35,21 @@ TEST(clock_formats_and_parses)
     }
 }
 
+/* Steps within a second, to the next one, back, and to before 1970, against the text made anew. */
+TEST(clock_text_follows_its_moment)
+{
+    static const int64_t steps[] = {0, 1, 999, 1000, 998000, 1000000, 3, -2000000, 86400000000};
+    struct clock_text last = {0};
+    int64_t us = 1769860800000000;
+    for (size_t i = 0; i < 1000; i++) {
+        char again[32], anew[32];
+        us += steps[i % COUNT(steps)] + (int64_t)i * 7919;
+        int64_t moment = i % 97 == 0 ? -us : us;
+        CHECK(clock_format_again(&last, moment, again) == clock_format(moment, anew));
+        CHECK(strcmp(again, anew) == 0, "%s, not %s", again, anew);
+    }
+}
+
 /* Against the C library, over 200 years in odd steps. */
 TEST(clock_agrees_with_gmtime)
 {

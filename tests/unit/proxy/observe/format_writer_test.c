@@ -1,5 +1,6 @@
 #include "proxy/observe/format_writer.h"
 
+#include "base/clock.h"
 #include "build/format.h"
 #include "http/message.h"
 #include "io/address.h"
@@ -33,7 +34,8 @@ static size_t render(const char *text, const struct record *record, char *to, si
     struct build_options options = {0};
     owned_error error = {0};
     CHECK(format_build_text(&format, slice_str(text), &options, &memory, &error), "%s", text);
-    struct line line = {to, to, to + room, false};
+    struct clock_text clock = {0};
+    struct line line = {to, to, to + room, &clock, false};
     format_render(&format, record, &line);
     table_memory_fini(&memory);
     *is_cut = line.is_cut;
@@ -77,5 +79,24 @@ TEST(a_line_ends_where_its_memory_does)
         size_t size = render("%REQ(:PATH)%", &record, text, room, &is_cut);
         CHECK(size == MIN(room, (size_t)10) && text[room] == '!', "%zu: %zu", room, size);
         CHECK(is_cut == (room < 10));
+    }
+}
+
+/* Eight bytes are looked at together: whatever stands among plain ones, and wherever. */
+TEST(no_byte_of_a_peer_ends_a_line_wherever_it_stands)
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        for (size_t at = 0; at < 20; at++) {
+            char path[20], text[64];
+            struct http_request head;
+            bool is_cut;
+            memset(path, 'a', sizeof(path));
+            path[at] = (char)byte;
+            struct record record = record_of(&head, path, sizeof(path));
+            size_t size = render("%REQ(:PATH)%", &record, text, sizeof(text), &is_cut);
+            bool quotes = byte == '"' || byte == '\\', hides = byte < 0x20 || byte == 0x7f;
+            CHECK(size == sizeof(path) + (quotes ? 1 : 0) + (hides ? 3 : 0), "%u at %zu", byte, at);
+            CHECK(text[at] == (quotes || hides ? '\\' : (char)byte), "%u at %zu", byte, at);
+        }
     }
 }
