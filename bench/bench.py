@@ -63,6 +63,7 @@ def one_run(path, be, lcpu=None, **lo):
         n = max(1, r["done_total"])
         c = x["cpu"]["proxy"]
         o = {k: r[k] for k in ("rps", "p50", "p90", "p99", "p999", "max", "s_p50", "s_p90", "s_p99", "errors", "non2xx", "done_total", "conns_made")}
+        o["resumed"] = r["resumed"] / max(1, r["conns_made"])
         tot = c[0] / n
         us = c[1] + c[2] or 1
         o.update(cpu_us=tot, user_us=tot * c[1] / us, sys_us=tot * c[2] / us, client_us=r["client_cpu_us"] / n, proxy_core=x["proxy_core"],
@@ -105,15 +106,16 @@ def s_http(a):
 
 
 def s_latency(a):
-    """Single hop at a fixed rate, open loop. colocated: all on one CPU (no cross-CPU wake-up). split: proxy on its own CPU."""
+    """Single hop at fixed rates, open loop. colocated: all on one CPU (no cross-CPU wake-up). split: proxy on its own CPU."""
     out = {}
-    for topo in ("colocated", "split"):
+    for topo, rates in (("colocated", (a.rate / 2, a.rate)), ("split", (a.rate,))):
         cpu = PC if topo == "colocated" else LC
         be, up = backend(a.size, cpu)
         paths = single(a.contenders, up, cpu=PC)
-        out[topo] = summarise(rounds(paths, a.rounds, lambda p: one_run(p, be, lcpu=cpu, c=16, d=a.dur, w=0.5, r=a.rate), "latency " + topo), HTTPKEYS)
+        for rate in rates:
+            kind = "%s %g" % (topo, rate)
+            out[kind] = summarise(rounds(paths, a.rounds, lambda p: one_run(p, be, lcpu=cpu, c=16, d=a.dur, w=0.5, r=rate), "latency " + kind), HTTPKEYS)
         H.stop_all()
-    out["rate"] = a.rate
     return out
 
 
@@ -142,7 +144,7 @@ def hold(port_, n, path="/", secs=60):
 
 
 def s_rss(a):
-    """Memory: idle; N keep-alive connections idle after one request each; N requests in flight."""
+    """Memory: idle; with 1,000 clusters known; N keep-alive connections idle after one request each; N requests in flight."""
     out = {}
     be, up = backend(a.size)
     c = pki()
@@ -150,6 +152,7 @@ def s_rss(a):
     for n in a.contenders:
         cases.append((n, "http", getattr(ALL[n], "http_many", ALL[n].http)))
         cases.append((n, "tls", lambda d, l, u, n=n: ALL[n].tls_front(d, l, c)))
+        cases.append((n, "clusters", lambda d, l, u, n=n: ALL[n].http_clusters(d, l, u, 1000)))
     for n, kind, mk in cases:
         p = port()
         argv = mk(wdir("rss", n + kind), p, up)
@@ -157,7 +160,7 @@ def s_rss(a):
             continue
         res = out.setdefault("%s/%s" % (n, kind), {})
         for label, cnt, path in (("idle", 0, None), ("idle100", 100, "/"), ("idle10k", 10000, "/"), ("flight100", 100, "/hold"), ("flight4k", 4000, "/hold")):
-            if kind == "tls" and path == "/hold":
+            if (kind == "tls" and path == "/hold") or (kind == "clusters" and cnt):
                 continue
             vals = []
             for _ in range(1 if cnt > 1000 else min(3, a.rounds)):
@@ -240,18 +243,21 @@ def s_idle(a):
 
 
 def s_tls(a):
-    """A new connection with a full TLS 1.3 mutual handshake for each request; the plain connection beside it."""
+    """A new connection for each request: plain, with a full TLS 1.3 mutual handshake, with a resumed one; keep-alive."""
     c, out, be = pki(), {}, None
     paths = []
     for n in a.contenders:
-        p, q = port(), port()
-        x = ALL[n].tls_front(wdir("tls", n), p, c)
-        y = ALL[n].answer(wdir("answer", n), q)
-        if x: paths.append(Path(n + "/mtls", p, [start(x, p, PC, n)]))
-        if y: paths.append(Path(n + "/plain", q, [start(y, q, PC, n)]))
+        made = {"mtls": lambda d, p: ALL[n].tls_front(d, p, c), "plain": lambda d, p: ALL[n].answer(d, p),
+                "resumed": lambda d, p: ALL[n].tls_front(d, p, c, resume=True)}
+        for kind, make in made.items():
+            p = port()
+            argv = make(wdir("tls", n + kind), p)
+            if argv:
+                paths.append(Path(n + "/" + kind, p, [start(argv, p, PC, n)]))
     tls = ["-T", "-C", c["leaf.crt"], "-K", c["leaf.key"], "-A", c["ca.crt"]]
-    runs = rounds(paths, a.rounds, lambda p: one_run(p, be, c=16, d=a.dur, w=0.5, flags=["-n"] + (tls if "mtls" in p.name else [])), "tls")
-    out["new_connections"] = summarise(runs, HTTPKEYS)
+    flags = {"mtls": tls, "plain": [], "resumed": tls + ["-S"]}
+    runs = rounds(paths, a.rounds, lambda p: one_run(p, be, c=16, d=a.dur, w=0.5, flags=["-n"] + flags[p.name.split("/")[1]]), "tls")
+    out["new_connections"] = summarise(runs, HTTPKEYS + ("resumed",))
     runs = rounds([p for p in paths if "mtls" in p.name], a.rounds, lambda p: one_run(p, be, c=64, d=a.dur, w=1.0, flags=tls), "tls keep-alive")
     out["keepalive"] = summarise(runs, HTTPKEYS)
     return out
@@ -318,8 +324,8 @@ def s_h2(a):
         def run(p):
             def go():
                 w = Window({"proxy": p.proxies}, load=[be])
-                n = 250000
-                r = h2load(p.port, path, 8, 16, n, data)
+                n = int(100000 * a.dur)
+                r = h2load(p.port, path, 4, a.streams, n, data)
                 x = w.close(r["client_cpu_us"])
                 tot = x["cpu"]["proxy"]
                 r["cpu_us"] = tot[0] / n
@@ -530,6 +536,7 @@ def main():
     ap.add_argument("-R", "--rate", type=float, default=10000, help="requests/s of the fixed-rate runs")
     ap.add_argument("-c", "--conns", default="64", help="comma list of connection counts of the closed loop")
     ap.add_argument("-B", "--post", type=int, default=0, help="http: POST a body of this many bytes")
+    ap.add_argument("-S", "--streams", type=int, default=100, help="h2: streams at a time on each of 4 connections")
     ap.add_argument("-w", "--workers", type=int, default=1, help="http: worker threads of each proxy; above 1 they share both CPUs with the load")
     ap.add_argument("-f", "--full", action="store_true", help="http: with metrics, access log and timeouts")
     ap.add_argument("--record", action="store_true", help="gate: write bench/baseline.json")
@@ -545,7 +552,7 @@ def main():
             r = SUITES[s](a)
         finally:
             H.stop_all()
-        kind = ("-full" if a.full else "") + ("-post" if a.post else "") + ("-w%d" % a.workers if a.workers > 1 else "")
+        kind = ("-full" if a.full else "") + ("-post" if a.post else "") + ("-1m" if a.size == 1 << 20 else "") + ("-w%d" % a.workers if a.workers > 1 else "")
         name = os.path.join(a.out, s + kind + ".json")
         if a.merge and os.path.exists(name):
             r = dict(json.load(open(name))["result"], **r)

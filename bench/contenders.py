@@ -5,7 +5,8 @@ To add a proxy: copy a class, fill in the methods it can play, add it to ALL. No
 
   http(d, listen, up)          HTTP/1.1 in and out, keep-alive on both sides, connections pooled
   http_full(d, listen, up)     the same with what a mesh needs: metrics, an access log, timeouts
-  tls_front(d, listen, pki)    TLS 1.3 in, client certificate required, answers 200 by itself
+  http_clusters(d, listen, up, n)  the same with n clusters known, of which one serves
+  tls_front(d, listen, pki, resume)  TLS 1.3 in, client certificate required, answers 200 by itself; resume: with tickets
   mesh_out(d, listen, up, pki, v)  plain in, mTLS out   v: "h1" HTTP/1.1, "h2" HTTP/2 between the two, "l4" bytes only
   mesh_in(d, listen, up, pki, v)   mTLS in (client certificate verified), plain out
   tcp(d, listen, up, splice)   bytes only; splice: True/False/None (None: the proxy's default)
@@ -31,7 +32,8 @@ class Contender:
     workers = 1
     def http(self, d, listen, up): return None
     def http_full(self, d, listen, up): return None
-    def tls_front(self, d, listen, pki): return None
+    def http_clusters(self, d, listen, up, n): return None
+    def tls_front(self, d, listen, pki, resume=False): return None
     def mesh_out(self, d, listen, up, pki, v): return None
     def mesh_in(self, d, listen, up, pki, v): return None
     def tcp(self, d, listen, up, splice=None): return None
@@ -67,7 +69,7 @@ class Haproxy(Contender):
     nbthread %d
     maxconn %d
     tune.maxaccept 64
-    ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
+    ssl-default-bind-options ssl-min-ver TLSv1.3%s
     ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
     ssl-default-bind-curves X25519
     ssl-default-server-options ssl-min-ver TLSv1.3
@@ -80,8 +82,8 @@ defaults
     timeout http-keep-alive 120s
     http-reuse always
 """
-    def cfg(self, d, mode, bind, server, extra_global="", extra="", maxconn=9900):
-        t = self.GLOBAL % (self.workers, maxconn, extra_global) + "    mode %s\nlisten l\n%s    bind 127.0.0.1:%s backlog 4096\n" % (mode, extra, bind)
+    def cfg(self, d, mode, bind, server, extra_global="", extra="", maxconn=9900, resume=False):
+        t = self.GLOBAL % (self.workers, maxconn, "" if resume else " no-tls-tickets", extra_global) + "    mode %s\nlisten l\n%s    bind 127.0.0.1:%s backlog 4096\n" % (mode, extra, bind)
         if server:
             t += "    server s 127.0.0.1:%s\n" % server
         return ["haproxy", "-db", "-q", "-f", write(d, "haproxy.cfg", t)]
@@ -93,9 +95,14 @@ defaults
         return self.cfg(d, "http", listen, "%d pool-max-conn 256" % up, extra_global="    no strict-limits\n    ulimit-n 19990\n", maxconn=10050)
     def answer(self, d, listen):
         return self.cfg(d, "http", listen, None, extra="    http-request return status 200 content-type text/plain string ok\n")
-    def tls_front(self, d, listen, pki):
+    def http_clusters(self, d, listen, up, n):
+        argv = self.http(d, listen, up)
+        with open(argv[-1], "a") as f:
+            f.write("".join("backend b%d\n    server s 127.0.0.1:%d\n" % (i, up) for i in range(n)))
+        return argv
+    def tls_front(self, d, listen, pki, resume=False):
         return self.cfg(d, "http", "%d ssl crt %s ca-file %s verify required" % (listen, pki["leaf.pem"], pki["ca.crt"]), None,
-                        extra="    http-request return status 200 content-type text/plain string ok\n")
+                        extra="    http-request return status 200 content-type text/plain string ok\n", resume=resume)
     def mesh_out(self, d, listen, up, pki, v):
         if v == "plain": return None
         alpn = {"h1": "alpn http/1.1", "h2": "alpn h2", "l4": ""}[v]
@@ -113,12 +120,12 @@ defaults
 
 class Nginx(Contender):
     name = "nginx"
-    def conf(self, d, http=None, stream=None):
+    def conf(self, d, http=None, stream=None, resume=False):
         for s in ("body", "proxy", "fastcgi", "uwsgi", "scgi"):
             os.makedirs(os.path.join(d, s), exist_ok=True)
         t = "load_module %s;\n" % os.environ.get("NGINX_STREAM_MODULE", "/usr/lib/nginx/modules/ngx_stream_module.so") if stream else ""
         t += "daemon off;\nmaster_process %s;\nuser root;\nworker_processes %d;\nworker_rlimit_nofile 20000;\npid %s/pid;\nerror_log %s/error.log crit;\nevents { worker_connections 20000; }\n" % ("on" if self.workers > 1 else "off", self.workers, d, d)
-        tls = "ssl_protocols TLSv1.3; ssl_ecdh_curve X25519; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; ssl_session_tickets off; ssl_session_cache off;\n"
+        tls = "ssl_protocols TLSv1.3; ssl_ecdh_curve X25519; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; ssl_session_tickets %s; ssl_session_cache off;\n" % ("on" if resume else "off")
         if http:
             t += "http {\naccess_log off;\nkeepalive_requests 1000000000;\nkeepalive_timeout 120s;\ntcp_nodelay on;\nclient_body_buffer_size 128k;\n%s%s%s\n}\n" % (
                 tls, "".join("%s_temp_path %s/%s;\n" % (n, d, s) for n, s in (("client_body", "body"), ("proxy", "proxy"), ("fastcgi", "fastcgi"), ("uwsgi", "uwsgi"), ("scgi", "scgi"))), http)
@@ -138,8 +145,11 @@ class Nginx(Contender):
         return self.conf(d, self.UP % up + "server { listen 127.0.0.1:%d backlog=4096 reuseport; access_log %s/access.log combined buffer=64k flush=1s; client_header_timeout 10s; proxy_read_timeout 15s;\n" % (listen, d) + self.LOC % ("http", ""))
     def answer(self, d, listen):
         return self.conf(d, "server { listen 127.0.0.1:%d backlog=4096; location / { return 200 ok; } }" % listen)
-    def tls_front(self, d, listen, pki):
-        return self.conf(d, "server { listen 127.0.0.1:%d ssl backlog=4096; %s location / { return 200 ok; } }" % (listen, self.sslin(pki)))
+    def http_clusters(self, d, listen, up, n):
+        more = "".join("upstream u%d { server 127.0.0.1:%d; keepalive 256; }\n" % (i, up) for i in range(n))
+        return self.conf(d, more + self.UP % up + "server { listen 127.0.0.1:%d backlog=4096;\n" % listen + self.LOC % ("http", ""))
+    def tls_front(self, d, listen, pki, resume=False):
+        return self.conf(d, "server { listen 127.0.0.1:%d ssl backlog=4096; %s location / { return 200 ok; } }" % (listen, self.sslin(pki)), resume=resume)
     def mesh_out(self, d, listen, up, pki, v):
         if v == "h1":
             return self.conf(d, self.UP % up + "server { listen 127.0.0.1:%d backlog=4096;\n" % listen + self.LOC % ("https", self.sslout(pki)))
@@ -208,10 +218,10 @@ class Envoy(Contender):
     def tcp_filters(self):
         return [typed("envoy.filters.network.tcp_proxy", "filters.network.tcp_proxy.v3.TcpProxy", stat_prefix="t", cluster="u")]
 
-    def cluster(self, port, h2=False, tls=None, most=100000):
-        made = {"name": "u", "type": "STATIC", "connect_timeout": "5s",
+    def cluster(self, port, h2=False, tls=None, most=100000, name="u"):
+        made = {"name": name, "type": "STATIC", "connect_timeout": "5s",
                 "circuit_breakers": {"thresholds": [{"max_connections": most, "max_pending_requests": 100000, "max_requests": 100000}]},
-                "load_assignment": {"cluster_name": "u", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]}}
+                "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]}}
         if h2:
             made["typed_extension_protocol_options"] = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": TYPE + "upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}}
@@ -227,9 +237,10 @@ class Envoy(Contender):
             made["alpn_protocols"] = [alpn]
         return made
 
-    def tls_in(self, pki, alpn=None):
+    def tls_in(self, pki, alpn=None, resume=False):
+        refuse = {} if resume else {"disable_stateless_session_resumption": True, "disable_stateful_session_resumption": True}
         return typed("envoy.transport_sockets.tls", "transport_sockets.tls.v3.DownstreamTlsContext", require_client_certificate=True,
-                     disable_stateless_session_resumption=True, disable_stateful_session_resumption=True, common_tls_context=self.common_tls(pki, alpn))
+                     common_tls_context=self.common_tls(pki, alpn), **refuse)
 
     def tls_out(self, pki, alpn=None):
         return typed("envoy.transport_sockets.tls", "transport_sockets.tls.v3.UpstreamTlsContext", sni="mesh.test", max_session_keys=0,
@@ -248,8 +259,11 @@ class Envoy(Contender):
         return self.config(d, self.listener(listen, self.http_filters(full, os.path.join(d, "access.log"))), self.cluster(up))
     def answer(self, d, listen):
         return self.config(d, self.listener(listen, self.http_filters(self.OK)))
-    def tls_front(self, d, listen, pki):
-        return self.config(d, self.listener(listen, self.http_filters(self.OK), self.tls_in(pki, "http/1.1")))
+    def http_clusters(self, d, listen, up, n):
+        return self.config(d, self.listener(listen, self.http_filters(self.TO)), self.cluster(up),
+                           *[self.cluster(up, name="outbound|80||service-%d.default.svc.cluster.local" % i) for i in range(n)])
+    def tls_front(self, d, listen, pki, resume=False):
+        return self.config(d, self.listener(listen, self.http_filters(self.OK), self.tls_in(pki, "http/1.1", resume)))
     def mesh_out(self, d, listen, up, pki, v):
         if v == "plain": return None
         filters = self.tcp_filters() if v == "l4" else self.http_filters(self.TO)

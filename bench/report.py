@@ -45,7 +45,7 @@ if r:
     for c, v in r.items(): load_table("http, single hop, closed loop, %s connections" % c[1:], v)
 r = load("latency")
 if r:
-    for t in ("colocated", "split"): lat_table("latency, single hop, %g req/s, %s" % (r["rate"], t), r[t])
+    for t, v in r.items(): lat_table("latency, single hop, %s req/s" % t, v)
 r = load("mesh")
 if r:
     load_table("mesh (two proxies, mTLS between), closed loop, 64 connections", r["closed"])
@@ -60,7 +60,7 @@ if r:
     table(["path", "GB/s", "CPU s/GB", "GB per CPU s"], [[n, f(v["gbps"], 2), f(v["s_per_gb"], 3), f(v["gb_per_core_s"], 2)] for n, v in r.items()])
 r = load("h2")
 if r:
-    for t, v in r.items(): load_table("h2c, 8 connections x 16 streams, " + t, v)
+    for t, v in r.items(): load_table("h2c, 4 connections, " + t, v)
 r = load("rss")
 if r:
     print("### memory, KiB resident (anonymous)\n")

@@ -11,6 +11,7 @@
  *   -H SEC    hold: open all connections, one request on each (answered unless the path is /hold),
  *             print "held N", keep them open SEC seconds, then end
  *   -T        TLS 1.3, with -C cert -K key -A ca; no session is resumed
+ *   -S        with -T: sessions are resumed by the newest ticket; "resumed" counts the connections that were
  *   -J        print one JSON object (default: a line for people)
  * Latencies are kept in a log-linear histogram (128 steps an octave: error under 0.8 %).
  */
@@ -54,9 +55,11 @@ struct hist {
 static struct hist corrected, service;
 
 static struct conn *cs;
-static int *idle, nidle, nconn = 64, ep, use_tls, per_req, quiet_json;
+static int *idle, nidle, nconn = 64, ep, use_tls, per_req, quiet_json, resumes;
 static struct sockaddr_in addr;
 static SSL_CTX *ctx;
+static SSL_SESSION *newest; /* ticket */
+static uint64_t resumed;
 static char *req;
 static size_t req_len;
 static uint64_t t_start, t_meas, t_end, done_total, done_meas, errors, non2xx, conns_made, bytes_in;
@@ -134,6 +137,8 @@ static void watch(struct conn *c, uint32_t evs, int op)
 static void shut(struct conn *c)
 {
     if (c->ssl) {
+        /* A session whose connection is freed without an end may not be resumed. */
+        SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
         SSL_free(c->ssl);
         c->ssl = NULL;
     }
@@ -282,6 +287,7 @@ static void handshake(struct conn *c)
 {
     int r = SSL_do_handshake(c->ssl);
     if (r == 1) {
+        resumed += (uint64_t)SSL_session_reused(c->ssl);
         watch(c, EPOLLIN, EPOLL_CTL_MOD);
         if (per_req)
             fire(c);
@@ -319,6 +325,8 @@ static void on_event(struct conn *c)
             SSL_set_fd(c->ssl, c->fd);
             SSL_set_connect_state(c->ssl);
             SSL_set_tlsext_host_name(c->ssl, "mesh.test");
+            if (newest)
+                SSL_set_session(c->ssl, newest);
             c->st = HANDSHAKE;
             handshake(c);
         } else {
@@ -366,13 +374,24 @@ static void on_event(struct conn *c)
     }
 }
 
+static int keep_ticket(SSL *ssl, SSL_SESSION *session)
+{
+    (void)ssl;
+    SSL_SESSION_free(newest);
+    newest = session;
+    return 1; /* the reference is ours now */
+}
+
 static void tls_setup(const char *cert, const char *key, const char *ca)
 {
     ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
     SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256");
     SSL_CTX_set1_groups_list(ctx, "X25519");
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_cache_mode(ctx, resumes ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
+                                                : SSL_SESS_CACHE_OFF);
+    if (resumes)
+        SSL_CTX_sess_set_new_cb(ctx, keep_ticket);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     if (cert && (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1 ||
                  SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)) {
@@ -393,7 +412,7 @@ int main(int argc, char **argv)
     double dur = 3, warm = 1;
     int hold = -1, body = 0, o;
     const char *path = "/", *cert = NULL, *key = NULL, *ca = NULL;
-    while ((o = getopt(argc, argv, "c:d:w:r:jP:B:nH:TC:K:A:J")) != -1)
+    while ((o = getopt(argc, argv, "c:d:w:r:jP:B:nH:TSC:K:A:J")) != -1)
         switch (o) {
         case 'c': nconn = atoi(optarg); break;
         case 'd': dur = atof(optarg); break;
@@ -405,6 +424,7 @@ int main(int argc, char **argv)
         case 'n': per_req = 1; break;
         case 'H': hold = atoi(optarg); break;
         case 'T': use_tls = 1; break;
+        case 'S': resumes = 1; break;
         case 'C': cert = optarg; break;
         case 'K': key = optarg; break;
         case 'A': ca = optarg; break;
@@ -588,13 +608,14 @@ int main(int argc, char **argv)
     if (quiet_json)
         printf(
             "{\"rps\":%.1f,\"rate\":%.0f,\"done_total\":%lu,\"done\":%lu,\"errors\":%lu,\"non2xx\":"
-            "%lu,\"conns_made\":%lu,\"bytes\":%lu,\"client_cpu_us\":%.0f,\"backlog_max\":%lu,"
+            "%lu,\"conns_made\":%lu,\"resumed\":%lu,\"bytes\":%lu,\"client_cpu_us\":%.0f,\"backlog_"
+            "max\":%lu,"
             "\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f,\"mean\":%.1f,\"s_"
             "p50\":%.1f,\"s_p90\":%.1f,\"s_p99\":%.1f,\"s_p999\":%.1f}\n",
             rps, rate_wanted, (unsigned long)done_total, (unsigned long)done_meas,
             (unsigned long)errors, (unsigned long)non2xx, (unsigned long)conns_made,
-            (unsigned long)bytes_in, cpu, (unsigned long)backlog_max, pct(&corrected, 50),
-            pct(&corrected, 90), pct(&corrected, 99), pct(&corrected, 99.9),
+            (unsigned long)resumed, (unsigned long)bytes_in, cpu, (unsigned long)backlog_max,
+            pct(&corrected, 50), pct(&corrected, 90), pct(&corrected, 99), pct(&corrected, 99.9),
             (double)corrected.max / 1000,
             corrected.n ? corrected.sum / (double)corrected.n / 1000 : 0, pct(&service, 50),
             pct(&service, 90), pct(&service, 99), pct(&service, 99.9));
