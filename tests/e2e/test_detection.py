@@ -146,9 +146,10 @@ def test_a_client_that_only_ends_its_side_is_relayed(lab):
 def test_detection_ends_in_time(lab, start_proxy):
     """Bytes that might still become something: after listener_filters_timeout they are refused, or go on as they are."""
     mixed = Mixed(lab, echo, start_proxy, listener_filters_timeout="0.4s")
-    with mixed.client.connect(10000) as client:
-        client.send("GET")
-        assert client.is_closed()
+    for first in ("GET", ""):
+        with mixed.client.connect(10000) as client:
+            client.send(first)
+            assert client.is_closed()
     other = bootstrap([detecting(10001, listener_filters_timeout="0.4s", continue_on_listener_filters_timeout=True)],
                       [cluster("up", mixed.http.address), cluster("bytes", mixed.bytes.address)], admin_port=15001)
     lab.start(mixed.proxy.argv[0], "-c", lab.write("other.json", json.dumps(other)), *(("--disable-hot-restart",) if start_proxy.kind == "envoy" else ()),
@@ -156,6 +157,18 @@ def test_detection_ends_in_time(lab, start_proxy):
     with mixed.client.connect(10001) as client:
         client.send("GET")
         assert client.read(3) == b"GET"
+    with mixed.client.connect(10001) as client:
+        assert not client.is_closed(within=0.8)
+        assert client.send("\x00late").read(5) == b"\x00late"
+
+
+def test_a_server_that_spoke_first_is_no_longer_detected(lab):
+    """The end of listener_filters_timeout is for connections on which nobody has spoken."""
+    mixed = Mixed(lab, greet, listener_filters_timeout="0.4s")
+    with mixed.client.connect(10000) as client:
+        assert client.read_until(b"\r\n") == b"220 mail.test ESMTP\r\n"
+        assert not client.is_closed(within=0.8)
+        assert client.send("EHLO me\r\n").read_until(b"\r\n") == b"250 EHLO me\r\n"
 
 
 # ---------------------------------------------------------------- TLS

@@ -198,6 +198,16 @@ static void become(struct arrival *arrival, const struct filter_chain *chain)
 static void arrival_resume(const struct tunnel_hand_back *back, struct conn *conn,
                            struct chain *bytes);
 
+/* What is left of the time for detection, at least 1; 0: it has no limit. */
+static uint64_t detection_left_ms(const struct worker *worker, const struct listener *listener,
+                                  uint64_t begun_us)
+{
+    uint64_t waited_ms = (loop_now_us(worker->loop) - begun_us) / 1000;
+    if (!listener->detection_ms)
+        return 0;
+    return listener->detection_ms > waited_ms ? listener->detection_ms - waited_ms : 1;
+}
+
 /*
  * The client says nothing, so perhaps its server is to speak first. Only bytes that go on in plaintext can be
  * tried: what HTTP and TLS do begins with the client.
@@ -211,6 +221,7 @@ static void ask_upstream(struct arrival *arrival)
     const struct filter_chain *chain = listener_chain(arrival->resource->listener, &facts.chain);
     if (!chain || !chain->tcp || chain->tls)
         return;
+    const struct listener *listener = arrival->resource->listener;
     struct transport_options options = {.engine = worker->engine};
     struct tunnel_hand_back back = {.call = arrival_resume,
                                     .worker = worker,
@@ -219,6 +230,8 @@ static void ask_upstream(struct arrival *arrival)
                                     .source = arrival->source,
                                     .destination = arrival->destination,
                                     .begun_us = arrival->begun_us};
+    if (!listener->continue_on_timeout)
+        back.left_ms = detection_left_ms(worker, listener, arrival->begun_us);
     struct tunnel_origin origin = {.listener = arrival->resource,
                                    .chain = chain,
                                    .original_destination = arrival->original,
@@ -505,11 +518,9 @@ static void arrival_resume(const struct tunnel_hand_back *back, struct conn *con
     list_push_back(&worker->arrivals, &arrival->node);
     worker_count_open(worker, true);
     conn_set_owner(conn, &events, arrival);
-    uint64_t wait_ms = back->listener->listener->detection_ms;
-    uint64_t waited_ms = (loop_now_us(worker->loop) - back->begun_us) / 1000;
-    if (wait_ms)
-        loop_timer_start(worker->loop, &arrival->silence,
-                         wait_ms > waited_ms ? wait_ms - waited_ms : 1, on_silence);
+    uint64_t left_ms = detection_left_ms(worker, back->listener->listener, back->begun_us);
+    if (left_ms)
+        loop_timer_start(worker->loop, &arrival->silence, left_ms, on_silence);
     conn_read_start(conn);
     chain_move(&arrival->input, bytes);
     if (arrival->input.size > 0)

@@ -3,8 +3,8 @@
  *
  * Looks before deciding: where the connection wanted to go, then the first bytes, in its own input chain and without consuming
  * them, for TLS (server name, ALPN) and HTTP, as far as the listener asks. Then it becomes a downstream (HTTP) or a tunnel
- * (bytes), which starts from the same chain. A client that stays silent longer than the listener's detection timeout is
- * taken as it is, when the listener says so: server-first protocols need it.
+ * (bytes), which starts from the same chain. While the client is silent its server is given the chance to speak first. When
+ * neither has spoken within the listener's detection timeout, the connection is cut, or taken as it is when the listener says so.
  */
 #pragma once
 

@@ -15,6 +15,7 @@
 
 static void dial(struct tunnel *tunnel);
 static void tunnel_end(struct tunnel *tunnel, enum conn_close how);
+static void await_idle(struct tunnel *tunnel);
 
 /* --- the end -------------------------------------------------------------------------------------------------- */
 
@@ -117,12 +118,19 @@ static void hand_back(struct tunnel *tunnel, struct chain *bytes)
     reader_unpin(back.worker->reader, back.listener);
 }
 
+static void on_undecided(struct timer *timer)
+{
+    struct chain none = {0};
+    hand_back(CONTAINER_OF(timer, struct tunnel, idle), &none);
+}
+
 /* Now it is known that the bytes belong here. */
 static void decide(struct tunnel *tunnel)
 {
     if (!tunnel->is_tentative)
         return;
     tunnel->is_tentative = false;
+    await_idle(tunnel);
     observe_tunnel_opened(tunnel->worker->observer, tunnel);
 }
 
@@ -417,6 +425,13 @@ static void on_idle(struct timer *timer)
     tunnel_end(tunnel, CONN_CLOSE);
 }
 
+static void await_idle(struct tunnel *tunnel)
+{
+    loop_timer_stop(tunnel->worker->loop, &tunnel->idle);
+    if (tunnel->chain->tcp->idle_ms)
+        loop_timer_start(tunnel->worker->loop, &tunnel->idle, tunnel->chain->tcp->idle_ms, on_idle);
+}
+
 static void on_age(struct timer *timer)
 {
     struct tunnel *tunnel = CONTAINER_OF(timer, struct tunnel, age);
@@ -461,8 +476,11 @@ void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input
         return;
     }
     const struct tcp_proxy *tcp = tunnel->chain->tcp;
-    if (tcp->idle_ms)
-        loop_timer_start(worker->loop, &tunnel->idle, tcp->idle_ms, on_idle);
+    uint64_t left_ms = origin->hand_back ? origin->hand_back->left_ms : 0;
+    if (left_ms && (!tcp->idle_ms || left_ms < tcp->idle_ms))
+        loop_timer_start(worker->loop, &tunnel->idle, left_ms, on_undecided);
+    else
+        await_idle(tunnel);
     if (tcp->max_connection_ms)
         loop_timer_start(worker->loop, &tunnel->age, tcp->max_connection_ms, on_age);
 }

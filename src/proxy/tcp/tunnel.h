@@ -22,8 +22,8 @@ enum { TUNNEL_BACKLOG_MAX = 64 * 1024 };
 
 /*
  * A client that was silent for a while may belong to a protocol in which the server speaks first. Its tunnel is tentative:
- * when the server speaks, it stays; when the client does, or no server can be had, the connection goes back to detection
- * with what the client said.
+ * when the server speaks, it stays; when the client does, no server can be had, or the time for detection is over, the
+ * connection goes back to detection with what the client said.
  */
 struct tunnel_hand_back {
     void (*call)(const struct tunnel_hand_back *back, struct conn *conn, struct chain *bytes);
@@ -31,6 +31,7 @@ struct tunnel_hand_back {
     const struct resource *listener; /* pinned during the call */
     struct address original_destination, source, destination;
     uint64_t begun_us;
+    uint64_t left_ms; /* of the time for detection; 0: silence on both sides may last */
 };
 
 struct tunnel_side {
