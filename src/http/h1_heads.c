@@ -288,6 +288,9 @@ static void take_final(struct h1 *h1, struct piece *piece, struct http_response 
     bool is_1_0 = head->version == HTTP_1_0;
     if (framing->close || (is_1_0 && !framing->keep_alive))
         h1->keeps_alive = false;
+    /* What a server that refused a CONNECT takes the next bytes for is not worth finding out. */
+    if (stream->method == HTTP_CONNECT)
+        h1->keeps_alive = false;
     stream->in_headed = true;
     begin_response_body(h1, stream, head, framing);
     h1_answered(h1, stream, stream->tunnel);

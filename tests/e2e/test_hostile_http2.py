@@ -206,6 +206,28 @@ def test_bombs_are_refused(range_, attack):
     assert not range_.requests()
 
 
+CRUMBS_MAX = 100  # fields of a head
+
+
+@pytest.mark.parametrize("crumbs, size, allowed", [
+    (CRUMBS_MAX, 1, True), (CRUMBS_MAX + 1, 1, False), (20000, 1, False), (CRUMBS_MAX, 500, True), (CRUMBS_MAX, 1000, False)])
+def test_hdr_10_limits_hold_for_crumbs_of_a_cookie_before_they_are_joined(range_, crumbs, size, allowed):
+    with Http2Client(range_.connect().socket) as client:
+        try:
+            answer = client.exchange(headers=[("cookie", "a=" + "b" * size)] * crumbs)
+        except (EOFError, OSError):
+            answer = None
+        if allowed:
+            assert answer.status == 200
+        else:
+            assert answer is None or answer.status == 431 or answer.reset is not None, answer
+    requests = range_.requests()
+    assert len(requests) == allowed
+    if allowed:
+        assert requests[0].header("cookie") == "; ".join(["a=" + "b" * size] * crumbs)
+    range_.check()
+
+
 def test_h2_31_half_a_frame_ends_in_time(range_):
     peer = Attack(range_)
     peer.send(frame(HEADERS, 0, 1, GET[:4]))

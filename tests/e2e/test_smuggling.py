@@ -5,6 +5,7 @@ import pytest
 
 from lab import SANITIZED, Reply
 from lab.hostile import Range
+from lab.http2 import Http2Client
 from lab.wire import Closed
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -319,6 +320,31 @@ def test_smg_49_to_51_connect_is_refused_and_what_follows_it_is_not_a_request(ra
         assert response.status in (403, 404, 405, 501)
         assert client.read_all() == b"", "what follows a refused CONNECT is not a request"
     range_.check()
+
+
+@pytest.mark.parametrize("downstream", ["h1", "h2"])
+def test_smg_50_a_connect_that_the_back_end_refuses_is_not_pooled(lab, downstream):
+    """Nor is what the client sent behind it (SMG-49) ever a request: neither to the back end nor to us."""
+    range_ = Range(lab, [{"match": {"connect_matcher": {}}, "route": {"cluster": "up"}}],
+                   upgrade_configs=[{"upgrade_type": "CONNECT"}], http2_protocol_options={"allow_connect": True})
+    range_.origin.answer = lambda request: Reply(status=403 if request.method == "CONNECT" else 200)
+    for _ in range(5):
+        if downstream == "h1":
+            with range_.connect() as client:
+                client.send(b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n" + HIDDEN)
+                assert client.response().status == 403
+                assert client.read_all() == b""
+        else:
+            with Http2Client(range_.connect().socket) as client:
+                stream = client.request("CONNECT", authority="a:80", end=False)
+                client.send(stream, HIDDEN)
+                assert client.head(stream).status == 403
+        range_.canary()
+    requests = range_.origin.take()
+    assert {request.method for request in requests} == {"CONNECT", "GET"}
+    assert all(request.target in ("a:80", "/canary") for request in requests), requests
+    last = {request.connection: request.method for request in requests}
+    assert list(last.values()).count("CONNECT") == 5, "another request went where a CONNECT had been refused"
 
 
 def test_smg_62_a_thousand_pipelined_requests_are_answered_in_order(range_):

@@ -15,12 +15,13 @@ CANARY_S = 1.0 if SANITIZED else 0.1
 class Range:
     """A proxy with a recording origin behind it, for many rows. A proxy that died is named by the row that killed it."""
 
-    def __init__(self, lab, **listener):
+    def __init__(self, lab, routes=(), **listener):
+        """`routes` come before the one that takes everything else."""
         self.lab = lab
         self.client, server = lab.host("client"), lab.host("server")
         self.origin = lab.origin(server)
         self.proxy = lab.tulle_proxy(self.client, config.bootstrap(
-            [config.http_listener(10000, config.virtual_host(config.route(to="up")), **listener)],
+            [config.http_listener(10000, config.virtual_host(*routes, config.route(to="up")), **listener)],
             [config.cluster("up", self.origin.address)]))
 
     def connect(self, timeout=10):

@@ -1068,6 +1068,26 @@ TEST(a_client_tunnels_when_the_answer_says_so)
     end(&bench);
 }
 
+TEST(a_refused_connect_is_the_last_request_of_its_connection)
+{
+    limits = http_limits_default;
+    struct bench bench;
+    begin(&bench, HTTP_CLIENT);
+    struct http_request head;
+    http_request_init(&head);
+    http_request_set_method(&head, HTTP_CONNECT);
+    head.authority = SLICE("a:80");
+    struct http_stream *stream = http_codec_open(&bench.h1.codec, &bench.arena);
+    stream->events = &recorder_events;
+    stream->owner = &bench.recorder;
+    bench.recorder.stream = stream;
+    http_stream_send_request(stream, &head, false);
+    recorder_feed(&bench.recorder, SLICE("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), 9);
+    CHECK(strstr(log_of(&bench), "response 403"), "%s", log_of(&bench));
+    CHECK(http_codec_room(&bench.h1.codec) == 0 && bench.h1.codec.closing, "SMG-50");
+    end(&bench);
+}
+
 /* The consumer may leave inside any event; the codec then touches nothing that went with it. */
 static void leave_on_response(struct http_stream *stream, struct http_response *head, bool is_end)
 {
