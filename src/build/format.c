@@ -251,6 +251,8 @@ static bool environment(struct parser *p, const struct operator_text *o)
     if (!o->has_argument || o->argument.size == 0 ||
         slice_find_byte(o->argument, '=') != o->argument.size)
         return refuse(p, o, "the name of a variable is missing: %ENVIRONMENT(NAME)%");
+    if (p->options->hides_environment)
+        return refuse(p, o, "the environment of a proxy is not for those whose requests it serves");
     owned_str name = slice_to_str(o->argument);
     const char *value = p->options->here ? getenv(name) : NULL;
     return literal_value(p, o, slice_str(value ? value : ""));

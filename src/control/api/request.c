@@ -94,6 +94,8 @@ static bool parse_objects(const struct segments *path, size_t at, struct slice g
     if (is(path, at, "namespaces") && path->count > at + 2 && !is(path, at + 2, "status")) {
         name_space = path->items[at + 1];
         at += 2;
+        if (name_space.size == 0) /* somebody's empty variable, and not every namespace */
+            return false;
     }
     if (at >= path->count || !find_resource(group, version, path->items[at], out))
         return false;
@@ -256,6 +258,9 @@ static bool read_selectors(struct query_reader *reader)
 static bool choose_verb(struct slice method, bool watch, struct request *out)
 {
     bool one = out->name.size > 0;
+    /* As in Kubernetes, a collection of every namespace is read, and changed by nobody. */
+    bool everywhere = out->target == TARGET_OBJECTS && out->name_space.size == 0 &&
+                      !kind_schema(out->kind)->cluster_scoped;
     if (slice_equals_str(method, "GET") || slice_equals_str(method, "HEAD"))
         out->verb = watch ? VERB_WATCH : one ? VERB_GET : VERB_LIST;
     else if (slice_equals_str(method, "POST") && !one)
@@ -264,7 +269,7 @@ static bool choose_verb(struct slice method, bool watch, struct request *out)
         out->verb = VERB_UPDATE;
     else if (slice_equals_str(method, "PATCH") && one)
         out->verb = VERB_PATCH;
-    else if (slice_equals_str(method, "DELETE") && !out->status)
+    else if (slice_equals_str(method, "DELETE") && !out->status && !everywhere)
         out->verb = one ? VERB_DELETE : VERB_DELETE_COLLECTION;
     else
         return false;

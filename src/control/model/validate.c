@@ -1,8 +1,11 @@
 #include "control/model/validate.h"
 
+#include "build/format.h"
+#include "build/options.h"
 #include "http/header.h"
 #include "match/ip.h"
 #include "match/regex.h"
+#include "match/table_memory.h"
 #include "pb/admit.h"
 #include "pb/text_in.h"
 
@@ -114,6 +117,28 @@ static void check_header_name(const struct value *place, struct slice name, cons
             "use letters, digits and dashes");
 }
 
+/* Operators such as %REQ(x-id)% act in a value; what a proxy keeps to itself is for no tenant (CFG-11). */
+static void check_header_value(const struct value *value, const char *path,
+                               struct problems *problems)
+{
+    static const struct build_options options = {.hides_environment = true};
+    if (value->kind != VALUE_STRING || value->text.size == 0)
+        return;
+    if (!header_value_is_valid(value->text)) {
+        add(problems, PROBLEM_BAD_VALUE, value, path,
+            "a header's value has no control characters and no blank at either end", "remove them");
+        return;
+    }
+    struct table_memory memory;
+    struct format format = {0};
+    owned_error error = {0};
+    table_memory_init(&memory);
+    if (!format_build_text(&format, value->text, &options, &memory, &error))
+        add(problems, PROBLEM_BAD_VALUE, value, path, arena_copy_str(problems->arena, error.what),
+            error.fix ? arena_copy_str(problems->arena, error.fix) : "write %% for a percent sign");
+    table_memory_fini(&memory);
+}
+
 static void check_operations(const struct value *operations, const char *path,
                              struct problems *problems)
 {
@@ -124,11 +149,7 @@ static void check_operations(const struct value *operations, const char *path,
             const char *at = arena_format(problems->arena, "%s.%s[\"%.*s\"]", path, maps[i],
                                           SLICE_ARG(header->key));
             check_header_name(header, header->key, at, problems);
-            if (header->kind == VALUE_STRING && header->text.size > 0 &&
-                !header_value_is_valid(header->text))
-                add(problems, PROBLEM_BAD_VALUE, header, at,
-                    "a header's value has no control characters and no blank at either end",
-                    "remove them");
+            check_header_value(header, at, problems);
         }
     }
     size_t index = 0;

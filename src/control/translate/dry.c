@@ -5,7 +5,7 @@
 #include "build/listener.h"
 #include "build/route_table.h"
 
-static const struct build_options elsewhere = {.here = false};
+static const struct build_options elsewhere = {.here = false, .hides_environment = true};
 
 bool dry_accepts(enum resource_type type, const ProtobufCMessage *message, struct error *error)
 {

@@ -87,6 +87,7 @@ TEST(every_version_reads_any_object_and_a_write_that_changes_nothing_is_none)
     finish(&f);
 }
 
+/* CFG-22 */
 TEST(a_stale_write_is_a_conflict)
 {
     struct fixture f = {0};

@@ -52,6 +52,24 @@ static const struct {
      "services", "", ""},
     {"GET", "/api/v1/services", "continue=0:core/services/a/b", 400, 0, 0, "", "", ""},
     {"GET", "/api/v1/services", "continue=7:core/namespaces//b", 400, 0, 0, "", "", ""},
+    /* CFG-24: what is authorised is what is read, however a path or a page is written. */
+    {"GET", "/api/v1/namespaces/shop/services", "continue=7:core/services/bank/b", 400, 0, 0, "",
+     "", ""},
+    {"GET", "/api/v1/namespaces/shop/services", "continue=7:core/services/shopping/b", 400, 0, 0,
+     "", "", ""},
+    {"GET", "/api/v1/namespaces/shop/services/", "", 0, TARGET_OBJECTS, VERB_LIST, "services",
+     "shop", ""},
+    {"GET", "/api/v1/namespaces//services", "", 404, 0, 0, "", "", ""},
+    {"DELETE", APIS "/virtualservices", "", 405, 0, 0, "", "", ""},
+    {"DELETE", APIS "/namespaces//virtualservices", "", 404, 0, 0, "", "", ""},
+    {"GET", "/api/v1/watch/namespaces/bank/services", "", 0, TARGET_OBJECTS, VERB_WATCH, "services",
+     "bank", ""},
+    {"GET", APIS "/namespaces/shop/../bank/virtualservices", "", 404, 0, 0, "", "", ""},
+    {"GET", APIS "/namespaces/shop/%2e%2e/virtualservices", "", 404, 0, 0, "", "", ""},
+    {"GET", APIS "/namespaces/shop%2F..%2Fbank/virtualservices", "", 0, TARGET_OBJECTS, VERB_LIST,
+     "virtualservices", "shop/../bank", ""},
+    {"GET", APIS "/namespaces/shop/virtualservices/..%2F..%2Fbank%2Fx", "", 0, TARGET_OBJECTS,
+     VERB_GET, "virtualservices", "shop", "../../bank/x"},
 };
 
 TEST(paths_and_queries_say_what_is_asked_for)

@@ -72,6 +72,18 @@ TEST(what_is_wrong_is_told_with_its_place)
          "spec:\n  hosts: [cart]\n  http:\n  - route:\n    - destination: {host: a}\n"
          "      headers: {response: {add: {x: \"a \"}}}\n",
          9, "blank"},
+        {"the proxy's environment in a header",
+         "spec:\n  hosts: [cart]\n  http:\n  - route:\n    - destination: {host: a}\n"
+         "      headers: {request: {set: {x: \"%ENVIRONMENT(KEY)%\"}}}\n",
+         9, "environment"},
+        {"an operator that is none",
+         "spec:\n  hosts: [cart]\n  http:\n  - route:\n    - destination: {host: a}\n"
+         "      headers: {request: {set: {x: \"%FILE_CONTENT(/etc/shadow)%\"}}}\n",
+         9, "FILE_CONTENT"},
+        {"a percent sign of its own",
+         "spec:\n  hosts: [cart]\n  http:\n  - route:\n    - destination: {host: a}\n"
+         "      headers: {response: {set: {x: \"100%\"}}}\n",
+         9, "%"},
         {"bad header to remove",
          "spec:\n  hosts: [cart]\n  http:\n  - route:\n    - destination: {host: a}\n"
          "      headers: {response: {remove: [\"\"]}}\n",
