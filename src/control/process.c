@@ -358,6 +358,11 @@ static void drain(struct control_process *p)
 static void on_signal(void *owner, int signal, pid_t sender)
 {
     struct control_process *p = owner;
+    if (signal == SIGHUP) { /* as daemons do: for folders that tell nobody of their changes */
+        for (unsigned i = 0; i < p->options->directory_count; i++)
+            directory_check(p->directories[i]);
+        return;
+    }
     log_info("tulled", "signal %d from process %d: ending", signal, (int)sender);
     if (p->drain_until_ms)
         loop_stop(p->loop); /* asked twice: at once */
@@ -375,7 +380,7 @@ static bool make_ground(struct control_process *p, struct error *error)
     owned_str ca = str_format("%s/ca", data);
     if (!signer_create(ca, p->options->trust_domain, &p->signer, error))
         return false;
-    static const int signals[] = {SIGTERM, SIGINT, 0};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
     int failure = loop_create(&(struct loop_options){.name = "tulled"}, &p->loop);
     if (failure == 0)
         failure = signal_watch_create(p->loop, signals, on_signal, p, &p->signals);

@@ -169,6 +169,7 @@ void signer_guard_run(int socket, const char *folder, const char *trust_domain)
     prctl(PR_SET_NAME, "tulled-guard");
     signal(SIGINT, SIG_IGN); /* Ctrl-C is for tulled, whose end ends us */
     signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     bool follows_crash = false, has_served = false;
     for (;;) {
         int status = run_one(SANDBOX_SOCKET, folder, trust_domain, follows_crash);

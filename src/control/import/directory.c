@@ -341,6 +341,12 @@ void directory_start(struct directory *directory)
     check(directory);
 }
 
+void directory_check(struct directory *directory)
+{
+    if (directory->started)
+        loop_timer_start(directory->loop, &directory->retry, 0, on_retry);
+}
+
 struct directory_report directory_report(const struct directory *directory)
 {
     struct directory_report report = directory->report;

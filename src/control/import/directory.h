@@ -19,6 +19,8 @@ MUST_USE int directory_create(struct loop *loop, struct store *store, struct mod
 void directory_destroy(struct directory *directory);
 /* The model knows what is in the store: read the files, now and whenever they change. */
 void directory_start(struct directory *directory);
+/* Reads again, soon, once it was started. */
+void directory_check(struct directory *directory);
 
 struct directory_report {
     size_t objects;           /* in the files */

@@ -279,6 +279,25 @@ TEST(of_two_virtual_services_the_oldest_acts)
     end(&m);
 }
 
+/* CFG-12: older or not, whoever is not in the service's namespace does not take its name. */
+TEST(a_service_entry_of_another_namespace_does_not_take_a_services_host)
+{
+    struct mesh m;
+    begin(&m);
+    make_shop(&m);
+    put(&m, "ServiceEntry", "evil/product", "00",
+        "{\"hosts\":[\"product.shop.svc.cluster.local\"],\"addresses\":[\"240.240.0.7\"],"
+        "\"resolution\":\"STATIC\",\"ports\":[{\"number\":9000,\"name\":\"http\"}],"
+        "\"endpoints\":[{\"address\":\"6.6.6.6\"}]}");
+    translate_settle(m.translate, NULL, NULL);
+    const struct view *view = view_of(&m, web_key);
+    const char *text =
+        show(view, RESOURCE_ENDPOINTS, "outbound|9000||product.shop.svc.cluster.local");
+    CONTAINS(text, "127.1.0.");
+    CHECK(!strstr(text, "6.6.6.6"), "%s", text);
+    end(&m);
+}
+
 TEST(grpc_clients_find_listeners_by_target)
 {
     struct mesh m;
