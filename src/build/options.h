@@ -13,7 +13,7 @@ struct build_options {
      * since they lie on another host (and nobody may probe tulled's own). */
     bool here;
     bool hides_environment; /* %ENVIRONMENT(X)% is refused: who wrote it may not read the proxy's */
-    int64_t now_s;             /* Unix seconds: certificates past their end are refused */
-    struct slice hostname;     /* what %HOSTNAME% writes */
+    int64_t now_s;          /* Unix seconds: certificates past their end are refused */
+    struct slice hostname;  /* what %HOSTNAME% writes */
     _Atomic uint64_t *ignored; /* counts unknown fields that were passed over; may be NULL */
 };
