@@ -1,5 +1,7 @@
 #include "match/rbac.h"
 
+#include <string.h>
+
 enum { RBAC_PATH_MAX = 16384 };
 
 /* The request as one evaluation sees it. */
@@ -48,18 +50,27 @@ static bool policy_matches(const struct rbac_policy *policy, const struct rbac_v
            predicate_holds(&policy->principal, test_holds, view);
 }
 
-/* "/a;x=1/b;y" to "/a/b". */
+/*
+ * "/a;x=1/b;y" to "/a/b", and "/a/..;/b" to "/b": servers that drop parameters resolve dots afterwards. At most as long
+ * as the path.
+ */
 static size_t without_parameters(struct slice path, char *out)
 {
     size_t size = 0;
-    bool in_parameter = false;
-    for (size_t i = 0; i < path.size; i++) {
-        if (path.data[i] == ';')
-            in_parameter = true;
-        else if (path.data[i] == '/')
-            in_parameter = false;
-        if (!in_parameter)
-            out[size++] = path.data[i];
+    struct slice segment;
+    for (bool more = true; more;) {
+        more = slice_cut(path, '/', &segment, &path);
+        segment.size = slice_find_byte(segment, ';');
+        bool is_up = slice_equals(segment, SLICE(".."));
+        bool is_name = segment.size > 0 && !is_up && !slice_equals(segment, SLICE("."));
+        while (is_up && size > 0 && out[--size] != '/')
+            ;
+        if (is_name || !more)
+            out[size++] = '/';
+        if (is_name) {
+            memcpy(out + size, segment.data, segment.size);
+            size += segment.size;
+        }
     }
     return size;
 }

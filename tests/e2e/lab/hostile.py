@@ -6,6 +6,7 @@
 import time
 
 from . import config
+from .hosts import WORKERS
 from .programs import SANITIZED
 from .wire import Closed
 
@@ -15,14 +16,14 @@ CANARY_S = 1.0 if SANITIZED else 0.1
 class Range:
     """A proxy with a recording origin behind it, for many rows. A proxy that died is named by the row that killed it."""
 
-    def __init__(self, lab, routes=(), **listener):
+    def __init__(self, lab, routes=(), concurrency=WORKERS, **listener):
         """`routes` come before the one that takes everything else."""
         self.lab = lab
         self.client, server = lab.host("client"), lab.host("server")
         self.origin = lab.origin(server)
         self.proxy = lab.tulle_proxy(self.client, config.bootstrap(
             [config.http_listener(10000, config.virtual_host(*routes, config.route(to="up")), **listener)],
-            [config.cluster("up", self.origin.address)]))
+            [config.cluster("up", self.origin.address)]), concurrency)
 
     def connect(self, timeout=10):
         return self.client.connect(10000, timeout=timeout)

@@ -46,6 +46,10 @@ TEST(rbac_sees_paths_with_and_without_parameters)
     CHECK(!allows(RBAC_DENY, &admin, "/admin;a=b"));
     CHECK(!allows(RBAC_DENY, &admin, "/admin/;/x"));
     CHECK(allows(RBAC_DENY, &admin, "/adm;in/x"), "it is /adm/x or what it says");
+    CHECK(!allows(RBAC_DENY, &admin, "/x/..;/admin"), "PTH-09: then its dots are resolved");
+    CHECK(!allows(RBAC_DENY, &admin, "/;/admin") && !allows(RBAC_DENY, &admin, "/x/..;a/.;/admin"));
+    CHECK(allows(RBAC_DENY, &admin, "/x/...;/admin"));
+    CHECK(!allows(RBAC_ALLOW, &public_path, "/public/..;/admin"));
     struct rbac_test nested = path_test("/x/admin");
     CHECK(!allows(RBAC_DENY, &nested, "/x;v=1/admin"), "without parameters it is /x/admin");
     CHECK(allows(RBAC_ALLOW, &public_path, "/public/x"));
