@@ -265,8 +265,8 @@ static void settle(struct h2 *h2)
     if (h2->is_failed)
         return;
     codec->wants_read = !h2->pending;
-    bool is_done =
-        list_is_empty(&codec->streams) && (h2->got_goaway || (h2->said_goaway && codec->draining));
+    bool has_drained = codec->draining && (h2->said_goaway || !h2_is_server(h2));
+    bool is_done = list_is_empty(&codec->streams) && (h2->got_goaway || has_drained);
     if (is_done && !h2->said_last) {
         h2->said_last = true;
         nghttp2_session_terminate_session(h2->session, NGHTTP2_NO_ERROR);
@@ -480,7 +480,10 @@ static struct http_stream *open_stream(struct http_codec *codec, struct arena *a
     return &own->stream;
 }
 
-/* A server says so first and counts its streams when the peer must have heard it (RFC 9113 6.8). */
+/*
+ * A server says so first and counts its streams when the peer must have heard it (RFC 9113 6.8). A client only opens no new
+ * ones, and says GOAWAY with its last: there are servers that answer nothing any more once they read one.
+ */
 static void drain(struct http_codec *codec)
 {
     struct h2 *h2 = h2_of(codec);
@@ -491,9 +494,6 @@ static void drain(struct http_codec *codec)
     if (h2_is_server(h2)) {
         nghttp2_submit_shutdown_notice(h2->session);
         nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL);
-    } else {
-        h2->said_goaway = true;
-        nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
     }
     h2_wake(h2);
 }

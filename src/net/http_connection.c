@@ -524,6 +524,11 @@ uint32_t http_connection_room(const struct http_connection *connection)
     return connection->codec && connection->transport ? http_codec_room(connection->codec) : 0;
 }
 
+bool http_connection_is_idle(const struct http_connection *connection)
+{
+    return !connection->codec || http_codec_is_idle(connection->codec);
+}
+
 uint32_t http_connection_requests(const struct http_connection *connection)
 {
     return connection->codec ? connection->codec->requests : 0;

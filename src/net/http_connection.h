@@ -83,6 +83,7 @@ MUST_USE struct http_stream *http_connection_open_stream(struct http_connection 
 void http_connection_set_stream_idle(struct http_stream *stream, uint64_t idle_ms);
 /* How many streams can be opened now; 0 or 1 for HTTP/1. */
 uint32_t http_connection_room(const struct http_connection *connection);
+bool http_connection_is_idle(const struct http_connection *connection);
 /* Requests begun so far: 0 on a fresh connection, so a failure on it is not a stale pool's. */
 uint32_t http_connection_requests(const struct http_connection *connection);
 

@@ -94,7 +94,7 @@ def test_an_open_circuit_breaker_is_uo(lab, start_proxy):
             return  # it queues one request; what it logs for the others is the row above
         assert first.response().status == 200
     told = [json.loads(line) for line in logged.lines(3)]
-    assert [(row["flags"], row["details"]) for row in told if row["code"] == 503] == [("UO", "overflow")] * 2
+    assert [(row["flags"], row["details"]) for row in told if row["code"] == 503] == [("UO", "upstream_reset_before_response_started{overflow}")] * 2
 
 
 def test_a_client_that_leaves_is_dc(lab, start_proxy):

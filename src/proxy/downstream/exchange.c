@@ -5,6 +5,7 @@
 #include "build/route_table.h"
 #include "http/url.h"
 #include "net/transport.h"
+#include "proxy/downstream/breakers.h"
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
@@ -36,8 +37,7 @@ struct loop *exchange_loop(const struct exchange *exchange)
 static void give_back(struct exchange *exchange)
 {
     struct reader *reader = exchange->downstream->worker->reader;
-    if (exchange->has_request_slot)
-        limits_give(exchange->limits, exchange->priority, LIMIT_REQUESTS, exchange->request_limit);
+    breakers_give_all(exchange);
     for (uint32_t i = 0; i < exchange->tried_count; i++)
         host_unref(exchange->tried_hosts[i]);
     host_unref(exchange->record.host);

@@ -61,10 +61,11 @@ struct exchange {
 
     struct attempt attempt; /* the try under way */
     bool has_attempt;
-    bool has_request_slot; /* of the cluster's limit */
-    bool is_retrying;      /* waits for its back-off */
-    bool was_resent;       /* once, for a stale connection */
-    bool request_ended;    /* the request is whole */
+    bool has_request_slot; /* of the cluster's circuit breakers (breakers.h) */
+    bool has_retry_slot;
+    bool is_retrying;   /* waits for its back-off */
+    bool was_resent;    /* once, for a stale connection */
+    bool request_ended; /* the request is whole */
     bool has_trailers;
     bool is_answering;     /* a response was given to the filters: there are no more tries */
     bool is_answered;      /* that response is our own: what comes from upstream is not wanted */
@@ -80,7 +81,7 @@ struct exchange {
     bool made_websocket_key;
     uint8_t priority;
     uint32_t tries_left;
-    uint32_t request_limit; /* as it was taken */
+    uint32_t request_limit, retry_limit; /* as they were taken */
     struct limits *limits;
     struct chain body;   /* received and not yet given to a try */
     struct chain replay; /* given to a try and kept */

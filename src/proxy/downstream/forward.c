@@ -6,6 +6,7 @@
 #include "build/hcm.h"
 #include "build/route_table.h"
 #include "net/transport.h"
+#include "proxy/downstream/breakers.h"
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
@@ -107,7 +108,9 @@ static void remember_host(struct exchange *exchange)
 static bool try_again(struct exchange *exchange, enum attempt_failure failure,
                       const struct http_response *response)
 {
-    if (!can_replay(exchange) || !policy_allows(exchange, failure, response))
+    breakers_give_retry(exchange);
+    if (!can_replay(exchange) || !policy_allows(exchange, failure, response) ||
+        !breakers_take_retry(exchange))
         return false;
     exchange->tries_left--;
     remember_host(exchange);
@@ -174,7 +177,8 @@ static void on_connect_failed(struct pool_waiter *waiter, enum pool_failure fail
     switch (failure) {
     case POOL_OVERFLOW:
         record_flag(&exchange->record, FLAG_UO);
-        exchange_reply(exchange, 503, "overflow", "the circuit breaker of %.*s is open: %s",
+        exchange_reply(exchange, 503, "upstream_reset_before_response_started{overflow}",
+                       "the circuit breaker of %.*s is open: %s",
                        SLICE_ARG(exchange->record.cluster->name.text), text);
         return;
     case POOL_GONE:
@@ -526,30 +530,11 @@ static void pin_cluster(struct exchange *exchange, const struct upstream *upstre
     exchange->record.cluster = upstream->cluster;
 }
 
-static bool take_request_slot(struct exchange *exchange, const struct upstream *upstream)
-{
-    if (exchange->has_request_slot)
-        return true;
-    exchange->limits = upstream->limits;
-    exchange->priority = exchange->record.route->high_priority;
-    exchange->request_limit = upstream->cluster->limits[exchange->priority].requests;
-    if (!limits_take(exchange->limits, exchange->priority, LIMIT_REQUESTS,
-                     exchange->request_limit)) {
-        record_flag(&exchange->record, FLAG_UO);
-        exchange_reply(exchange, 503, "overflow",
-                       "the circuit breaker of %.*s is open: %u requests are under way",
-                       SLICE_ARG(upstream->cluster->name.text), exchange->request_limit);
-        return false;
-    }
-    exchange->has_request_slot = true;
-    return true;
-}
-
 static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
 {
     struct attempt *attempt = &exchange->attempt;
     struct upstream *upstream = find_upstream(exchange);
-    if (!upstream || !take_request_slot(exchange, upstream))
+    if (!upstream || !breakers_take_request(exchange, upstream))
         return;
     pin_cluster(exchange, upstream);
     *attempt =
@@ -574,12 +559,13 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
     }
     attempt->is_waiting = true;
     attempt->waiter.wants_fresh = on_fresh_connection;
-    if (!pool_wait(attempt->host, attempt->pool, &attempt->waiter)) {
+    const char *refusal = pool_wait(attempt->host, attempt->pool, &attempt->waiter);
+    if (refusal) {
         attempt->is_waiting = false;
         record_flag(&exchange->record, FLAG_UO);
-        exchange_reply(exchange, 503, "overflow",
-                       "the circuit breaker of %.*s is open: no more connections",
-                       SLICE_ARG(upstream->cluster->name.text));
+        exchange_reply(exchange, 503, "upstream_reset_before_response_started{overflow}",
+                       "the circuit breaker of %.*s is open: %s",
+                       SLICE_ARG(upstream->cluster->name.text), refusal);
     }
 }
 

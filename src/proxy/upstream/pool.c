@@ -7,6 +7,7 @@
 #include "proxy/http_profile.h"
 #include "proxy/observe/observer.h"
 #include "proxy/upstream/dialing.h"
+#include "proxy/upstream/sharing.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
 
@@ -23,6 +24,7 @@ struct pooled {
     struct http_profile *profile; /* a reference: the connection's options lie there */
     struct dialing dialing;
     struct http_connection *http;
+    struct task reap;
 };
 
 void pool_init(struct pool *pool)
@@ -37,8 +39,17 @@ static struct pool *pool_of(const struct pooled *pooled)
     return &pooled->host->pools[pooled->which];
 }
 
+/* What was closed in this turn has left: another worker may dial now, and the limit holds for the host, too. */
+static void reap(struct task *task)
+{
+    struct pooled *pooled = CONTAINER_OF(task, struct pooled, reap);
+    limits_give_connection(pooled->limits, pooled->limit);
+    mem_free(pooled);
+}
+
 static void pooled_free(struct pooled *pooled)
 {
+    struct loop *loop = pooled->host->worker->loop;
     struct pool *pool = pool_of(pooled);
     host_count(pooled->host->counters, HOST_CX_ACTIVE, -1);
     if (pooled->has_failed)
@@ -48,10 +59,10 @@ static void pooled_free(struct pooled *pooled)
     pool->connections--;
     if (pooled->is_connecting)
         pool->connecting--;
-    limits_give(pooled->limits, 0, LIMIT_CONNECTIONS, pooled->limit);
     http_profile_unref(pooled->profile);
     host_unref(pooled->host);
-    mem_free(pooled);
+    task_init(&pooled->reap, reap);
+    loop_reap_later(loop, &pooled->reap);
 }
 
 /* --- waiters -------------------------------------------------------------------------------------------------- */
@@ -60,6 +71,7 @@ static void stop_waiting(struct pool_waiter *waiter)
 {
     list_remove(&waiter->node);
     waiter->pool->waiters--;
+    limits_give(waiter->limits, 0, LIMIT_PENDING, waiter->limit);
 }
 
 static struct pool_waiter *next_waiter(struct pool *pool)
@@ -232,24 +244,15 @@ static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, c
     host_unref(host);
 }
 
-static bool dial_another(struct host *host, enum http_pool which)
+static void dial(struct host *host, enum http_pool which, uint32_t limit)
 {
     struct upstream *upstream = host->upstream;
     struct pool *pool = &host->pools[which];
-    if (!upstream || host->is_removed)
-        return false;
-    uint32_t most = upstream->cluster->limits[0].connections;
-    if (!limits_take(upstream->limits, 0, LIMIT_CONNECTIONS, most)) {
-        /* The others have taken it all: one connection, uncounted, so that whoever was sent here can be served. */
-        if (most == 0 || pool->connections > 0)
-            return false;
-        most = CLUSTER_UNLIMITED;
-    }
     struct pooled *pooled = mem_new(struct pooled);
     pooled->host = host_ref(host);
     pooled->which = which;
     pooled->is_connecting = true;
-    pooled->limit = most;
+    pooled->limit = limit;
     pooled->limits = upstream->limits;
     pooled->series = observe_upstream_opened(upstream->worker->observer, upstream->cluster);
     host_count(host->counters, HOST_CX_TOTAL, 1);
@@ -259,7 +262,54 @@ static bool dial_another(struct host *host, enum http_pool which)
     pool->connections++;
     pool->connecting++;
     dialing_start(&pooled->dialing, host, which, on_dialed, on_dial_failed);
-    return true;
+}
+
+/* True when another connection comes: now, or once another worker gives one up. */
+static bool dial_another(struct host *host, enum http_pool which)
+{
+    struct upstream *upstream = host->upstream;
+    struct pool *pool = &host->pools[which];
+    if (!upstream || host->is_removed)
+        return false;
+    uint32_t most = upstream->cluster->limits[0].connections;
+    if (most == 0)
+        return false;
+    if (pool->connections > 0 ? limits_take_connection(upstream->limits, most)
+                              : sharing_take(upstream, most)) {
+        dial(host, which, most);
+        return true;
+    }
+    return pool->connections == 0;
+}
+
+bool pool_is_starved(const struct pool *pool)
+{
+    return pool->connections == 0 && !list_is_empty(&pool->waiting);
+}
+
+void pool_dial_granted(struct host *host, enum http_pool which)
+{
+    dial(host, which, host->upstream->cluster->limits[0].connections);
+}
+
+/* An idle one, or with `may_be_busy` any: it takes no new streams and closes with its last. */
+bool pool_give_up(struct pool *pool, bool may_be_busy)
+{
+    struct list *lists[] = {&pool->ready, &pool->full};
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        LIST_EACH(node, lists[i])
+        {
+            struct pooled *pooled = LIST_ENTRY(node, struct pooled, node);
+            if (!pooled->http || pooled->is_connecting || pooled->limit == CLUSTER_UNLIMITED ||
+                http_connection_is_draining(pooled->http) ||
+                !(may_be_busy || http_connection_is_idle(pooled->http)))
+                continue;
+            http_connection_drain(pooled->http);
+            place(pooled);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* --- the pool's callers --------------------------------------------------------------------------------------- */
@@ -295,20 +345,29 @@ static void make_room(struct pool *pool)
     place(pooled);
 }
 
-bool pool_wait(struct host *host, enum http_pool which, struct pool_waiter *waiter)
+const char *pool_wait(struct host *host, enum http_pool which, struct pool_waiter *waiter)
 {
     struct pool *pool = &host->pools[which];
-    bool needs_dial = which == HTTP_POOL_2 || pool->is_shared ? pool->connecting == 0
-                                                              : pool->connecting <= pool->waiters;
-    if (needs_dial && !dial_another(host, which)) {
-        if (pool->connections == 0)
-            return false;
-        make_room(pool);
-    }
+    struct upstream *upstream = host->upstream;
+    if (!upstream || host->is_removed)
+        return "the endpoint was removed";
+    waiter->limits = upstream->limits;
+    waiter->limit = upstream->cluster->limits[0].pending_requests;
+    if (!limits_take(waiter->limits, 0, LIMIT_PENDING, waiter->limit))
+        return "its limit of pending requests is reached";
     waiter->pool = pool;
     list_push_back(&pool->waiting, &waiter->node);
     pool->waiters++;
-    return true;
+    bool needs_dial = which == HTTP_POOL_2 || pool->is_shared ? pool->connecting == 0
+                                                              : pool->connecting < pool->waiters;
+    if (!needs_dial || dial_another(host, which))
+        return NULL;
+    if (pool->connections == 0) {
+        stop_waiting(waiter);
+        return "it allows no connections";
+    }
+    make_room(pool);
+    return NULL;
 }
 
 void pool_cancel(struct pool_waiter *waiter)

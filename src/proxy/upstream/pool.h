@@ -12,6 +12,7 @@
 #include "net/http_connection.h"
 
 struct host;
+struct limits;
 struct pool;
 
 /* Which protocol a pool's connections speak. */
@@ -40,6 +41,8 @@ enum pool_failure {
 struct pool_waiter {
     struct list node;
     struct pool *pool;
+    struct limits *limits; /* of pending requests */
+    uint32_t limit;        /* as it was taken */
     bool wants_fresh; /* an HTTP/1 connection that served nobody before: another one just failed */
     /* A stream may be opened now (http_connection_open_stream), and must be: the room is this waiter's. */
     void (*on_ready)(struct pool_waiter *waiter, struct http_connection *connection);
@@ -52,9 +55,18 @@ void pool_init(struct pool *pool);
 struct http_connection *pool_borrow(struct host *host, enum http_pool which);
 /* After a stream was opened on a borrowed connection: it may be full now. */
 void pool_opened(struct http_connection *connection);
-/* Waits, dialling if need be. False when a limit refuses (POOL_OVERFLOW): then nothing is waited for. */
-MUST_USE bool pool_wait(struct host *host, enum http_pool which, struct pool_waiter *waiter);
+/* Waits, dialling if need be: NULL. Otherwise nothing is waited for, and this is the limit that refuses, as a clause. */
+MUST_USE const char *pool_wait(struct host *host, enum http_pool which, struct pool_waiter *waiter);
 void pool_cancel(struct pool_waiter *waiter);
+
+/* --- for proxy/upstream/sharing.h: */
+/* Somebody waits, and there is no connection at all. */
+bool pool_is_starved(const struct pool *pool);
+/* One more, for which the limit was taken. */
+void pool_dial_granted(struct host *host, enum http_pool which);
+/* Lets go of an idle connection; or, with `may_be_busy`, of any, when its streams have ended. False when there is none. */
+bool pool_give_up(struct pool *pool, bool may_be_busy);
+
 /* No new streams on what is open; waiters fail with POOL_GONE. */
 void pool_retire(struct pool *pool);
 /* Closes everything at once; waiters are dropped without a word. */

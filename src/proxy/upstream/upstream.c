@@ -6,6 +6,7 @@
 #include "build/endpoints.h"
 #include "net/dialer.h"
 #include "proxy/http_profile.h"
+#include "proxy/upstream/sharing.h"
 #include "proxy/worker.h"
 
 #include <fcntl.h>
@@ -217,6 +218,7 @@ static void take_cluster(struct upstream *upstream, const struct resource *resou
     upstream->cluster = resource->cluster;
     set_slot(worker, resource->slot, upstream);
     make_profiles(upstream);
+    sharing_follow(upstream);
     follow_endpoints(upstream, true);
     if (before) {
         if (before->slot != resource->slot)
@@ -280,6 +282,7 @@ static void upstream_destroy(struct upstream *upstream, bool at_once)
         close_pools(upstream);
     remove_originals(upstream);
     replace_hosts(upstream, NULL);
+    sharing_end(upstream);
     LIST_EACH_SAFE(node, after, &upstream->all)
     {
         LIST_ENTRY(node, struct host, node)->upstream = NULL;

@@ -51,6 +51,8 @@ struct upstream {
     struct map *originals;             /* ORIGINAL_DST: hosts by address text */
     struct balancer *balancer;
     struct limits *limits;
+    struct limits_user *sharing; /* NULL before the first connection that is counted */
+    struct timer sharing_turn;   /* others wait for a connection */
     struct http_profile *profiles[HTTP_POOLS];
 };
 

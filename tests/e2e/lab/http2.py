@@ -206,9 +206,13 @@ class Http2Origin:
             except OSError:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.accepted(connection)
             conversation = Http2Conversation(self, connection)
             self.connections.append(conversation)
             threading.Thread(target=conversation.run, daemon=True).start()
+
+    def accepted(self, connection):
+        """A new connection; for those who count them."""
 
     def wait_for(self, claim, what, timeout=15):
         with self.changed:

@@ -115,8 +115,8 @@ static inline void put_endpoints(struct proxy_world *w, unsigned origins)
     proxy_put(w, KIND_ENDPOINTS, "up", yaml.data);
 }
 
-static inline void put_cluster(struct proxy_world *w, unsigned connect_timeout_s,
-                               unsigned max_connections)
+static inline void put_cluster_with(struct proxy_world *w, unsigned connect_timeout_s,
+                                    unsigned max_connections, unsigned max_pending)
 {
     static const char http2[] =
         ", typed_extension_protocol_options: "
@@ -126,10 +126,16 @@ static inline void put_cluster(struct proxy_world *w, unsigned connect_timeout_s
     owned_buffer yaml = {0};
     buffer_format(&yaml,
                   "{name: up, type: EDS, connect_timeout: %us, circuit_breakers: {thresholds: "
-                  "[{max_connections: %u, max_requests: 1000}]}, eds_cluster_config: {eds_config: "
-                  "{ads: {}, initial_fetch_timeout: 0s}}%s}",
-                  connect_timeout_s, max_connections, w->up_is_http2 ? http2 : "");
+                  "[{max_connections: %u, max_pending_requests: %u, max_requests: 1000}]}, "
+                  "eds_cluster_config: {eds_config: {ads: {}, initial_fetch_timeout: 0s}}%s}",
+                  connect_timeout_s, max_connections, max_pending, w->up_is_http2 ? http2 : "");
     proxy_put(w, KIND_CLUSTER, "up", yaml.data);
+}
+
+static inline void put_cluster(struct proxy_world *w, unsigned connect_timeout_s,
+                               unsigned max_connections)
+{
+    put_cluster_with(w, connect_timeout_s, max_connections, 1000);
 }
 
 static inline void put_http_listener(struct proxy_world *w, unsigned route_timeout_s,

@@ -49,7 +49,7 @@ static bool wait_on(struct proxy_world *w, struct host *host, struct waiting *wa
     waiting->world = w;
     waiting->plan.id = id;
     waiting->plan.response_bytes = 1000;
-    return pool_wait(host, HTTP_POOL_1, &waiting->waiter);
+    return !pool_wait(host, HTTP_POOL_1, &waiting->waiter);
 }
 
 static void turns(struct proxy_world *w)
@@ -122,6 +122,50 @@ TEST(at_the_limit_one_connection_serves_all_who_wait)
     turns(&w);
     for (unsigned i = 0; i < COUNT(all); i++)
         CHECK(all[i].end.got_end && all[i].requests_before == i, "%u", i);
+    host_unref(host);
+    end_proxy_world(&w, 1);
+}
+
+/* One was idle to another host, and the waiter would have waited for ever. */
+TEST(at_the_limit_an_idle_connection_of_another_host_gives_way)
+{
+    static struct proxy_world w;
+    static struct waiting first, second;
+    struct name name = name_of(SLICE("up"));
+    struct host *host = begin(&w, 1), *other = NULL;
+    first = second = (struct waiting){0};
+    put_endpoints(&w, 3);
+    commit(&w);
+    loop_turn(w.loop, 0);
+    do {
+        host_unref(other);
+        CHECK(upstream_pick(upstream_find(w.worker, &name), NULL, NULL, &other) == UPSTREAM_PICKED);
+    } while (other == host);
+    CHECK(wait_on(&w, host, &first, 1));
+    turns(&w);
+    CHECK(first.end.got_end && wait_on(&w, other, &second, 2));
+    turns(&w);
+    CHECK(second.end.got_end && host->pools[HTTP_POOL_1].connections == 0);
+    CHECK(other->pools[HTTP_POOL_1].connections == 1);
+    host_unref(host);
+    host_unref(other);
+    end_proxy_world(&w, 1);
+}
+
+TEST(more_pending_requests_than_the_limit_are_refused)
+{
+    static struct proxy_world w;
+    static struct waiting all[3];
+    memset(all, 0, sizeof(all));
+    struct host *host = begin(&w, 1);
+    put_cluster_with(&w, 5, 1, 2);
+    commit(&w);
+    loop_turn(w.loop, 0);
+    CHECK(wait_on(&w, host, &all[0], 0) && wait_on(&w, host, &all[1], 1));
+    CHECK(!wait_on(&w, host, &all[2], 2), "one more than the limit");
+    turns(&w);
+    CHECK(all[0].end.got_end && all[1].end.got_end && !all[2].is_ready && !all[2].has_failed);
+    CHECK(wait_on(&w, host, &all[2], 2) || pool_borrow(host, HTTP_POOL_1));
     host_unref(host);
     end_proxy_world(&w, 1);
 }
