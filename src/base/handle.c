@@ -14,6 +14,7 @@ struct handle_slot {
 struct handle_table {
     VECTOR(struct handle_slot) slots;
     uint32_t first_free; /* slot + 1 */
+    uint32_t generation; /* of new slots: no less than of any that was trimmed */
 };
 
 struct handle_table *handle_table_create(void)
@@ -39,7 +40,7 @@ handle handle_new(struct handle_table *table, void *object)
     assert(object);
     if (table->first_free == 0) {
         assert(table->slots.count < UINT32_MAX - 1);
-        vector_push(&table->slots, {0});
+        vector_push(&table->slots, {.generation = table->generation});
         table->first_free = (uint32_t)table->slots.count;
     }
     uint32_t at = table->first_free - 1;
@@ -73,4 +74,22 @@ void handle_drop(struct handle_table *table, handle name)
     slot->object = NULL;
     slot->next_free = table->first_free;
     table->first_free = (uint32_t)name;
+}
+
+void handle_table_trim(struct handle_table *table)
+{
+    size_t keep = table->slots.count;
+    while (keep > 0 && !table->slots.items[keep - 1].object) {
+        table->generation = MAX(table->generation, table->slots.items[keep - 1].generation);
+        keep--;
+    }
+    table->slots.count = keep;
+    vector_shrink(&table->slots);
+    table->first_free = 0;
+    for (size_t i = keep; i > 0; i--) {
+        if (table->slots.items[i - 1].object)
+            continue;
+        table->slots.items[i - 1].next_free = table->first_free;
+        table->first_free = (uint32_t)i;
+    }
 }

@@ -17,5 +17,7 @@ void handle_table_destroy(struct handle_table *table);
 handle handle_new(struct handle_table *table, void *object);
 /* NULL when it was dropped. */
 void *handle_get(const struct handle_table *table, handle name);
+/* After many objects have gone: the table's end, as far as nothing there is live, goes back to the heap. */
+void handle_table_trim(struct handle_table *table);
 /* Harmless for a stale handle and for 0. */
 void handle_drop(struct handle_table *table, handle name);

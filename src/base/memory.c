@@ -1,5 +1,8 @@
 #include "base/memory.h"
 
+#include "base/program.h"
+
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,4 +83,10 @@ char *str_format_v(const char *format, va_list args)
     if (vasprintf(&text, format, args) < 0)
         die_of_memory();
     return text;
+}
+
+void mem_trim(void)
+{
+    malloc_trim(0);
+    program_forget_pages();
 }

@@ -15,6 +15,15 @@ void *vector_grow(void *items, size_t *capacity, size_t item_size)
     return items;
 }
 
+void *vector_fit(void *items, size_t *capacity, size_t count, size_t item_size)
+{
+    *capacity = count;
+    if (count > 0)
+        return mem_realloc(items, count * item_size);
+    mem_free(items);
+    return NULL;
+}
+
 void vector_close_gap(void *items, size_t *count, size_t index, size_t item_size)
 {
     assert(index < *count);

@@ -30,11 +30,16 @@
         mem_free((vector)->items);                                                                 \
         *(vector) = (__typeof__(*(vector))){0};                                                    \
     } while (0)
+/* Gives back the room behind the last element. */
+#define vector_shrink(vector)                                                                      \
+    ((vector)->items = vector_fit((vector)->items, &(vector)->capacity, (vector)->count,           \
+                                  sizeof(*(vector)->items)))
 #define VECTOR_EACH(item, vector)                                                                  \
     for (__typeof__(*(vector)->items) *item = (vector)->items,                                     \
                                       *item##_end = item ? item + (vector)->count : item;          \
          item < item##_end; item++)
 
 void *vector_grow(void *items, size_t *capacity, size_t item_size);
+void *vector_fit(void *items, size_t *capacity, size_t count, size_t item_size);
 void vector_close_gap(void *items, size_t *count, size_t index, size_t item_size);
 void mem_free(void *memory);

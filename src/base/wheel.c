@@ -115,13 +115,28 @@ static uint64_t next_turn_ms(const struct wheel *wheel)
     return ((wheel->now_ms >> (LEVELS * SLOT_BITS)) + 1) << (LEVELS * SLOT_BITS);
 }
 
+/* The first due time of a slot, looking at so many timers; the slot's start when it holds more. */
+enum { LOOK_MAX = 16 };
+static uint64_t first_due_ms(const struct wheel *wheel, unsigned level, unsigned slot)
+{
+    uint64_t first_ms = UINT64_MAX;
+    int looked = 0;
+    LIST_EACH(node, &wheel->slots[level * SLOTS + slot])
+    {
+        if (++looked > LOOK_MAX)
+            return slot_start_ms(wheel, level, slot);
+        first_ms = MIN(first_ms, LIST_ENTRY(node, struct timer, node)->due_ms);
+    }
+    return first_ms;
+}
+
 uint64_t wheel_next_ms(const struct wheel *wheel)
 {
     unsigned level, slot;
     if (!list_is_empty(&wheel->due))
         return wheel->now_ms;
     if (first_slot(wheel, &level, &slot))
-        return slot_start_ms(wheel, level, slot);
+        return first_due_ms(wheel, level, slot);
     return list_is_empty(&wheel->far) ? UINT64_MAX : next_turn_ms(wheel);
 }
 

@@ -27,7 +27,7 @@ static inline bool timer_is_running(const struct timer *timer)
 {
     return timer->node.next && timer->node.next != &timer->node;
 }
-/* A lower bound of the next due time in ms, or UINT64_MAX when no timer runs. */
+/* The next due time in ms, or a lower bound of it when many timers are due then; UINT64_MAX when no timer runs. */
 uint64_t wheel_next_ms(const struct wheel *wheel);
 /* Fires what is due at now_ms; returns how many. Time that goes back counts as standing still. */
 size_t wheel_advance(struct wheel *wheel, uint64_t now_ms);

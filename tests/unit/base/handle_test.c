@@ -43,3 +43,33 @@ TEST(handle_table_does_as_a_model)
     }
     handle_table_destroy(table);
 }
+
+/* Names of what has gone find nobody, also after the table's end was given back and has grown again. */
+TEST(handle_table_trims_its_end)
+{
+    struct handle_table *table = handle_table_create();
+    int objects[100];
+    handle names[100], again[100];
+    for (int i = 0; i < 100; i++)
+        names[i] = handle_new(table, &objects[i]);
+    for (int i = 0; i < 100; i++)
+        if (i != 0 && i != 40)
+            handle_drop(table, names[i]);
+    handle_table_trim(table);
+    CHECK(handle_get(table, names[0]) == &objects[0]);
+    CHECK(handle_get(table, names[40]) == &objects[40]);
+    for (int i = 0; i < 100; i++)
+        again[i] = handle_new(table, &objects[i]);
+    for (int i = 0; i < 100; i++) {
+        CHECK(handle_get(table, again[i]) == &objects[i], "%d", i);
+        CHECK(i == 0 || i == 40 || handle_get(table, names[i]) == NULL, "%d", i);
+    }
+    handle_drop(table, names[0]);
+    handle_drop(table, names[40]);
+    for (int i = 0; i < 100; i++)
+        handle_drop(table, again[i]);
+    handle_table_trim(table);
+    names[0] = handle_new(table, &objects[0]);
+    CHECK(names[0] != again[0] && handle_get(table, names[0]) == &objects[0]);
+    handle_table_destroy(table);
+}

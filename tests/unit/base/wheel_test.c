@@ -198,3 +198,34 @@ TEST(wheel_does_as_a_model)
         wheel_destroy(wheel);
     }
 }
+
+/* A lone timer once woke its thread at the start of every slot on its way down. */
+TEST(wheel_knows_when_a_lone_timer_is_due)
+{
+    static const uint64_t delays[] = {1, 255, 256, 736, 65535, 65536, 3600000, 0x1000000};
+    EACH (delay, delays) {
+        struct wheel *wheel = wheel_create(1000003);
+        struct alarm alarm = {0};
+        uint64_t due = 1000003 + *delay;
+        wheel_start(wheel, &alarm.timer, due, count);
+        CHECK(wheel_next_ms(wheel) == due, "%lu", *delay);
+        CHECK(wheel_advance(wheel, due) == 1 && alarm.fired == 1, "%lu", *delay);
+        wheel_destroy(wheel);
+    }
+}
+
+/* Of many timers the next time may be a bound, but never late. */
+TEST(wheel_never_oversleeps_a_crowd)
+{
+    static struct alarm alarms[200];
+    struct wheel *wheel = wheel_create(5);
+    for (unsigned i = 0; i < 200; i++)
+        wheel_start(wheel, &alarms[i].timer, 70000 - i, count);
+    size_t wakes = 0, fired = 0;
+    while (fired < 200) {
+        uint64_t next = wheel_next_ms(wheel);
+        CHECK(next <= 70000 - 199 + fired && ++wakes < 300, "%lu", next);
+        fired += wheel_advance(wheel, next);
+    }
+    wheel_destroy(wheel);
+}
