@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <unistd.h>
 
 /* Tasks that tasks queue run in the same turn, so many times over; then the network is heard again. */
@@ -291,6 +290,12 @@ void loop_on_turn(struct loop *loop, void (*on_turn)(void *owner), void *owner)
     loop->on_turn_owner = owner;
 }
 
+void loop_on_trim(struct loop *loop, void (*on_trim)(void *owner), void *owner)
+{
+    loop->on_trim = on_trim;
+    loop->on_trim_owner = owner;
+}
+
 bool loop_has_work(const struct loop *loop)
 {
     return !list_is_empty(&loop->run) || !list_is_empty(&loop->next_turn) ||
@@ -462,7 +467,10 @@ static void on_trim_timer(struct timer *timer)
         loop_timer_start(loop, timer, TRIM_AFTER_MS, on_trim_timer);
     } else if (loop->trims_heap) {
         loop->trims_heap = false;
-        malloc_trim(0);
+        handle_table_trim(loop->handles);
+        if (loop->on_trim)
+            loop->on_trim(loop->on_trim_owner);
+        mem_trim();
     }
 }
 

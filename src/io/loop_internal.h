@@ -41,9 +41,9 @@ extern const struct loop_ops sim_loop_ops;
 extern const struct loop_ops uring_loop_ops;
 
 enum {
-    OBJECT_CLASS_BYTES = 32,
+    OBJECT_CLASS_BYTES = 16,
     OBJECT_CLASSES = LOOP_OBJECT_BYTES / OBJECT_CLASS_BYTES,
-    TRIM_AFTER_MS = 10000,
+    TRIM_AFTER_MS = 5000,
     TRIMS = 2,
     CONNS_OF_A_BURST = 256,
     SPARE_CHAINS = 16,
@@ -84,6 +84,8 @@ struct loop {
     uint64_t conns_peak; /* since the timer was last started for conns that closed */
     bool trims_heap;     /* a burst is over: what is free goes back to the system too */
 
+    void (*on_trim)(void *owner);
+    void *on_trim_owner;
     void (*on_turn)(void *owner);
     void *on_turn_owner;
     uint64_t turn; /* its number */

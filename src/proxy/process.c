@@ -30,7 +30,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-enum { DRAIN_DEFAULT_S = 5, DRAIN_LOOK_MS = 50, CLOSE_GRACE_MS = 200 };
+enum {
+    DRAIN_DEFAULT_S = 5,
+    DRAIN_LOOK_MS = 50,
+    CLOSE_GRACE_MS = 200,
+    SETTLE_MS = 200,
+    SETTLE_LOOK_MS = 1000
+};
 
 static void fail(struct error *error)
 {
@@ -203,6 +209,18 @@ static void on_signal(void *owner, int signal, pid_t sender)
     }
 }
 
+/* --- settling ------------------------------------------------------------------------------------------------- */
+
+/* Once the first configuration serves, what only the start needed goes. */
+static void on_settled(struct timer *timer)
+{
+    struct process *process = CONTAINER_OF(timer, struct process, settling);
+    if (configure_is_ready(process->configure))
+        mem_trim();
+    else
+        loop_timer_start(process->loop, timer, SETTLE_LOOK_MS, on_settled);
+}
+
 /* --- making --------------------------------------------------------------------------------------------------- */
 
 static void on_main_turn(void *owner)
@@ -330,7 +348,9 @@ static int serve(struct process *process)
     }
     log_info("process", "tulle-proxy %s serves with %u workers over %s", TULLE_VERSION,
              process->worker_count, loop_backend_name(process->backend));
+    loop_timer_start(process->loop, &process->settling, SETTLE_MS, on_settled);
     loop_run(process->loop);
+    loop_timer_stop(process->loop, &process->settling);
     loop_timer_stop(process->loop, &process->drain);
     stop_workers(process);
     log_info("process", "ended");

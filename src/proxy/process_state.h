@@ -53,6 +53,7 @@ struct process {
     bool is_quitting;
     uint64_t drain_until_ms;
     struct timer drain;
+    struct timer settling; /* until the start's memory is given back */
 };
 
 /* Open downstream connections of all workers. */

@@ -11,7 +11,12 @@
 #include "proxy/upstream/upstream.h"
 #include "tls/engine.h"
 
-enum { HOUSEKEEPING_MS = 1000, TUNNELS_TOLD_EVERY = 5, DRAIN_WALK_SLICE = 256 };
+enum {
+    HOUSEKEEPING_MS = 1000,       /* while ciphers are lent */
+    SLOW_HOUSEKEEPING_MS = 5000,  /* while there are only tunnels, or hosts of ORIGINAL_DST */
+    CALM_HOUSEKEEPING_MS = 30000, /* while there is nothing but entries that end by themselves */
+    DRAIN_WALK_SLICE = 256
+};
 
 /* Looks at the connections whose filter chain may have changed, some in each turn. */
 static void walk_downstreams(struct task *task)
@@ -69,17 +74,32 @@ static void on_housekeeping(struct timer *timer)
 {
     struct worker *worker = CONTAINER_OF(timer, struct worker, housekeeping);
     tls_engine_trim(worker->engine);
-    upstreams_tidy(worker);
-    if (++worker->housekeepings % TUNNELS_TOLD_EVERY == 0)
+    uint64_t now_ms = loop_now_ms(worker->loop);
+    if (now_ms >= worker->tunnels_told_ms + SLOW_HOUSEKEEPING_MS) {
+        worker->tunnels_told_ms = now_ms;
         tunnels_tell(worker);
-    if (worker_open(worker) || !list_is_empty(&worker->upstreams))
-        loop_timer_start(worker->loop, &worker->housekeeping, HOUSEKEEPING_MS, on_housekeeping);
+    }
+    bool has_hosts = upstreams_tidy(worker), has_lent = tls_engine_has_lent(worker->engine);
+    bool is_slow = has_hosts || !list_is_empty(&worker->tunnels);
+    if (has_lent || worker_open(worker) || !list_is_empty(&worker->upstreams))
+        loop_timer_start(worker->loop, &worker->housekeeping,
+                         has_lent  ? HOUSEKEEPING_MS
+                         : is_slow ? SLOW_HOUSEKEEPING_MS
+                                   : CALM_HOUSEKEEPING_MS,
+                         on_housekeeping);
 }
 
 void worker_keep_house(struct worker *worker)
 {
-    if (!timer_is_running(&worker->housekeeping))
+    if (!timer_is_running(&worker->housekeeping) ||
+        worker->housekeeping.due_ms > loop_now_ms(worker->loop) + SLOW_HOUSEKEEPING_MS + 1)
         loop_timer_start(worker->loop, &worker->housekeeping, HOUSEKEEPING_MS, on_housekeeping);
+}
+
+static void on_trim(void *owner)
+{
+    struct worker *worker = owner;
+    tls_engine_shrink(worker->engine);
 }
 
 int worker_create(unsigned index, struct loop *loop, struct publisher *publisher,
@@ -101,10 +121,12 @@ int worker_create(unsigned index, struct loop *loop, struct publisher *publisher
     list_init(&worker->tunnels);
     list_init(&worker->arrivals);
     list_init(&worker->upstreams);
+    list_init(&worker->profiles);
     list_init(&worker->drain_left);
     task_init(&worker->drain_walk, walk_downstreams);
     worker->reader = publisher_add_reader(publisher, loop);
     loop_on_turn(loop, on_turn, worker);
+    loop_on_trim(loop, on_trim, worker);
     *out = worker;
     return 0;
 }

@@ -16,7 +16,6 @@ struct cluster_limits_table;
 struct dialer;
 struct helper_pool;
 struct host_counters_table;
-struct http_profile;
 struct interfaces;
 struct observer;
 struct tls_engine;
@@ -48,15 +47,15 @@ struct worker {
     struct list tunnels;       /* struct tunnel */
     struct list arrivals;      /* struct arrival: no filter chain yet */
     struct list upstreams;     /* struct upstream */
+    struct list profiles;      /* struct http_profile, of all its HTTP connections */
     struct upstream **by_slot; /* the same, by the slot of their cluster's resource */
     size_t slots;
     uint64_t
         *server_first;   /* a bit a port: servers there speak first (proxy/listen/server_first.h) */
     _Atomic size_t open; /* downstreams, tunnels and arrivals; others may read it */
 
-    struct timer
-        housekeeping; /* every second: TLS entries, idle ORIGINAL_DST hosts, open tunnels */
-    unsigned housekeepings;
+    struct timer housekeeping; /* TLS entries and ciphers, idle ORIGINAL_DST hosts, open tunnels */
+    uint64_t tunnels_told_ms;
     struct task drain_walk; /* connections whose filter chain changed, in slices */
     struct list drain_left; /* downstreams that the walk has still to look at */
 };
@@ -72,17 +71,19 @@ void worker_close(struct worker *worker);
 /* Main thread, after its loop has ended and before that is destroyed. */
 void worker_destroy(struct worker *worker, struct publisher *publisher);
 
+/* Something was made that needs tidying from time to time. */
+void worker_keep_house(struct worker *worker);
 static inline void worker_count_open(struct worker *worker, bool opened)
 {
     size_t open = atomic_load_explicit(&worker->open, memory_order_relaxed);
     atomic_store_explicit(&worker->open, opened ? open + 1 : open - 1, memory_order_relaxed);
+    if (opened)
+        worker_keep_house(worker);
 }
 static inline size_t worker_open(const struct worker *worker)
 {
     return atomic_load_explicit(&worker->open, memory_order_relaxed);
 }
-/* Something was made that needs tidying from time to time. */
-void worker_keep_house(struct worker *worker);
 /* The configuration in force now; not NULL once the worker accepts. */
 static inline const struct snapshot *worker_snapshot(const struct worker *worker)
 {

@@ -50,9 +50,8 @@ static size_t bytes_of(size_t class)
                                  : SMALL_MAX + (class - SMALL_CLASSES + 1) * LARGE_STEP;
 }
 
-static void free_lists(void *unused)
+void tls_allocator_trim(void)
 {
-    (void)unused;
     for (size_t i = 0; i < CLASSES; i++) {
         for (struct head *head = lists.free[i], *next; head; head = next) {
             next = head->next;
@@ -60,6 +59,13 @@ static void free_lists(void *unused)
         }
         lists.free[i] = NULL;
     }
+    lists.kept = 0;
+}
+
+static void free_lists(void *unused)
+{
+    (void)unused;
+    tls_allocator_trim();
     lists.kept = KEPT_MAX; /* what other destructors free goes to malloc */
 }
 

@@ -8,3 +8,5 @@
 
 /* Before libcrypto's first allocation in the process; later calls do nothing. */
 void tls_allocator_install(void);
+/* What this thread keeps goes back to the heap: after a burst it lies scattered, and each piece holds a page. */
+void tls_allocator_trim(void);

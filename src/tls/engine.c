@@ -3,6 +3,7 @@
 #include "base/block.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "tls/allocator_internal.h"
 #include "tls/engine_internal.h"
 #include "tls/handshake_internal.h"
 
@@ -120,6 +121,20 @@ void tls_engine_trim(struct tls_engine *engine)
     resume_cache_trim(&engine->resume, engine->now_s);
     if (engine->library)
         cipher_pool_trim(&engine->ciphers);
+}
+
+bool tls_engine_has_lent(const struct tls_engine *engine)
+{
+    return engine->library && engine->ciphers.count > 0;
+}
+
+void tls_engine_shrink(struct tls_engine *engine)
+{
+    if (!engine->library)
+        return;
+    cipher_pool_trim(&engine->ciphers); /* marks, */
+    cipher_pool_trim(&engine->ciphers); /* and frees */
+    tls_allocator_trim();
 }
 
 const struct tls_counts *tls_engine_counts(const struct tls_engine *engine)

@@ -51,5 +51,9 @@ void tls_engine_destroy(struct tls_engine *engine);
 void tls_engine_turn(struct tls_engine *engine, int64_t now_s, unsigned handshake_steps);
 /* Every few seconds: lets go of contexts that only the engine still holds, and of entries that have ended. */
 void tls_engine_trim(struct tls_engine *engine);
+/* True while ciphers are lent, which idle connections give back after two trims. */
+bool tls_engine_has_lent(const struct tls_engine *engine);
+/* On the engine's own thread, when a burst of connections is over: what is kept for speed goes back to the heap. */
+void tls_engine_shrink(struct tls_engine *engine);
 const struct tls_counts *tls_engine_counts(const struct tls_engine *engine);
 OWNED(tls_engine, tls_engine_destroy)

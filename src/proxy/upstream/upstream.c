@@ -204,8 +204,10 @@ static void make_profiles(struct upstream *upstream)
 {
     static const enum http_choice choices[HTTP_POOLS] = {HTTP_ONLY_1, HTTP_ONLY_2, HTTP_CHOOSE};
     for (int i = 0; i < HTTP_POOLS; i++) {
-        http_profile_unref(upstream->profiles[i]);
-        upstream->profiles[i] = http_profile_of_cluster(upstream->cluster, choices[i]);
+        struct http_profile *before = upstream->profiles[i];
+        upstream->profiles[i] =
+            http_profile_of_cluster(&upstream->worker->profiles, upstream->cluster, choices[i]);
+        http_profile_unref(before);
     }
 }
 
@@ -379,8 +381,9 @@ static bool is_unused(const struct host *host, uint64_t now_ms)
     return host->references == 1 && host->unused_since_ms + ORIGINAL_IDLE_MS <= now_ms;
 }
 
-void upstreams_tidy(struct worker *worker)
+bool upstreams_tidy(struct worker *worker)
 {
+    bool more = false;
     uint64_t now_ms = loop_now_ms(worker->loop);
     LIST_EACH(node, &worker->upstreams)
     {
@@ -388,10 +391,13 @@ void upstreams_tidy(struct worker *worker)
         struct map_iterator each = {0};
         while (upstream->originals && map_next(upstream->originals, &each)) {
             struct host *host = each.value;
-            if (!is_unused(host, now_ms))
+            if (!is_unused(host, now_ms)) {
+                more = true;
                 continue;
+            }
             map_remove(upstream->originals, each.key);
             host_unref(host);
         }
     }
+    return more;
 }

@@ -60,8 +60,8 @@ struct upstream {
 struct upstream *upstream_find(struct worker *worker, const struct name *cluster);
 /* After an adoption: brings every upstream up to date. */
 void upstreams_follow(struct worker *worker);
-/* Every second: hosts of ORIGINAL_DST that nobody used. */
-void upstreams_tidy(struct worker *worker);
+/* Every few seconds: hosts of ORIGINAL_DST that nobody used. True while some are left. */
+bool upstreams_tidy(struct worker *worker);
 /* The worker ends. */
 void upstreams_close(struct worker *worker);
 
