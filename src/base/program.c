@@ -20,8 +20,7 @@ static bool read_mapping(const char *line, struct mapping *mapping)
     int path = 0;
     if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %n", &start, &end, rights, &path) != 3)
         return false;
-    *mapping =
-        (struct mapping){start, end, path > 0 && line[path] == '/' && rights[1] == '-'};
+    *mapping = (struct mapping){start, end, path > 0 && line[path] == '/' && rights[1] == '-'};
     return true;
 }
 

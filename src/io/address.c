@@ -1,6 +1,7 @@
 #include "io/address.h"
 
 #include "base/hash.h"
+#include "base/memory.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -44,6 +45,50 @@ struct address address_from(const struct sockaddr *any, socklen_t size)
         address.size = size;
     }
     return address;
+}
+
+/* --- packing --------------------------------------------------------------------------------- */
+
+struct address_packed address_pack(const struct address *address)
+{
+    struct address_packed packed = {.port = address_port(address)};
+    if (!address_is_set(address))
+        return packed;
+    packed.family = address->any.sa_family;
+    switch (address->any.sa_family) {
+    case AF_INET: memcpy(packed.ip, &address->v4.sin_addr, 4); break;
+    case AF_INET6:
+        memcpy(packed.ip, &address->v6.sin6_addr, 16);
+        packed.scope = address->v6.sin6_scope_id;
+        break;
+    default:
+        packed.elsewhere = mem_new(struct address);
+        *packed.elsewhere = *address;
+        break;
+    }
+    return packed;
+}
+
+struct address address_unpack(const struct address_packed *packed)
+{
+    struct address address = {0};
+    uint32_t ip;
+    switch (packed->family) {
+    case AF_UNSPEC: return address;
+    case AF_INET: memcpy(&ip, packed->ip, 4); return address_v4(ntohl(ip), packed->port);
+    case AF_INET6:
+        address = address_v6(packed->ip, packed->port);
+        address.v6.sin6_scope_id = packed->scope;
+        return address;
+    default: return *packed->elsewhere;
+    }
+}
+
+void address_packed_fini(struct address_packed *packed)
+{
+    if (packed->family != AF_UNSPEC && packed->family != AF_INET && packed->family != AF_INET6)
+        mem_free(packed->elsewhere);
+    *packed = (struct address_packed){.family = AF_UNSPEC};
 }
 
 /* --- reading --------------------------------------------------------------------------------- */

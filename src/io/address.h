@@ -61,6 +61,25 @@ bool address_equals(const struct address *a, const struct address *b);
 bool address_equals_ip(const struct address *a, const struct address *b);
 uint64_t address_hash(const struct address *address);
 
+/* An address in 24 bytes, for what there are many of. A Unix address lies on the heap. */
+struct address_packed {
+    union {
+        uint8_t ip[16]; /* network order */
+        struct address *elsewhere;
+    };
+    uint32_t scope; /* IPv6 */
+    uint16_t port;
+    uint16_t family; /* AF_UNSPEC: none */
+};
+/* To be given back with address_packed_fini. IPv6 flow labels are not kept. */
+struct address_packed address_pack(const struct address *address);
+struct address address_unpack(const struct address_packed *packed);
+void address_packed_fini(struct address_packed *packed);
+static inline bool address_packed_is_set(const struct address_packed *packed)
+{
+    return packed->family != AF_UNSPEC;
+}
+
 struct cidr {
     uint8_t ip[16]; /* network order, masked; the first 4 bytes for IPv4 */
     uint8_t bits;

@@ -4,18 +4,52 @@
 #include "build/cluster.h"
 #include "build/hcm.h"
 
+#include <string.h>
+
 static uint32_t clamp_ms(uint64_t ms)
 {
     return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 }
 
-static struct http_profile *create(void)
+static void begin(struct http_profile *profile)
 {
-    struct http_profile *profile = mem_new(struct http_profile);
-    profile->references = 1;
+    memset(profile, 0, sizeof(*profile));
     profile->limits = http_limits_default;
     profile->options = http_connection_defaults;
+    profile->options.limits = NULL; /* the same for all, as long as they are compared */
+}
+
+static bool is_like(const struct http_profile *profile, const struct http_profile *wanted)
+{
+    struct http_connection_options options = profile->options;
+    options.limits = NULL;
+    return memcmp(&profile->limits, &wanted->limits, sizeof(wanted->limits)) == 0 &&
+           memcmp(&options, &wanted->options, sizeof(options)) == 0;
+}
+
+struct http_profile *http_profile_ref(struct http_profile *profile)
+{
+    profile->references++;
+    return profile;
+}
+
+/* The worker's own that says the same, or a new one. */
+static struct http_profile *share(struct list *profiles, const struct http_profile *wanted)
+{
+    LIST_EACH(node, profiles)
+    {
+        struct http_profile *profile = LIST_ENTRY(node, struct http_profile, node);
+        if (!is_like(profile, wanted))
+            continue;
+        list_remove(&profile->node);
+        list_push_front(profiles, &profile->node);
+        return http_profile_ref(profile);
+    }
+    struct http_profile *profile = mem_new(struct http_profile);
+    *profile = *wanted;
+    profile->references = 1;
     profile->options.limits = &profile->limits;
+    list_push_front(profiles, &profile->node);
     return profile;
 }
 
@@ -48,9 +82,11 @@ static void limit_buffer(struct http_profile *profile, uint32_t buffer_limit)
     profile->limits.receive_window = MIN(profile->limits.receive_window, MAX(buffer_limit, 1024u));
 }
 
-struct http_profile *http_profile_of_hcm(const struct hcm *hcm, uint32_t buffer_limit)
+struct http_profile *http_profile_of_hcm(struct list *profiles, const struct hcm *hcm,
+                                         uint32_t buffer_limit)
 {
-    struct http_profile *profile = create();
+    struct http_profile made, *profile = &made;
+    begin(profile);
     limit_buffer(profile, buffer_limit);
     apply_common(profile, &hcm->options);
     apply_http2(profile, &hcm->http2);
@@ -69,12 +105,14 @@ struct http_profile *http_profile_of_hcm(const struct hcm *hcm, uint32_t buffer_
     case HCM_CODEC_HTTP1: profile->options.choice = HTTP_ONLY_1; break;
     case HCM_CODEC_HTTP2: profile->options.choice = HTTP_ONLY_2; break;
     }
-    return profile;
+    return share(profiles, profile);
 }
 
-struct http_profile *http_profile_of_cluster(const struct cluster *cluster, enum http_choice choice)
+struct http_profile *http_profile_of_cluster(struct list *profiles, const struct cluster *cluster,
+                                             enum http_choice choice)
 {
-    struct http_profile *profile = create();
+    struct http_profile made, *profile = &made;
+    begin(profile);
     limit_buffer(profile, cluster->buffer_limit);
     apply_common(profile, &cluster->options);
     apply_http2(profile, &cluster->http2);
@@ -82,17 +120,13 @@ struct http_profile *http_profile_of_cluster(const struct cluster *cluster, enum
         0; /* the route's timeout decides how long an answer may take */
     profile->options.stream_idle_timeout_ms = 0;
     profile->options.choice = (uint8_t)choice;
-    return profile;
-}
-
-struct http_profile *http_profile_ref(struct http_profile *profile)
-{
-    profile->references++;
-    return profile;
+    return share(profiles, profile);
 }
 
 void http_profile_unref(struct http_profile *profile)
 {
-    if (profile && --profile->references == 0)
-        mem_free(profile);
+    if (!profile || --profile->references > 0)
+        return;
+    list_remove(&profile->node);
+    mem_free(profile);
 }

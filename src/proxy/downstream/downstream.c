@@ -1,6 +1,5 @@
 #include "proxy/downstream/downstream.h"
 
-#include "base/memory.h"
 #include "proxy/downstream/exchange.h"
 #include "proxy/http_profile.h"
 #include "proxy/observe/observer.h"
@@ -35,10 +34,12 @@ static void downstream_free(struct downstream *downstream)
     list_remove(&downstream->node);
     worker_count_open(downstream->worker, false);
     http_profile_unref(downstream->profile);
-    reader_unpin(downstream->worker->reader, downstream->listener_resource);
+    reader_unpin(downstream->worker->reader, downstream->listener);
     keep(downstream, NULL);
-    mem_free((void *)(uintptr_t)downstream->listener.text.data);
-    mem_free(downstream);
+    address_packed_fini(&downstream->local);
+    address_packed_fini(&downstream->peer);
+    address_packed_fini(&downstream->original_destination);
+    loop_object_free(downstream->worker->loop, downstream, sizeof(*downstream));
 }
 
 static void on_closed(void *owner, struct http_connection *http, enum http_closed reason,
@@ -58,26 +59,34 @@ static const struct http_connection_events events = {
     .on_closed = on_closed,
 };
 
+static void take_addresses(struct downstream *downstream, const struct conn *conn,
+                           const struct downstream_origin *origin)
+{
+    struct address local =
+        address_is_set(&origin->destination) ? origin->destination : conn_local_address(conn);
+    struct address peer =
+        address_is_set(&origin->source) ? origin->source : conn_peer_address(conn);
+    downstream->local = address_pack(&local);
+    downstream->peer = address_pack(&peer);
+    downstream->original_destination = address_pack(&origin->original_destination);
+    downstream->has_header = address_is_set(&origin->source);
+}
+
 bool downstream_create(struct worker *worker, struct transport *transport,
                        const struct downstream_origin *origin)
 {
-    struct downstream *downstream = mem_new(struct downstream);
-    const struct conn *conn = transport_conn(transport);
+    struct downstream *downstream = loop_object_new(worker->loop, sizeof(*downstream));
+    if (!downstream) {
+        transport_close(transport, CONN_ABORT);
+        return false;
+    }
     downstream->worker = worker;
-    downstream->listener = name_of(
-        slice_of(slice_to_str(origin->listener->name.text), origin->listener->name.text.size));
-    downstream->chain_key = origin->chain->key;
-    downstream->tls_demands = origin->chain->tls_demands;
-    downstream->original_destination = origin->original_destination;
-    downstream->listener_resource = origin->listener;
+    downstream->listener = origin->listener;
     downstream->chain = origin->chain;
     reader_pin(worker->reader, origin->listener);
-    downstream->local =
-        address_is_set(&origin->destination) ? origin->destination : conn_local_address(conn);
-    downstream->peer = address_is_set(&origin->source) ? origin->source : conn_peer_address(conn);
-    downstream->has_header = address_is_set(&origin->source);
-    downstream->profile =
-        http_profile_of_hcm(origin->chain->http, origin->listener->listener->buffer_limit);
+    take_addresses(downstream, transport_conn(transport), origin);
+    downstream->profile = http_profile_of_hcm(&worker->profiles, origin->chain->http,
+                                              origin->listener->listener->buffer_limit);
     list_init(&downstream->exchanges);
     list_push_back(&worker->downstreams, &downstream->node);
     worker_count_open(worker, true);
@@ -110,17 +119,19 @@ void downstream_drain(struct downstream *downstream)
 static void look_up(struct downstream *downstream, const struct snapshot *snapshot)
 {
     struct reader *reader = downstream->worker->reader;
-    const struct resource *resource = snapshot_find(snapshot, KIND_LISTENER, &downstream->listener);
+    const struct resource *resource =
+        snapshot_find(snapshot, KIND_LISTENER, &downstream->listener->name);
     const struct filter_chain *chain =
-        resource ? listener_chain_by_key(resource->listener, downstream->chain_key) : NULL;
+        resource ? listener_chain_by_key(resource->listener, downstream->chain->key) : NULL;
     downstream->epoch = snapshot->epoch;
     downstream->is_orphaned = !chain || !chain->http;
-    if (downstream->is_orphaned || resource == downstream->listener_resource)
+    if (downstream->is_orphaned || resource == downstream->listener)
         return;
+    if (!hash128_equals(chain->tls_demands, downstream->chain->tls_demands))
+        downstream->has_old_tls = true;
     reader_pin(reader, resource);
-    if (downstream->listener_resource)
-        reader_unpin(reader, downstream->listener_resource);
-    downstream->listener_resource = resource;
+    reader_unpin(reader, downstream->listener);
+    downstream->listener = resource;
     downstream->chain = chain;
 }
 
@@ -130,7 +141,7 @@ const struct filter_chain *downstream_chain(struct downstream *downstream,
     const struct snapshot *snapshot = worker_snapshot(downstream->worker);
     if (UNLIKELY(downstream->epoch != snapshot->epoch))
         look_up(downstream, snapshot);
-    *listener = downstream->listener_resource;
+    *listener = downstream->listener;
     return downstream->chain;
 }
 
@@ -152,7 +163,7 @@ void downstream_keep_table(struct downstream *downstream, const struct snapshot 
 void downstream_follow(struct downstream *downstream)
 {
     const struct resource *listener;
-    const struct filter_chain *chain = downstream_chain(downstream, &listener);
-    if (downstream->is_orphaned || !hash128_equals(chain->tls_demands, downstream->tls_demands))
+    (void)downstream_chain(downstream, &listener);
+    if (downstream->is_orphaned || downstream->has_old_tls)
         downstream_drain(downstream);
 }

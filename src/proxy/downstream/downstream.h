@@ -7,10 +7,8 @@
 #pragma once
 
 #include "base/attributes.h"
-#include "base/hash.h"
 #include "base/list.h"
 #include "build/listener.h"
-#include "build/name.h"
 #include "io/address.h"
 #include "net/http_connection.h"
 
@@ -27,22 +25,22 @@ struct downstream {
     struct http_connection *http;
     struct http_profile *profile;
     struct http_series *series; /* what its connection manager counts; the observer's */
-    struct name listener;       /* owned text */
-    struct hash128 chain_key;
-    struct hash128 tls_demands;
-    struct address local, peer;          /* the socket's, or what a PROXY header said */
-    bool has_header;                     /* it did */
-    struct address original_destination; /* none when the connection was not redirected */
-    struct list exchanges;               /* under way */
+    struct list exchanges;      /* under way */
 
-    /* What the current snapshot says; looked up again when its epoch differs. */
+    /* What the current snapshot says; looked up again, by its name and the chain's key, when the epoch differs. */
     uint64_t epoch;
-    const struct resource *listener_resource; /* pinned: the last one that had the chain */
-    const struct filter_chain *chain;         /* of it */
-    bool
-        is_orphaned; /* the snapshot has the chain no more: it drains, and requests that still come are served as before */
+    const struct resource *listener;  /* pinned: the last one that had the chain */
+    const struct filter_chain *chain; /* of it */
     const struct resource
         *kept_table; /* pinned: an orphan's route table, which went with the chain; else NULL */
+
+    struct address_packed local, peer;          /* the socket's, or what a PROXY header said */
+    struct address_packed original_destination; /* none when the connection was not redirected */
+    bool has_header;                            /* a PROXY header came */
+    /* The snapshot has the chain no more: it drains, and requests that still come are served as before. */
+    bool is_orphaned;
+    bool
+        has_old_tls; /* the chain demands other TLS than when the connection came: it drains, too */
 };
 
 /* How a connection came: what arrival learned of it. */

@@ -524,6 +524,18 @@ static void refuse_without_memory(struct http_stream *stream)
     http_stream_release(stream);
 }
 
+/* What the PROXY header said; without memory for it the log has the socket's addresses. */
+static void take_header(struct exchange *exchange)
+{
+    struct address *ends = arena_try_alloc(exchange->stream->arena, 2 * sizeof(*ends));
+    if (!ends)
+        return;
+    ends[0] = address_unpack(&exchange->downstream->peer);
+    ends[1] = address_unpack(&exchange->downstream->local);
+    exchange->record.source = &ends[0];
+    exchange->record.destination = &ends[1];
+}
+
 void exchange_begin(struct downstream *downstream, struct http_stream *stream)
 {
     struct loop *loop = downstream->worker->loop;
@@ -544,12 +556,10 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream)
     exchange->record.start_us = loop_now_us(loop);
     exchange->record.start_wall_us = loop_wall_us(loop);
     exchange->record.downstream = http_connection_transport(downstream->http);
-    if (UNLIKELY(address_is_set(&downstream->original_destination)))
-        exchange->record.original_destination = downstream->original_destination;
-    if (UNLIKELY(downstream->has_header)) {
-        exchange->record.source = &downstream->peer;
-        exchange->record.destination = &downstream->local;
-    }
+    if (UNLIKELY(address_packed_is_set(&downstream->original_destination)))
+        exchange->record.original_destination = address_unpack(&downstream->original_destination);
+    if (UNLIKELY(downstream->has_header))
+        take_header(exchange);
     if (exchange->request_ended)
         exchange->record.request_end_us = exchange->record.start_us;
     stream->events = &events;

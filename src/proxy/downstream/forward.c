@@ -468,8 +468,8 @@ static bool pick_host(struct exchange *exchange, struct upstream *upstream)
         .hosts = exchange->tried,
         .host_count = exchange->tried_count,
         .attempts = retry && retry->other_hosts ? MAX(retry->host_attempts, 1u) : 0};
-    const struct address *original = address_is_set(&exchange->downstream->original_destination)
-                                         ? &exchange->downstream->original_destination
+    const struct address *original = address_is_set(&exchange->record.original_destination)
+                                         ? &exchange->record.original_destination
                                          : NULL;
     switch (upstream_pick(upstream, exchange->tried_count ? &avoid : NULL, original,
                           &exchange->attempt.host)) {

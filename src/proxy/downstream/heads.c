@@ -59,10 +59,9 @@ static bool canonical_host(struct exchange *exchange)
     struct authority parts;
     if (!authority_parse(head->authority, &parts))
         return head->authority.size == 0;
-    bool strips =
-        parts.port &&
-        (hcm->strip_any_port ||
-         (hcm->strip_matching_port && parts.port == address_port(&exchange->downstream->local)));
+    bool strips = parts.port &&
+                  (hcm->strip_any_port ||
+                   (hcm->strip_matching_port && parts.port == exchange->downstream->local.port));
     struct slice host = head->authority;
     if (strips)
         host.size = (size_t)(memrchr(host.data, ':', host.size) - (const void *)host.data);
@@ -100,7 +99,8 @@ static bool set_forwarded(struct exchange *exchange)
     if (!hcm->use_remote_address || hcm->skip_xff_append)
         return true;
     char peer[ADDRESS_TEXT];
-    size_t size = address_format_ip(&exchange->downstream->peer, peer);
+    struct address from = address_unpack(&exchange->downstream->peer);
+    size_t size = address_format_ip(&from, peer);
     struct slice before = headers_joined(headers, SLICE("x-forwarded-for"), arena);
     char *text = arena_try_alloc(arena, before.size + 1 + size);
     if (!text)

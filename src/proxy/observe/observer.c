@@ -383,7 +383,8 @@ static void log_refused(struct observer *observer, const struct downstream *down
                             .start_us = loop_now_us(loop),
                             .end_us = loop_now_us(loop),
                             .downstream = http_connection_transport(downstream->http),
-                            .original_destination = downstream->original_destination};
+                            .original_destination =
+                                address_unpack(&downstream->original_destination)};
     record_flag(&record, FLAG_DPE);
     if (hcm->logs.count)
         write_logs(observer, &hcm->logs, &record);
@@ -397,7 +398,8 @@ void observe_refused(struct observer *observer, struct downstream *downstream,
     http_series_request(downstream->series, observer->set, http_refusal_status(refusal), 0);
     log_refused(observer, downstream, refusal);
     count_cause(observer, CAUSE_REFUSED, http_refusal_name(refusal));
-    address_format(&downstream->peer, peer);
+    struct address from = address_unpack(&downstream->peer);
+    address_format(&from, peer);
     log_debug("http", "a request of %s was refused: %s (%s)", peer, http_refusal_text(refusal),
               http_refusal_name(refusal));
 }

@@ -83,9 +83,10 @@ void view_ends(struct match_connection *connection, const struct transport *tran
 void view_connection(struct view *view, const struct downstream *downstream)
 {
     const struct transport *transport = http_connection_transport(downstream->http);
-    const struct address *to = address_is_set(&downstream->original_destination)
-                                   ? &downstream->original_destination
-                                   : &downstream->local;
+    struct address to = address_unpack(address_packed_is_set(&downstream->original_destination)
+                                           ? &downstream->original_destination
+                                           : &downstream->local);
+    struct address from = address_unpack(&downstream->peer);
     struct address direct = conn_peer_address(transport_conn(transport));
-    view_ends(&view->connection, transport, &direct, &downstream->peer, to);
+    view_ends(&view->connection, transport, &direct, &from, &to);
 }

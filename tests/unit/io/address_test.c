@@ -179,3 +179,26 @@ TEST(cidr_holds_what_lies_in_the_prefix)
         CHECK(!cidr_parse(slice_str(*row), &cidr), "%s", *row);
     }
 }
+
+TEST(address_survives_packing)
+{
+    static const char *const texts[] = {"10.1.2.3:80", "[fd00::1]:443", "[::ffff:10.0.0.1]:1",
+                                        "unix:/run/some.sock", "unix:@abstract"};
+    EACH (text, texts) {
+        struct address address, back;
+        CHECK(address_parse(slice_str(*text), &address), "%s", *text);
+        struct address_packed packed = address_pack(&address);
+        CHECK(address_packed_is_set(&packed), "%s", *text);
+        back = address_unpack(&packed);
+        CHECK(back.size == address.size && memcmp(&back, &address, address.size) == 0, "%s", *text);
+        address_packed_fini(&packed);
+        CHECK(!address_packed_is_set(&packed), "%s", *text);
+    }
+    struct address none = {0}, scoped = address_v6("\xfe\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 9);
+    scoped.v6.sin6_scope_id = 3;
+    struct address_packed packed = address_pack(&none);
+    CHECK(!address_packed_is_set(&packed) && address_unpack(&packed).size == 0);
+    packed = address_pack(&scoped);
+    CHECK(address_unpack(&packed).v6.sin6_scope_id == 3, "a link-local address says which link");
+    CHECK(sizeof(packed) == 24);
+}

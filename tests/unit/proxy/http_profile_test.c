@@ -9,7 +9,9 @@
 TEST(http2_windows_say_nothing_about_http1)
 {
     struct hcm hcm = {.http2 = {.stream_window = 1 << 24, .connection_window = 1 << 25}};
-    struct http_profile *profile = http_profile_of_hcm(&hcm, 1 << 20);
+    struct list profiles;
+    list_init(&profiles);
+    struct http_profile *profile = http_profile_of_hcm(&profiles, &hcm, 1 << 20);
     CHECK(profile->limits.receive_window == http_limits_default.receive_window, "%u",
           profile->limits.receive_window);
     CHECK(profile->limits.stream_window == 1 << 24);
@@ -22,11 +24,13 @@ TEST(buffer_limits_narrow_what_http1_holds)
     static const struct {
         uint32_t limit, window;
     } rows[] = {{1 << 20, 64 * 1024}, {64 * 1024, 64 * 1024}, {4096, 4096}, {0, 1024}};
+    struct list profiles;
+    list_init(&profiles);
     EACH (row, rows) {
         struct hcm hcm = {.max_head_kb = 8};
         struct cluster cluster = {.buffer_limit = row->limit};
-        struct http_profile *down = http_profile_of_hcm(&hcm, row->limit);
-        struct http_profile *up = http_profile_of_cluster(&cluster, HTTP_ONLY_1);
+        struct http_profile *down = http_profile_of_hcm(&profiles, &hcm, row->limit);
+        struct http_profile *up = http_profile_of_cluster(&profiles, &cluster, HTTP_ONLY_1);
         CHECK(down->limits.receive_window == row->window, "%u", down->limits.receive_window);
         CHECK(up->limits.receive_window == row->window, "%u", up->limits.receive_window);
         CHECK(down->limits.max_head_bytes == 8192);
@@ -36,4 +40,22 @@ TEST(buffer_limits_narrow_what_http1_holds)
         http_profile_unref(up);
     }
     http_profile_unref(NULL);
+}
+
+/* Each connection once had limits of its own, 128 bytes that said the same. */
+TEST(connections_share_what_is_equal)
+{
+    struct list profiles;
+    list_init(&profiles);
+    struct hcm hcm = {.max_head_kb = 8}, same = hcm, other = {.max_head_kb = 9};
+    struct http_profile *first = http_profile_of_hcm(&profiles, &hcm, 4096);
+    struct http_profile *third = http_profile_of_hcm(&profiles, &other, 4096);
+    struct http_profile *second = http_profile_of_hcm(&profiles, &same, 4096);
+    CHECK(first == second && first != third);
+    CHECK(first->options.limits == &first->limits && third->options.limits == &third->limits);
+    http_profile_unref(first);
+    CHECK(second->limits.max_head_bytes == 8192, "the other one holds it");
+    http_profile_unref(second);
+    http_profile_unref(third);
+    CHECK(list_is_empty(&profiles));
 }
