@@ -17,6 +17,7 @@ struct listen_group {
     struct address address;
     unsigned count;
     bool owns_path; /* of a Unix socket */
+    bool is_datagram;
     int fds[];
 };
 
@@ -33,7 +34,9 @@ static int set_options(int fd, const struct listen_options *options, bool is_sha
 {
     int error = 0;
     if (address_is_ip(&options->address)) {
-        error = socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        /* Of datagrams it would let strangers have the address too. */
+        if (!options->is_datagram)
+            error = socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
         if (!error && is_shared)
             error = socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
         if (!error && options->address.any.sa_family == AF_INET6)
@@ -73,13 +76,15 @@ static int bind_and_listen(int fd, const struct listen_options *options,
     if (is_path(address) && options->unix_mode &&
         chmod(address->unix_.sun_path, (mode_t)options->unix_mode))
         return -errno;
+    if (options->is_datagram)
+        return 0;
     return listen(fd, options->backlog ? options->backlog : BACKLOG) ? -errno : 0;
 }
 
 static int open_one(const struct listen_options *options, const struct address *address,
                     bool is_shared)
 {
-    int fd = socket_open(address, SOCK_STREAM);
+    int fd = socket_open(address, options->is_datagram ? SOCK_DGRAM : SOCK_STREAM);
     if (fd < 0)
         return fd;
     int error = set_options(fd, options, is_shared);
@@ -99,9 +104,12 @@ static int create_here(const struct listen_options *options, struct listen_group
         return -EINVAL;
     /* Unix sockets know no REUSEPORT: the workers share one descriptor. */
     bool is_ip = address_is_ip(&options->address);
+    if (options->is_datagram && !is_ip)
+        return -EAFNOSUPPORT;
     bool is_shared = is_ip && !(options->is_exclusive && count == 1);
     owned(listen_group) group = group_new(count);
     group->address = options->address;
+    group->is_datagram = options->is_datagram;
     if (is_path(&options->address))
         remove_stale_path(&options->address);
     for (unsigned i = 0; i < count; i++) {
@@ -200,7 +208,7 @@ void listen_group_drain(struct listen_group *group)
         {BPF_RET | BPF_K, 0, 0, UINT32_MAX},
     };
     struct sock_fprog program = {.len = COUNT(no_syn), .filter = no_syn};
-    if (!address_is_ip(&group->address))
+    if (!address_is_ip(&group->address) || group->is_datagram)
         return;
     for (unsigned i = 0; i < group->count; i++)
         setsockopt(group->fds[i], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));

@@ -27,6 +27,7 @@ struct listen_options {
     const char
         *network_namespace; /* file of the one to listen in; NULL: our own. Needs rights over it */
     uint32_t unix_mode;     /* permissions of a Unix socket's path; 0 = as umask says */
+    bool is_datagram; /* UDP: for packet_socket_adopt instead of acceptors; IP addresses only */
 };
 /* 0 or a negative errno. A stale Unix path that nobody listens on is replaced. */
 MUST_USE int listen_group_create(const struct listen_options *options, struct listen_group **out);
@@ -39,7 +40,10 @@ unsigned listen_group_count(const struct listen_group *group);
 int listen_group_fd(const struct listen_group *group, unsigned index);
 /* As bound, so with the real port. */
 struct address listen_group_address(const struct listen_group *group);
-/* New connection attempts are no longer answered; those that are under way still arrive. No effect on Unix sockets. */
+/*
+ * New connection attempts are no longer answered; those that are under way still arrive. No effect on Unix sockets and
+ * on datagrams.
+ */
 void listen_group_drain(struct listen_group *group);
 
 /* A listening descriptor of the simulation, for acceptor_create on the same loop. */

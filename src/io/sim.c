@@ -39,6 +39,7 @@ static void sim_close(struct loop *loop)
             sim_end_close(sim, i);
         buffer_fini(&sim->ends.items[i].inbound);
         vector_fini(&sim->ends.items[i].queue);
+        sim_inbox_clear(&sim->ends.items[i]);
     }
     vector_fini(&sim->ends);
     vector_fini(&sim->heap);

@@ -22,7 +22,9 @@ struct sim_faults {
     unsigned reset;         /* a connection is reset at this operation */
     unsigned connect_fails; /* ECONNREFUSED, ETIMEDOUT, ENETUNREACH at random */
     unsigned accept_late;   /* an accept is put off */
-    unsigned window;        /* bytes a direction holds before writes wait; 0 = 64 KB */
+    unsigned
+        lost; /* a datagram does not arrive; `late` ones change places, `reset` ones are refused */
+    unsigned window; /* bytes a direction holds before writes wait; 0 = 64 KB */
 };
 void sim_set_faults(struct loop *loop, const struct sim_faults *faults);
 /* The faults of the component tests, a bit of everything but `reset` and `connect_fails`. */
@@ -30,6 +32,10 @@ struct sim_faults sim_usual_faults(void);
 
 /* The address that a descriptor is bound to: for sim_listen with port 0. */
 struct address sim_address(struct loop *loop, int fd);
+/* A descriptor for packet_socket_adopt; accepted_close closes it. */
+MUST_USE int sim_bind_packets(struct loop *loop, const struct address *address);
+/* Datagrams for `to` reach that descriptor instead, as TPROXY does it. */
+void sim_capture_packets(struct loop *loop, const struct address *to, int fd);
 /* Two connected descriptors for conn_adopt. */
 void sim_pair(struct loop *loop, int fds[2]);
 /* The peer of this conn behaves as if the cable was cut or its process had died. */

@@ -10,6 +10,7 @@
 #include "base/vector.h"
 #include "io/acceptor_internal.h"
 #include "io/conn_internal.h"
+#include "io/packets.h"
 #include "io/sim.h"
 
 enum { SIM_FIRST_PORT = 40000 };
@@ -23,6 +24,7 @@ enum sim_event_kind {
     SIM_REFUSED,   /* the end's send failed with `value` */
     SIM_FIN,       /* the peer's FIN reaches the end */
     SIM_RESET,     /* a reset reaches the end */
+    SIM_PACKETS,   /* datagrams wait at the end */
 };
 
 struct sim_event {
@@ -35,9 +37,16 @@ struct sim_event {
     size_t value;
 };
 
+struct sim_datagram {
+    char *bytes; /* owned */
+    uint32_t size;
+    union packet_end peer, local;
+};
+
 struct sim_end {
     bool is_open;
     bool is_listener;
+    bool takes_packets;
     uint32_t generation;
     unsigned peer; /* valid while peer_generation is that end's */
     uint32_t peer_generation;
@@ -53,6 +62,11 @@ struct sim_end {
     /* Listeners. */
     struct acceptor *acceptor;
     VECTOR(unsigned) queue;
+    /* Datagrams. */
+    struct packet_socket *packets; /* who is told; NULL: nobody */
+    struct address captured;       /* takes what is sent there too; none: nothing */
+    VECTOR(struct sim_datagram) inbox;
+    int error; /* a peer's, to be told by the next receive */
 };
 
 struct sim_original {
@@ -76,8 +90,12 @@ void sim_after(struct sim *sim, enum sim_event_kind kind, unsigned end, struct c
                size_t value);
 unsigned sim_end_open(struct sim *sim);
 void sim_end_close(struct sim *sim, unsigned index);
+uint16_t sim_next_port(struct sim *sim);
 void sim_happen(struct sim *sim, const struct sim_event *event);
 
 int sim_accept_start(struct acceptor *acceptor);
 void sim_accept_stop(struct acceptor *acceptor);
 void sim_accepted_close(struct loop *loop, int fd);
+
+void sim_packets_happen(struct sim *sim, unsigned index);
+void sim_inbox_clear(struct sim_end *end);

@@ -75,11 +75,12 @@ void sim_end_close(struct sim *sim, unsigned index)
     end = end_at(sim, index);
     buffer_fini(&end->inbound);
     vector_fini(&end->queue);
+    sim_inbox_clear(end);
     *end = (struct sim_end){.generation = end->generation};
     sim->open_count--;
 }
 
-static uint16_t next_port(struct sim *sim)
+uint16_t sim_next_port(struct sim *sim)
 {
     uint16_t port = sim->next_port;
     sim->next_port = port == UINT16_MAX ? SIM_FIRST_PORT : (uint16_t)(port + 1);
@@ -94,7 +95,7 @@ int sim_listen(struct loop *loop, const struct address *address)
     end->is_listener = true;
     end->local = *address;
     if (address_is_ip(address) && address_port(address) == 0)
-        address_set_port(&end->local, next_port(sim));
+        address_set_port(&end->local, sim_next_port(sim));
     return (int)index + 1;
 }
 
@@ -108,8 +109,10 @@ void sim_pair(struct loop *loop, int fds[2])
     struct sim *sim = loop->sim;
     unsigned a = sim_end_open(sim), b = sim_end_open(sim);
     link_ends(sim, a, b);
-    end_at(sim, a)->local = end_at(sim, b)->remote = address_v4(INADDR_LOOPBACK, next_port(sim));
-    end_at(sim, b)->local = end_at(sim, a)->remote = address_v4(INADDR_LOOPBACK, next_port(sim));
+    end_at(sim, a)->local = end_at(sim, b)->remote =
+        address_v4(INADDR_LOOPBACK, sim_next_port(sim));
+    end_at(sim, b)->local = end_at(sim, a)->remote =
+        address_v4(INADDR_LOOPBACK, sim_next_port(sim));
     fds[0] = (int)a + 1;
     fds[1] = (int)b + 1;
 }
@@ -215,7 +218,7 @@ static int sim_connect(struct conn *conn, const struct conn_connect_options *opt
     if (!address_is_set(&from))
         from = address_v4(INADDR_LOOPBACK, 0);
     if (address_port(&from) == 0)
-        address_set_port(&from, next_port(sim));
+        address_set_port(&from, sim_next_port(sim));
     end_at(sim, ours)->conn = conn;
     end_at(sim, ours)->local = from;
     end_at(sim, ours)->remote = options->to;
@@ -467,6 +470,7 @@ static void happen_to_conn(struct sim *sim, const struct sim_event *event)
     case SIM_REFUSED: happen_refused(event->conn, (int)event->value); break;
     case SIM_ACCEPT:
     case SIM_FIN:
+    case SIM_PACKETS:
     case SIM_RESET: break; /* no operations of a conn */
     }
 }
@@ -480,6 +484,7 @@ void sim_happen(struct sim *sim, const struct sim_event *event)
     case SIM_ACCEPT: happen_accept(sim, event->end); break;
     case SIM_FIN: happen_fin(sim, event->end); break;
     case SIM_RESET: happen_reset(sim, event->end); break;
+    case SIM_PACKETS: sim_packets_happen(sim, event->end); break;
     case SIM_CONNECTED:
     case SIM_ARRIVE:
     case SIM_TAKE:
