@@ -29,6 +29,7 @@ enum endpoint_address_kind { ENDPOINT_IP, ENDPOINT_PIPE, ENDPOINT_HOST };
 struct endpoint_address {
     enum endpoint_address_kind kind : 8;
     bool takes_v4; /* listening on IPv6: IPv4 clients as well */
+    bool is_udp; /* listening: datagrams. Of an endpoint it says nothing: who connects knows how */
     uint16_t port;
     struct ip ip;      /* IP */
     struct slice text; /* PIPE: the path, '@' first when abstract; HOST: the name to be resolved */

@@ -8,6 +8,7 @@
 #include "build/rbac_internal.h"
 #include "build/route_table.h"
 #include "build/tls_specs_internal.h"
+#include "build/udp_internal.h"
 #include "build/values_internal.h"
 #include "pb/codec.h"
 
@@ -204,6 +205,9 @@ static bool build_addresses(struct builder *b, const ListenerMessage *message,
     }
     listener->addresses = addresses;
     listener->address_count = (uint32_t)count;
+    for (size_t i = 1; i < count; i++)
+        if (addresses[i].is_udp != addresses[0].is_udp)
+            return build_fail_at(b, "additional_addresses", "all are of one protocol");
     return true;
 }
 
@@ -243,6 +247,65 @@ static void keep(struct builder *b, struct listener *listener)
     listener->specs = build_keep_specs(b);
     listener->routes = build_keep_names(b, &b->routes);
     listener->secrets = build_keep_names(b, &b->secrets);
+}
+
+static bool is_udp(const ListenerMessage *message)
+{
+    return message->address &&
+           message->address->address_case ==
+               ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS &&
+           PB_GET(message->address->socket_address, protocol, 0) ==
+               ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PROTOCOL__UDP;
+}
+
+static bool build_udp_filter(struct builder *b, const ListenerMessage *message,
+                             struct listener *listener)
+{
+    if (message->n_listener_filters != 1)
+        return build_fail_at(b, "listener_filters",
+                             "a UDP listener has one, envoy.filters.udp_listener.udp_proxy");
+    const ListenerFilterMessage *filter = message->listener_filters[0];
+    if (!build_enter_at(b, "listener_filters", 0) ||
+        !build_honours(b, filter, "name", "typed_config"))
+        return false;
+    const ProtobufCMessage *inner =
+        build_any(b, "typed_config", filter->config_type_case ? filter->typed_config : NULL);
+    if (!inner)
+        return false;
+    if (inner->descriptor !=
+        &envoy__extensions__filters__udp__udp_proxy__v3__udp_proxy_config__descriptor)
+        return build_fail(b, "this is no filter of UDP listeners that acts here yet");
+    if (!build_udp_proxy(b, (const UdpProxyMessage *)inner, &listener->udp))
+        return false;
+    build_leave_any(b);
+    build_leave(b);
+    return true;
+}
+
+static bool build_udp(struct builder *b, const ListenerMessage *message, struct listener *listener)
+{
+    /* Harmless: metadata, drain_type and enable_reuse_port, as for connections. */
+    if (!build_honours(b, message, "name", "address", "use_original_dst", "metadata",
+                       "deprecated_v1", "drain_type", "listener_filters", "transparent", "freebind",
+                       "traffic_direction", "bind_to_port", "stat_prefix", "enable_reuse_port",
+                       "additional_addresses", "udp_listener_config") ||
+        !build_reference(b, "name", message->name, &listener->name) ||
+        !build_addresses(b, message, listener) || !build_flags(b, message, listener) ||
+        !build_udp_filter(b, message, listener))
+        return false;
+    if (listener->use_original_dst && !listener->transparent)
+        return build_fail_at(b, "use_original_dst",
+                             "datagrams tell where they were sent to with transparent: true only");
+    if (!message->udp_listener_config)
+        return build_udp_socket(b, "", NULL, false, &listener->udp_socket);
+    if (!build_enter(b, "udp_listener_config") ||
+        !build_honours(b, message->udp_listener_config, "downstream_socket_config") ||
+        !build_udp_socket(b, "downstream_socket_config",
+                          message->udp_listener_config->downstream_socket_config, false,
+                          &listener->udp_socket))
+        return false;
+    build_leave(b);
+    return true;
 }
 
 static bool build(struct builder *b, const ListenerMessage *message, struct listener *listener)
@@ -285,7 +348,7 @@ bool listener_build(const ListenerMessage *message, const struct build_options *
     counted_init(&listener->counted);
     table_memory_init(&listener->memory);
     builder_init(&b, &listener->memory, options, error);
-    bool ok = build(&b, message, listener);
+    bool ok = is_udp(message) ? build_udp(&b, message, listener) : build(&b, message, listener);
     const char *stat_prefix = pb_str(message->stat_prefix);
     listener->stat_prefix = build_text(&b, stat_prefix);
     keep(&b, listener);

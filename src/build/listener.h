@@ -1,5 +1,5 @@
 /*
- * listener: what a listening address does with connections, compiled from a Listener.
+ * listener: what a listening address does with connections or datagrams, compiled from a Listener.
  *
  * A listener that does not bind is found by the original destination of connections to one that does (listener_serves).
  * Each filter chain has a key, made of its name and what it matches: a connection remembers the key, and finds its chain
@@ -20,6 +20,7 @@
 #include "build/socket_options.h"
 #include "build/tcp_proxy.h"
 #include "build/tls_spec.h"
+#include "build/udp_proxy.h"
 #include "match/predicate.h"
 #include "match/rbac.h"
 #include "match/table_memory.h"
@@ -75,6 +76,8 @@ struct listener {
     const struct endpoint_address *addresses; /* IP or PIPE; the first is the main one */
     uint32_t address_count;
     uint32_t pipe_mode;
+    const struct udp_proxy *udp; /* takes datagrams, and has no chains then; NULL: connections */
+    struct udp_socket_options udp_socket;
     bool binds;            /* bind_to_port */
     bool use_original_dst; /* hands connections to the listener of their original destination */
     bool transparent, freebind;

@@ -15,6 +15,7 @@
 #include "envoy/config/route/v3/route.pb-c.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
+#include "envoy/extensions/filters/udp/udp_proxy/v3/udp_proxy.pb-c.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
 #include "envoy/type/matcher/v3/matcher.pb-c.h"
 
@@ -82,6 +83,9 @@ typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConn
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpFilter
     HttpFilterMessage;
 typedef Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy TcpProxyMessage;
+
+typedef Envoy__Extensions__Filters__Udp__UdpProxy__V3__UdpProxyConfig UdpProxyMessage;
+typedef Envoy__Config__Core__V3__UdpSocketConfig UdpSocketMessage;
 
 typedef Envoy__Extensions__TransportSockets__Tls__V3__Secret SecretMessage;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext CommonTlsMessage;

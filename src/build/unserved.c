@@ -39,6 +39,9 @@ static const char *const guarded[] = {
 #define LOCALITY "envoy.config.endpoint.v3.LocalityLbEndpoints"
 #define HCM "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 #define TCP "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+#define UDP "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig"
+#define UDP_LISTENER "envoy.config.listener.v3.UdpListenerConfig"
+#define MATCHER "xds.type.matcher.v3.Matcher"
 #define UPSTREAM_HTTP "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #define DOWNSTREAM_TLS "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 
@@ -118,6 +121,17 @@ static const struct {
     {TCP, 12, "tunneling_config"},
     {TCP, 14, "on_demand"},
     {TCP, 21, "upstream_connect_mode"},
+    {UDP, 4, "use_original_src_ip"},
+    {UDP, 5, "hash_policies"},
+    {UDP, 7, "use_per_packet_load_balancing"},
+    {UDP, 10, "proxy_access_log"},
+    {UDP, 11, "session_filters"},
+    {UDP, 12, "tunneling_config"},
+    {UDP, 13, "access_log_options"},
+    {UDP_LISTENER, 7, "quic_options"},
+    {UDP_LISTENER, 8, "udp_packet_packet_writer_config"},
+    {MATCHER, 1, "matcher_list"},
+    {MATCHER, 2, "matcher_tree"},
     {UPSTREAM_HTTP, 6, "http_filters"},
     {UPSTREAM_HTTP, 7, "header_validation_config"},
     {UPSTREAM_HTTP, 8, "outlier_detection"},

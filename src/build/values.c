@@ -144,10 +144,13 @@ bool build_socket_address(struct builder *b, const char *field, const SocketAddr
     if (!build_honours(b, message, "protocol", "address", "port_value", "named_port", "ipv4_compat",
                        "network_namespace_filepath"))
         return false;
-    if (PB_GET(message, protocol, 0) != ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PROTOCOL__TCP)
-        return build_fail_at(b, "protocol", "only TCP can be had");
-    struct endpoint_address address = {.kind = ENDPOINT_IP,
-                                       .takes_v4 = PB_GET(message, ipv4_compat, false)};
+    uint32_t protocol = (uint32_t)PB_GET(message, protocol, 0);
+    if (protocol > ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PROTOCOL__UDP)
+        return build_fail_at(b, "protocol", "%u is neither TCP nor UDP", protocol);
+    struct endpoint_address address = {
+        .kind = ENDPOINT_IP,
+        .is_udp = protocol == ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PROTOCOL__UDP,
+        .takes_v4 = PB_GET(message, ipv4_compat, false)};
     if (!build_port(b, message, &address.port))
         return false;
     struct slice text = slice_str(pb_str(message->address));

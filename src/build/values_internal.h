@@ -35,7 +35,7 @@ MUST_USE bool build_required(struct builder *b, const char *field, const char *t
 MUST_USE bool build_reference(struct builder *b, const char *field, const char *text,
                               struct name *out);
 
-/* TCP, with a number for a port; a name for a host only where hosts may be. */
+/* With a number for a port; a name for a host only where hosts may be. */
 MUST_USE bool build_socket_address(struct builder *b, const char *field,
                                    const SocketAddressMessage *message, bool may_be_host,
                                    struct endpoint_address *out);
