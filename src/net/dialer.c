@@ -76,17 +76,25 @@ static bool meets(const struct dialer *dialer, const struct address *own,
     return address_equals_ip(own, address);
 }
 
-static bool is_own(const struct dialer *dialer, const struct address *address, bool elsewhere)
+static bool is_own(const struct dialer *dialer, const struct address *address, bool elsewhere,
+                   bool is_udp)
 {
     VECTOR_EACH(own, &dialer->own)
-    if ((own->is_elsewhere || !elsewhere) && meets(dialer, &own->at, address))
+    if (own->is_udp == is_udp && (own->is_elsewhere || !elsewhere) &&
+        meets(dialer, &own->at, address))
         return true;
     return false;
 }
 
 bool dialer_is_own(const struct dialer *dialer, const struct address *address)
 {
-    return is_own(dialer, address, false);
+    return is_own(dialer, address, false, false);
+}
+
+bool dialer_is_own_udp(const struct dialer *dialer, const struct address *address,
+                       bool is_elsewhere)
+{
+    return is_own(dialer, address, is_elsewhere, true);
 }
 
 /* --- ending ---------------------------------------------------------------------------------- */
@@ -268,7 +276,7 @@ static void on_timeout(struct timer *timer)
 static bool is_usable(struct dial *dial, const struct address *address)
 {
     const struct dial_options *options = &dial->options;
-    if (is_own(dial->dialer, address, options->network_namespace > 0)) {
+    if (is_own(dial->dialer, address, options->network_namespace > 0, false)) {
         dial->status = DIAL_SELF;
         dial->error = 0;
         return false;

@@ -33,11 +33,15 @@ OWNED(dialer, dialer_destroy)
 struct dialer_own {
     struct address at; /* a wildcard: that port of every local address */
     bool is_elsewhere; /* in another network namespace, such as a pod's */
+    bool is_udp;       /* datagrams; what is dialled never meets it */
 };
 /* All of them; copied. A dial inside of another namespace can meet those only that are elsewhere. */
 void dialer_set_own(struct dialer *dialer, const struct dialer_own *own, size_t count);
 /* True when a dial to it in our own network namespace would be refused. */
 bool dialer_is_own(const struct dialer *dialer, const struct address *address);
+/* The same for datagrams; is_elsewhere: they leave in another network namespace. */
+bool dialer_is_own_udp(const struct dialer *dialer, const struct address *address,
+                       bool is_elsewhere);
 
 enum dial_status {
     DIAL_OK,

@@ -8,6 +8,7 @@
 #include "proxy/listen/sockets.h"
 #include "proxy/snapshot/snapshot.h"
 #include "proxy/tcp/tunnel.h"
+#include "proxy/udp/udp_plane.h"
 #include "proxy/upstream/upstream.h"
 #include "tls/engine.h"
 
@@ -74,6 +75,7 @@ static void on_housekeeping(struct timer *timer)
 {
     struct worker *worker = CONTAINER_OF(timer, struct worker, housekeeping);
     tls_engine_trim(worker->engine);
+    udp_plane_tidy(worker->udp);
     uint64_t now_ms = loop_now_ms(worker->loop);
     if (now_ms >= worker->tunnels_told_ms + SLOW_HOUSEKEEPING_MS) {
         worker->tunnels_told_ms = now_ms;
@@ -141,7 +143,7 @@ static void each_downstream(struct worker *worker, void (*act)(struct downstream
 
 void worker_drain(struct worker *worker)
 {
-    acceptors_close(worker);
+    acceptors_drain(worker);
     each_downstream(worker, downstream_drain);
 }
 
@@ -162,6 +164,7 @@ void worker_destroy(struct worker *worker, struct publisher *publisher)
     if (!worker)
         return;
     map_destroy(worker->acceptors);
+    udp_plane_destroy(worker->udp);
     mem_free(worker->server_first);
     dialer_destroy(worker->dialer);
     interfaces_destroy(worker->interfaces);

@@ -19,6 +19,7 @@ struct host_counters_table;
 struct interfaces;
 struct observer;
 struct tls_engine;
+struct udp_plane;
 struct upstream;
 
 /* What all workers share; set before they start, outlives them. */
@@ -48,11 +49,12 @@ struct worker {
     struct list arrivals;      /* struct arrival: no filter chain yet */
     struct list upstreams;     /* struct upstream */
     struct list profiles;      /* struct http_profile, of all its HTTP connections */
+    struct udp_plane *udp;     /* NULL: no datagrams are served */
     struct upstream **by_slot; /* the same, by the slot of their cluster's resource */
     size_t slots;
     uint64_t
         *server_first;   /* a bit a port: servers there speak first (proxy/listen/server_first.h) */
-    _Atomic size_t open; /* downstreams, tunnels and arrivals; others may read it */
+    _Atomic size_t open; /* downstreams, tunnels, arrivals and UDP sessions; others may read it */
 
     struct timer housekeeping; /* TLS entries and ciphers, idle ORIGINAL_DST hosts, open tunnels */
     uint64_t tunnels_told_ms;

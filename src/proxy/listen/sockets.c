@@ -11,6 +11,7 @@
 #include "net/dialer.h"
 #include "proxy/listen/arrival.h"
 #include "proxy/snapshot/snapshot.h"
+#include "proxy/udp/udp_listener.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -23,7 +24,9 @@ struct socket_entry {
     char *network_namespace; /* file of the one it is in; NULL: our own */
     struct listen_group *group;
     unsigned bound; /* workers that have not let go yet */
-    bool is_wanted; /* seen in the snapshot under way */
+    bool is_udp;
+    struct packet_socket_options packets; /* UDP; the key has what cannot change in place */
+    bool is_wanted;                       /* seen in the snapshot under way */
     bool is_leaving;
 };
 
@@ -34,14 +37,17 @@ struct sockets {
     struct map *entries; /* by key */
     struct buffer problem;
     VECTOR(struct dialer_own) own;
+    bool is_draining;
 };
 
-/* A worker's acceptor on one address. */
+/* A worker's acceptor or UDP listener on one address. */
 struct binding {
     struct worker *worker;
     char *key;            /* as its entry's */
     struct name listener; /* owned text */
     struct acceptor *acceptor;
+    struct udp_listener *udp;
+    struct bind_mail *leaving; /* UDP: to be answered when its last session has gone */
 };
 
 /* --- mail between main and the workers ------------------------------------------------------------------------ */
@@ -55,6 +61,10 @@ struct bind_mail {
     char *key;
     char *network_namespace; /* NULL: our own */
     int fd;
+    bool is_udp;
+    bool drains; /* let go: when sessions have ended by themselves */
+    struct address bound;
+    struct packet_socket_options packets; /* UDP */
     struct task linger;
 };
 
@@ -101,9 +111,19 @@ static void drop_mail(struct mail *mail)
     bind_mail_free(CONTAINER_OF(mail, struct bind_mail, mail));
 }
 
+static void post_left(struct bind_mail *mail)
+{
+    mail->mail.deliver = on_left;
+    mail->mail.drop = drop_mail;
+    loop_post(mail->sockets->loop, &mail->mail);
+}
+
 static void binding_free(struct binding *binding)
 {
     acceptor_destroy(binding->acceptor);
+    udp_listener_destroy(binding->udp);
+    if (binding->leaving)
+        post_left(binding->leaving);
     name_free(&binding->listener);
     mem_free(binding->key);
     mem_free(binding);
@@ -120,6 +140,8 @@ static char *entry_key(const struct listener *listener, const struct endpoint_ad
 {
     char text[ENDPOINT_TEXT];
     struct buffer key = {0};
+    if (listener->udp)
+        buffer_append_str(&key, listener->udp_socket.gro ? "udp joined " : "udp ");
     buffer_append(&key, text, endpoint_address_format(at, text));
     if (listener->transparent)
         buffer_append_str(&key, " transparent");
@@ -180,14 +202,25 @@ static void on_accept(void *owner, int fd, const struct address *peer)
     arrival_begin(binding->worker, listener_of(binding), fd, peer);
 }
 
+static void on_udp_drained(void *owner)
+{
+    struct binding *binding = owner;
+    map_remove(binding->worker->acceptors, slice_str(binding->key));
+    binding_free(binding);
+}
+
 static void let_go(struct bind_mail *mail)
 {
-    struct binding *binding = map_remove(mail->worker->acceptors, slice_str(mail->key));
+    struct binding *binding = map_get(mail->worker->acceptors, slice_str(mail->key));
+    if (binding && binding->udp && mail->drains) {
+        binding->leaving = mail;
+        udp_listener_drain(binding->udp, on_udp_drained);
+        return;
+    }
+    map_remove(mail->worker->acceptors, slice_str(mail->key));
     if (binding)
         binding_free(binding);
-    mail->mail.deliver = on_left;
-    mail->mail.drop = drop_mail;
-    loop_post(mail->sockets->loop, &mail->mail);
+    post_left(mail);
 }
 
 /* A turn later the queue has been emptied once more after the group stopped answering. */
@@ -207,6 +240,22 @@ static void learn_namespace(const struct bind_mail *bind)
                   bind->network_namespace, strerror(-failure));
 }
 
+static const struct resource *listener_now(void *owner)
+{
+    struct binding *binding = owner;
+    return snapshot_find(worker_snapshot(binding->worker), KIND_LISTENER, listener_of(binding));
+}
+
+/* Acceptor or UDP listener, whichever the address is for. */
+static int begin(struct binding *binding, const struct bind_mail *bind)
+{
+    struct worker *worker = binding->worker;
+    if (!bind->is_udp)
+        return acceptor_create(worker->loop, bind->fd, on_accept, binding, &binding->acceptor);
+    return udp_listener_create(worker, bind->fd, &bind->bound, &bind->packets, listener_now,
+                               binding, &binding->udp);
+}
+
 /* Worker's thread. */
 static void on_bind(struct mail *mail)
 {
@@ -223,13 +272,12 @@ static void on_bind(struct mail *mail)
         binding = mem_new(struct binding);
         binding->worker = worker;
         binding->key = str_copy(bind->key);
-        int failure =
-            acceptor_create(worker->loop, bind->fd, on_accept, binding, &binding->acceptor);
+        binding->listener = name_copy(&bind->listener);
+        int failure = begin(binding, bind);
         if (failure) {
             log_error("listen", "worker %u cannot accept on %s: %s", worker->index, bind->key,
                       strerror(-failure));
-            mem_free(binding->key);
-            mem_free(binding);
+            binding_free(binding);
             bind_mail_free(bind);
             return;
         }
@@ -253,6 +301,10 @@ static void post_all(struct sockets *sockets, struct socket_entry *entry, bool b
         if (entry->network_namespace)
             mail->network_namespace = str_copy(entry->network_namespace);
         mail->fd = listen_group_fd(entry->group, i % listen_group_count(entry->group));
+        mail->is_udp = entry->is_udp;
+        mail->drains = sockets->is_draining;
+        mail->bound = listen_group_address(entry->group);
+        mail->packets = entry->packets;
         if (binds)
             mail->listener = name_copy(&entry->listener);
         loop_post(sockets->workers[i]->loop, &mail->mail);
@@ -271,6 +323,7 @@ static bool make_group(struct sockets *sockets, const struct listener *listener,
         .is_free_bind = listener->freebind,
         .is_v6_only = !at->takes_v4,
         .unix_mode = listener->pipe_mode,
+        .is_datagram = listener->udp != NULL,
         .network_namespace = at->network_namespace.size ? at->network_namespace.data : NULL};
     int failure = -EINVAL;
     if (address_of(at, &options.address))
@@ -301,6 +354,11 @@ static void follow_address(struct sockets *sockets, const struct listener *liste
     }
     entry = mem_new(struct socket_entry);
     entry->key = give(key);
+    entry->is_udp = listener->udp != NULL;
+    entry->packets =
+        (struct packet_socket_options){.datagram_max = listener->udp_socket.datagram_max,
+                                       .gro = listener->udp_socket.gro,
+                                       .is_transparent = listener->transparent};
     if (!make_group(sockets, listener, at, entry)) {
         entry_free(entry);
         return;
@@ -359,7 +417,7 @@ static void tell_own(struct sockets *sockets)
         const struct socket_entry *entry = each.value;
         struct address address = listen_group_address(entry->group);
         if (address_port(&address))
-            vector_push(&sockets->own, {address, entry->network_namespace != NULL});
+            vector_push(&sockets->own, {address, entry->network_namespace != NULL, entry->is_udp});
     }
     for (unsigned i = 0; i < sockets->worker_count; i++) {
         size_t bytes = sockets->own.count * sizeof(struct dialer_own);
@@ -396,6 +454,7 @@ void sockets_drain(struct sockets *sockets)
 {
     VECTOR(struct socket_entry *) all = {0};
     struct map_iterator each = {0};
+    sockets->is_draining = true;
     while (map_next(sockets->entries, &each))
         vector_push(&all, each.value);
     VECTOR_EACH(entry, &all)
@@ -438,4 +497,16 @@ void acceptors_close(struct worker *worker)
     while (map_next(worker->acceptors, &each))
         binding_free(each.value);
     map_clear(worker->acceptors);
+}
+
+void acceptors_drain(struct worker *worker)
+{
+    struct map_iterator each = {0};
+    while (map_next(worker->acceptors, &each)) {
+        struct binding *binding = each.value;
+        if (binding->udp)
+            continue;
+        map_remove(worker->acceptors, each.key);
+        binding_free(binding);
+    }
 }

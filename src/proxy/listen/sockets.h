@@ -1,9 +1,10 @@
 /*
- * sockets: the listening sockets, which main owns, and the workers' acceptors on them.
+ * sockets: the listening sockets, which main owns, and the workers' acceptors and UDP listeners on them.
  *
  * Keyed by address. A listener that changes under the same address is an update in place: its sockets stay. When an address
  * goes, its sockets first leave the group that the kernel spreads connections over, every worker empties its queue and
- * lets go, and only then they are closed. So no client is refused by a change.
+ * lets go, and only then they are closed. So no client is refused by a change. The sessions of a UDP address that goes
+ * end with it; while the process drains they go on.
  */
 #pragma once
 
@@ -35,5 +36,7 @@ const char *sockets_problem(const struct sockets *sockets);
 
 /* Who has an address of a listener that the snapshot has no more; NULL: nobody. */
 const struct resource *sockets_heir(const struct snapshot *snapshot, const struct listener *gone);
-/* Worker's thread: lets go of all acceptors. */
+/* Worker's thread: lets go of all acceptors, and of UDP sockets with their sessions. */
 void acceptors_close(struct worker *worker);
+/* The same while draining: UDP sockets serve on until their last session has gone. */
+void acceptors_drain(struct worker *worker);

@@ -21,6 +21,9 @@ static const struct stats_metric metrics[CAUSE_KINDS] = {
     [CAUSE_ARRIVAL] = {"tulle_listener_refused_total", "listener.refused.%",
                        "connections refused before their filter chain was known", STATS_COUNTER,
                        STATS_PLAIN},
+    [CAUSE_SESSION] = {"tulle_udp_ended_total", "udp.ended.%",
+                       "UDP sessions that were refused or ended, by cause", STATS_COUNTER,
+                       STATS_PLAIN},
 };
 
 struct cause {

@@ -15,6 +15,7 @@ enum cause_kind {
     CAUSE_REPLIED, /* why we answered ourselves, or gave up: RESPONSE_CODE_DETAILS */
     CAUSE_TUNNEL,  /* why a tunnel failed or was ended */
     CAUSE_ARRIVAL, /* why a connection was refused before its filter chain was known */
+    CAUSE_SESSION, /* why a UDP session was refused, failed or was ended */
     CAUSE_KINDS
 };
 

@@ -264,6 +264,8 @@ static void set_local(struct value_text *value, const struct record *record,
         set_address(value, record->destination, part);
     } else if (original && address_is_set(&record->original_destination)) {
         set_address(value, &record->original_destination, part);
+    } else if (!original && address_is_set(&record->upstream_local)) {
+        set_address(value, &record->upstream_local, part);
     } else if (transport) {
         struct address address = conn_local_address(transport_conn(transport));
         set_address(value, &address, part);
@@ -364,7 +366,9 @@ static void evaluate(const struct format_step *step, const struct record *record
         return;
     case FORMAT_REQUEST_ATTEMPT_COUNT: set_number(value, record->attempts); return;
     case FORMAT_ACCESS_LOG_TYPE:
-        value->text = record->request ? SLICE("DownstreamEnd") : SLICE("TcpConnectionEnd");
+        value->text = record->request      ? SLICE("DownstreamEnd")
+                      : record->is_session ? SLICE("UdpSessionEnd")
+                                           : SLICE("TcpConnectionEnd");
         return;
     case FORMAT_WHY: value->text = record->why.size ? record->why : SLICE_NONE; return;
     case FORMAT_BYTES_RECEIVED:

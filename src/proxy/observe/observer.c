@@ -503,3 +503,39 @@ void observe_arrival_refused(struct observer *observer, const struct record *rec
     log_debug("listen", "a connection was refused: %.*s (%s)", SLICE_ARG(record->why),
               record->details);
 }
+
+struct udp_proxy_series *observe_udp_proxy(struct observer *observer, const struct udp_proxy *proxy)
+{
+    return udp_proxy_series_of(&observer->udp, proxy->stat_prefix);
+}
+
+struct udp_cluster_series *observe_udp_cluster(struct observer *observer,
+                                               const struct cluster *cluster)
+{
+    return udp_cluster_series_of(&observer->udp, cluster);
+}
+
+void observe_udp(struct observer *observer, struct udp_proxy_series *series,
+                 enum udp_counter counter, int64_t n)
+{
+    gauge_add(observer->set, series->slots[counter], n);
+}
+
+void observe_udp_upstream(struct observer *observer, struct udp_cluster_series *series,
+                          enum udp_cluster_counter counter, uint64_t n)
+{
+    counter_add(observer->set, series->slots[counter], n);
+}
+
+void observe_session(struct observer *observer, const struct access_logs *logs,
+                     const struct record *record)
+{
+    count_cause(observer, CAUSE_SESSION, record->termination);
+    if (logs->count)
+        write_logs(observer, logs, record);
+}
+
+void observe_session_refused(struct observer *observer, const char *why)
+{
+    count_cause(observer, CAUSE_SESSION, why);
+}

@@ -9,6 +9,7 @@
 #include "base/attributes.h"
 #include "http/refusal.h"
 #include "net/http_connection.h"
+#include "proxy/observe/udp_series.h"
 
 struct access_logs;
 struct cluster;
@@ -18,6 +19,7 @@ struct exchange;
 struct observer;
 struct record;
 struct tunnel;
+struct udp_proxy;
 struct worker;
 
 void observe_downstream_opened(struct observer *observer, struct downstream *downstream);
@@ -42,5 +44,18 @@ void observe_tunnel_opened(struct observer *observer, struct tunnel *tunnel);
 void observe_tunnel_progress(struct observer *observer, struct tunnel *tunnel);
 /* A tunnel is over. */
 void observe_tunnel(struct observer *observer, struct tunnel *tunnel);
+/* Where a UDP proxy, and a cluster that it leads to, are counted: found once a session. */
+struct udp_proxy_series *observe_udp_proxy(struct observer *observer,
+                                           const struct udp_proxy *proxy);
+struct udp_cluster_series *observe_udp_cluster(struct observer *observer,
+                                               const struct cluster *cluster);
+void observe_udp(struct observer *observer, struct udp_proxy_series *series,
+                 enum udp_counter counter, int64_t n);
+void observe_udp_upstream(struct observer *observer, struct udp_cluster_series *series,
+                          enum udp_cluster_counter counter, uint64_t n);
+/* A session is over; or there is none, because it was refused: why is one of a fixed set of names. */
+void observe_session(struct observer *observer, const struct access_logs *logs,
+                     const struct record *record);
+void observe_session_refused(struct observer *observer, const char *why);
 /* A connection was refused before it had a filter chain: why is a static phrase. */
 void observe_arrival_refused(struct observer *observer, const struct record *record);

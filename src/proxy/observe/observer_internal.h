@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "proxy/observe/envoy_series.h"
 #include "proxy/observe/log_sink.h"
+#include "proxy/observe/udp_series.h"
 #include "stats/registry.h"
 
 enum observer_counter {
@@ -46,6 +47,7 @@ struct observer {
     uint32_t counters[OBSERVER_COUNTERS];
     struct map *series; /* struct series_key -> struct series; the last one is kept at hand */
     struct envoy_series envoy;
+    struct udp_series udp;
     struct series_key last_key;
     struct series *last;
     struct grpc_calls *grpc;

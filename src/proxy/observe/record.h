@@ -34,6 +34,7 @@ struct record {
     uint8_t upstream_version; /* enum http_version */
     bool is_grpc;
     bool is_tunnel;
+    bool is_session;               /* of datagrams */
     const char *details;           /* RESPONSE_CODE_DETAILS: "via_upstream", "route_not_found"... */
     const char *termination;       /* CONNECTION_TERMINATION_DETAILS */
     struct slice why;              /* one sentence; empty: nothing went wrong */

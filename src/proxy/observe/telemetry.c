@@ -81,6 +81,7 @@ struct observer *telemetry_observer(struct telemetry *telemetry, unsigned worker
     observer->ring = log_sink_add_ring(telemetry->sink);
     observer->series = map_create();
     envoy_series_init(&observer->envoy, telemetry->registry);
+    udp_series_init(&observer->udp, telemetry->registry);
     observer->grpc = grpc_calls_create();
     observer->causes = causes_create();
     stats_resolve_all(telemetry->registry, observer_metrics, OBSERVER_COUNTERS, NULL,
@@ -99,6 +100,7 @@ static void observer_fini(struct observer *observer)
     stats_release_all(registry, observer->counters, OBSERVER_COUNTERS);
     map_destroy(observer->series);
     envoy_series_fini(&observer->envoy);
+    udp_series_fini(&observer->udp);
     grpc_calls_destroy(observer->grpc, registry);
     causes_destroy(observer->causes, registry);
     stats_set_destroy(observer->set);

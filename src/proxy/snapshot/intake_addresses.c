@@ -11,7 +11,7 @@ static struct slice claim_of(const struct listener *listener,
 {
     claim[0] = listener->binds ? 'b' : 'n';
     if (address->kind == ENDPOINT_IP) {
-        resource_address_name(&address->ip, address->port, claim + 1);
+        resource_address_name(&address->ip, address->port, address->is_udp, claim + 1);
         return slice_of(claim, 1 + RESOURCE_ADDRESS_KEY);
     }
     size_t size = MIN(address->text.size, (size_t)CLAIM_MAX - 1);
@@ -66,7 +66,7 @@ void intake_claim_addresses(struct intake *intake, struct entry *entry,
         if (listener->binds || address->kind != ENDPOINT_IP || entry->active == NULL ||
             entry->active->listener != listener)
             continue;
-        struct name name = resource_address_name(&address->ip, address->port, key);
+        struct name name = resource_address_name(&address->ip, address->port, address->is_udp, key);
         plant_alias(intake, &name, listener);
     }
 }
@@ -83,7 +83,7 @@ void intake_release_addresses(struct intake *intake, const struct entry *entry,
         map_remove(intake->addresses, claimed);
         if (listener->binds || address->kind != ENDPOINT_IP)
             continue;
-        struct name name = resource_address_name(&address->ip, address->port, key);
+        struct name name = resource_address_name(&address->ip, address->port, address->is_udp, key);
         intake_uproot(intake, KIND_ADDRESS, &name);
     }
 }

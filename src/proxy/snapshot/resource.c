@@ -73,11 +73,12 @@ void resource_free(struct resource *resource)
     mem_free(resource);
 }
 
-struct name resource_address_name(const struct ip *ip, uint16_t port,
+struct name resource_address_name(const struct ip *ip, uint16_t port, bool is_udp,
                                   char key[RESOURCE_ADDRESS_KEY])
 {
     memcpy(key, ip->bytes, sizeof(ip->bytes));
     key[16] = (char)(port >> 8);
     key[17] = (char)port;
+    key[18] = (char)is_udp;
     return name_of(slice_of(key, RESOURCE_ADDRESS_KEY));
 }

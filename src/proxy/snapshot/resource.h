@@ -62,7 +62,7 @@ struct resource *resource_ref(struct resource *resource);
 MUST_USE bool resource_drop(struct resource *resource);
 void resource_free(struct resource *resource);
 
-/* The name of KIND_ADDRESS: address and port in network order. Borrows `key`. */
-enum { RESOURCE_ADDRESS_KEY = 18 };
-struct name resource_address_name(const struct ip *ip, uint16_t port,
+/* The name of KIND_ADDRESS: address and port in network order, and whether of UDP. Borrows `key`. */
+enum { RESOURCE_ADDRESS_KEY = 19 };
+struct name resource_address_name(const struct ip *ip, uint16_t port, bool is_udp,
                                   char key[RESOURCE_ADDRESS_KEY]);

@@ -38,6 +38,8 @@ struct tls_context *snapshot_tls(const struct snapshot *snapshot, const struct t
 /* The listener that does not bind and serves that original destination, or NULL: address and port, then wildcard and port. */
 const struct listener *snapshot_listener_for(const struct snapshot *snapshot, const struct ip *ip,
                                              uint16_t port);
+const struct listener *snapshot_udp_listener_for(const struct snapshot *snapshot,
+                                                 const struct ip *ip, uint16_t port);
 /* Visits what differs in one kind. */
 static inline void
 snapshot_diff(const struct snapshot *before, const struct snapshot *after, enum resource_kind kind,

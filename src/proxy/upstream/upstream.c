@@ -342,8 +342,6 @@ static enum upstream_pick pick_original(struct upstream *upstream, const struct 
     if (!original || !address_is_ip(original))
         return UPSTREAM_NO_DESTINATION;
     struct address to = destination_of(upstream, original);
-    if (dialer_is_own(upstream->worker->dialer, &to))
-        return UPSTREAM_SELF;
     char text[ADDRESS_TEXT];
     struct slice key = slice_of(text, address_format(&to, text));
     if (!upstream->originals)
@@ -363,13 +361,34 @@ static enum upstream_pick pick_original(struct upstream *upstream, const struct 
 enum upstream_pick upstream_pick(struct upstream *upstream, const struct balance_avoid *avoid,
                                  const struct address *original, struct host **out)
 {
-    if (upstream->cluster->kind == CLUSTER_ORIGINAL_DST)
-        return pick_original(upstream, original, out);
+    if (upstream->cluster->kind == CLUSTER_ORIGINAL_DST) {
+        struct address to = original ? destination_of(upstream, original) : (struct address){0};
+        return dialer_is_own(upstream->worker->dialer, &to)
+                   ? UPSTREAM_SELF
+                   : pick_original(upstream, original, out);
+    }
     struct balance_host *picked =
         upstream->balancer ? balancer_pick(upstream->balancer, avoid) : NULL;
     if (UNLIKELY(!picked))
         return UPSTREAM_NO_HOST;
     *out = host_ref(CONTAINER_OF(picked, struct host, balance));
+    return UPSTREAM_PICKED;
+}
+
+enum upstream_pick upstream_pick_udp(struct upstream *upstream, const struct address *original,
+                                     struct host **out)
+{
+    struct host *host;
+    enum upstream_pick picked = upstream->cluster->kind == CLUSTER_ORIGINAL_DST
+                                    ? pick_original(upstream, original, &host)
+                                    : upstream_pick(upstream, NULL, NULL, &host);
+    if (picked != UPSTREAM_PICKED)
+        return picked;
+    if (dialer_is_own_udp(upstream->worker->dialer, &host->address, host->network_namespace >= 0)) {
+        host_unref(host);
+        return UPSTREAM_SELF;
+    }
+    *out = host;
     return UPSTREAM_PICKED;
 }
 

@@ -73,5 +73,8 @@ enum upstream_pick { UPSTREAM_PICKED, UPSTREAM_NO_HOST, UPSTREAM_NO_DESTINATION,
 MUST_USE enum upstream_pick upstream_pick(struct upstream *upstream,
                                           const struct balance_avoid *avoid,
                                           const struct address *original, struct host **out);
+/* The same for a session of datagrams. */
+MUST_USE enum upstream_pick upstream_pick_udp(struct upstream *upstream,
+                                              const struct address *original, struct host **out);
 struct host *host_ref(struct host *host);
 void host_unref(struct host *host);

@@ -5,6 +5,8 @@ TYPE = "type.googleapis.com/"
 HCM = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
 TCP_PROXY = TYPE + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+UDP_PROXY = TYPE + "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig"
+UDP_ROUTE = TYPE + "envoy.extensions.filters.udp.udp_proxy.v3.Route"
 
 
 class WithoutAliases(yaml.SafeDumper):
@@ -78,6 +80,18 @@ def tcp_listener(port, to, name=None, address="0.0.0.0", listener=None, **more):
         "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}],
         **(listener or {}),
     }
+
+
+def udp_listener(port, to, name=None, address="0.0.0.0", largest=65535, listener=None, **more):
+    """A listener that passes datagrams to a cluster."""
+    name = name or f"udp_{port}"
+    receiving = {"max_rx_datagram_size": largest}
+    proxy = {"@type": UDP_PROXY, "stat_prefix": name, "upstream_socket_config": receiving,
+             "matcher": {"on_no_match": {"action": {"name": "route", "typed_config": {"@type": UDP_ROUTE, "cluster": to}}}}, **more}
+    made = socket_address(address, port)
+    made["socket_address"]["protocol"] = "UDP"
+    return {"name": name, "address": made, "udp_listener_config": {"downstream_socket_config": receiving},
+            "listener_filters": [{"name": "envoy.filters.udp_listener.udp_proxy", "typed_config": proxy}], **(listener or {})}
 
 
 def ads_bootstrap(address, clusters=(), listeners=(), admin_port=15000):

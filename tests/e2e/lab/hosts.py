@@ -60,6 +60,18 @@ class Host:
         with self.inside():
             return Client(socket.create_connection((address, port), timeout), timeout, **options)
 
+    def udp(self, port=0, address=None, to=None, timeout=5):
+        """A UDP socket of this host, bound, or connected to (address, port)."""
+        family = socket.AF_INET6 if ":" in (address or (to or ("",))[0]) else socket.AF_INET
+        with self.inside():
+            made = socket.socket(family, socket.SOCK_DGRAM)
+        made.settimeout(timeout)
+        if address is not None or port:
+            made.bind((address or "", port))
+        if to:
+            made.connect(to)
+        return made
+
     def get(self, port, target="/", address="127.0.0.1", method="GET", headers=(), body=b"", host="test", timeout=10):
         """One HTTP/1.1 exchange on a connection of its own."""
         with self.connect(port, address, timeout) as client:
