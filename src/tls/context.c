@@ -137,6 +137,24 @@ static bool read_certificate(struct tls_context *context, struct context_certifi
     return true;
 }
 
+/* What peers know us by; a certificate without a URI, or with names that we cannot read, has no such name. */
+static char *read_own_id(const struct context_certificate *certificate)
+{
+    const struct der *der = &certificate->chain[0];
+    X509 *leaf = x509_parse(tls_library_shared(), slice_of(der->data, der->size));
+    struct x509_names names;
+    const char *why;
+    char *id = NULL;
+    if (leaf && x509_names_list(leaf, &names, &why)) {
+        for (size_t i = 0; i < names.count && !id; i++)
+            id = names.sans[i].kind == SAN_URI ? slice_to_str(names.sans[i].text) : NULL;
+        x509_names_fini(&names);
+    }
+    X509_free(leaf);
+    ERR_clear_error();
+    return id;
+}
+
 static bool read_certificates(struct tls_context *context, const struct tls_context_spec *spec,
                               int64_t now_s, struct error *error)
 {
@@ -154,6 +172,8 @@ static bool read_certificates(struct tls_context *context, const struct tls_cont
                               error))
             return false;
     }
+    if (spec->certificate_count > 0)
+        context->own_id = read_own_id(&context->certificates[0]);
     return true;
 }
 
@@ -308,6 +328,7 @@ void tls_context_unref(struct tls_context *context)
         mem_free(certificate->chain);
         mem_free_secret(certificate->key.data, certificate->key.size);
     }
+    mem_free(context->own_id);
     mem_free(context->ciphers);
     mem_free(context->alpn.data);
     tls_trust_unref(context->trust);

@@ -20,6 +20,7 @@ struct tls_context {
     enum tls_version min_version, max_version;
     struct context_certificate certificates[TLS_CERTIFICATES_MAX];
     size_t certificate_count;
+    char *own_id; /* the first certificate's SPIFFE ID or other URI; NULL: it has none */
     struct tls_trust *trust;
     char *ciphers;
     struct der alpn; /* as on the wire */

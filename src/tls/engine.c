@@ -40,6 +40,7 @@ struct tls_engine *tls_engine_create(struct memory_budget *budget)
     engine->contexts = map_create();
     list_init(&engine->context_list);
     engine->identities = map_create_hostile();
+    engine->own_ids = map_create();
     verifier_init(&engine->verifier);
     resume_cache_init(&engine->resume);
     return engine;
@@ -103,8 +104,24 @@ void tls_engine_destroy(struct tls_engine *engine)
     map_destroy(engine->contexts);
     assert(map_count(engine->identities) == 0);
     map_destroy(engine->identities);
+    struct map_iterator it = {0};
+    while (map_next(engine->own_ids, &it))
+        mem_free(it.value);
+    map_destroy(engine->own_ids);
     drop_library(engine);
     mem_free(engine);
+}
+
+const char *engine_own_id(struct tls_engine *engine, const char *id)
+{
+    if (!id)
+        return NULL;
+    char *known = map_get(engine->own_ids, slice_str(id));
+    if (!known) {
+        known = str_copy(id);
+        map_put(engine->own_ids, slice_str(id), known);
+    }
+    return known;
 }
 
 void tls_engine_turn(struct tls_engine *engine, int64_t now_s, unsigned handshake_steps)

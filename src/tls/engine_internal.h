@@ -27,6 +27,7 @@ struct tls_engine {
     struct map *contexts; /* by address, to struct engine_context */
     struct list context_list;
     struct map *identities; /* by certificate hash */
+    struct map *own_ids;    /* what we are known by: text to its one copy */
     struct schedule schedule;
     struct cipher_pool ciphers;
     struct verifier verifier;
@@ -39,5 +40,7 @@ struct tls_engine {
 
 /* NULL when libssl fails, which it should not: the context was tried when it was made. */
 struct engine_context *engine_context_for(struct tls_engine *engine, struct tls_context *context);
+/* A copy that lives as long as the engine: there are as many as names of our own certificates. NULL for NULL. */
+const char *engine_own_id(struct tls_engine *engine, const char *id);
 MUST_USE bool engine_charge(struct tls_engine *engine, size_t bytes);
 void engine_release(struct tls_engine *engine, size_t bytes);

@@ -185,6 +185,7 @@ static void open_session(struct tls_session *session)
         session->version = (uint16_t)result.version;
         session->suite = result.suite;
         session->cipher = result.cipher;
+        session->own_id = engine_own_id(session->engine, result.context->own_id);
         session->secret_size = (uint8_t)result.secret_size;
         session->plain_max = (uint16_t)MIN(result.plain_max, (size_t)RECORD_PLAIN_BEST);
         session->is_resumed = result.is_resumed;
@@ -257,6 +258,11 @@ const char *tls_session_cipher(const struct tls_session *session)
 struct slice tls_session_alpn(const struct tls_session *session)
 {
     return slice_of(session->names, session->alpn_size);
+}
+
+struct slice tls_session_own_id(const struct tls_session *session)
+{
+    return slice_str(session->own_id);
 }
 
 struct slice tls_session_server_name(const struct tls_session *session)

@@ -92,6 +92,8 @@ enum tls_version tls_session_version(const struct tls_session *session);
 const char *tls_session_cipher(const struct tls_session *session); /* "TLS_AES_128_GCM_SHA256" */
 struct slice tls_session_alpn(const struct tls_session *session);  /* empty: none was agreed on */
 struct slice tls_session_server_name(const struct tls_session *session);
+/* The SPIFFE ID, or other URI, of our own certificate; empty: it has none. */
+struct slice tls_session_own_id(const struct tls_session *session);
 bool tls_session_is_resumed(const struct tls_session *session);
 /* NULL when the peer showed no certificate or the context verifies none. Borrowed: take a reference to keep it. */
 struct peer_identity *tls_session_peer(const struct tls_session *session);

@@ -38,6 +38,7 @@ struct tls_session {
     struct handshake *handshake; /* until its last bytes are flushed */
     const char *cipher;
     struct peer_identity *identity; /* a reference, or NULL */
+    const char *own_id;             /* the engine's; NULL: none */
     struct tls_context *context;    /* a reference, while a ticket may have to be made */
     struct resume_place *place;     /* clients that resume */
     char *names;                    /* ALPN and then the server's name */

@@ -78,6 +78,8 @@ TEST(two_sessions_shake_hands_and_talk_in_both_versions_and_any_cut)
             CHECK(tls_session_version(server->session) == *version);
             CHECK(slice_equals_str(tls_session_peer(server->session)->id.text, client_id));
             CHECK(slice_equals_str(tls_session_peer(client->session)->id.text, server_id));
+            CHECK(slice_equals_str(tls_session_own_id(client->session), client_id));
+            CHECK(slice_equals_str(tls_session_own_id(server->session), server_id));
             side_say(client, SLICE("hello"));
             sides_talk(client, server, *piece);
             CHECK(side_heard(server, SLICE("hello")));
