@@ -11,6 +11,7 @@
 #include "control/ca/authority.h"
 #include "control/ca/signer.h"
 #include "control/conditions/conditions.h"
+#include "control/conditions/keeper.h"
 #include "control/import/directory.h"
 #include "control/model/feed.h"
 #include "control/monitor/figures.h"
@@ -66,6 +67,7 @@ struct control_process {
     struct push_thread *plain_thread, *tls_thread;
     struct addresses *addresses;
     struct conditions *conditions;
+    struct keeper *keeper;
     struct feed *feed;
     struct directory *directories[CONFIG_DIRECTORIES_MAX];
     struct tokens *tokens;
@@ -102,6 +104,7 @@ static void on_other(void *owner, struct slice key, struct slice value)
     struct control_process *p = owner;
     if (addresses_see(p->addresses, key, value) && p->feed && feed_is_ready(p->feed))
         push_note(p->push, PUSH_CONFIG, "address");
+    (void)keeper_see(p->keeper, key, value);
     conditions_note(p->conditions);
 }
 
@@ -115,6 +118,7 @@ static void on_refreshed(void *owner)
 static void on_ready(void *owner)
 {
     struct control_process *p = owner;
+    keeper_start(p->keeper);
     addresses_check(p->addresses);
     for (unsigned i = 0; i < p->options->directory_count; i++)
         directory_start(p->directories[i]);
@@ -432,6 +436,7 @@ static void make_model(struct control_process *p)
     void *stats = p->stats;
     p->push = push_create(p->loop, stats, &config, &source_of_views, &p->source);
     p->source.push = p->push;
+    p->keeper = keeper_create(p->loop, p->store, translate_fallbacks(p->translate));
     p->addresses = addresses_create(p->loop, p->store, p->registry);
     struct findings_sources sources = {p->model, p->registry, p->translate};
     p->conditions =
@@ -471,11 +476,12 @@ static bool start(struct control_process *p, struct error *error)
     make_model(p);
     if (!make_directories(p, error) || !make_servers(p, error))
         return false;
+    static const char *const others[] = {ADDRESSES_PREFIX, KEEPER_PREFIX, NULL};
     struct feed_listener listener = {.on_object = on_object,
                                      .on_other = on_other,
                                      .on_ready = on_ready,
                                      .owner = p,
-                                     .others = ADDRESSES_PREFIX};
+                                     .others = others};
     p->feed = feed_create(p->loop, p->store, p->model, &listener);
     return make_monitor(p, error);
 }
@@ -510,6 +516,7 @@ static void stop(struct control_process *p)
     if (p->push)
         push_destroy(p->push);
     conditions_destroy(p->conditions);
+    keeper_destroy(p->keeper);
     translate_destroy(p->translate);
     figures_destroy(p->figures);
     registry_destroy(p->registry);

@@ -225,7 +225,8 @@ static void watched_destroy(struct watched *watched)
 static bool is_watched(const struct object *object)
 {
     return object->problems.count > 0 || object->kind == KIND_VIRTUAL_SERVICE ||
-           object->kind == KIND_DESTINATION_RULE || object->kind == KIND_SERVICE_ENTRY;
+           object->kind == KIND_DESTINATION_RULE || object->kind == KIND_SERVICE_ENTRY ||
+           object->kind == KIND_SERVICE;
 }
 
 static void on_change(void *owner, const struct object *before, const struct object *now)

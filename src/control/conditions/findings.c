@@ -2,6 +2,7 @@
 
 #include "base/buffer.h"
 #include "control/model/host.h"
+#include "control/translate/fallbacks.h"
 #include "control/translate/translate.h"
 
 struct search {
@@ -247,6 +248,18 @@ static void check_service_entry(struct search *search)
     }
 }
 
+/* A Service wins its host, and is told of who wanted it too. */
+static void check_service(struct search *search)
+{
+    const struct object *object = search->object;
+    struct slice host = host_of_service(object->name, object->name_space, search->arena);
+    check_host_taken(search, host);
+    const struct service *service =
+        registry_service(search->sources->registry, search->reader, host);
+    if (service && service->object == object)
+        check_address_taken(search, service);
+}
+
 /* --- all ----------------------------------------------------------------------------------------------------------------- */
 
 /* What a newer version or another writer stored, and this version leaves out. */
@@ -265,25 +278,36 @@ static void check_problems(struct search *search)
     }
 }
 
+static void check_refusal(struct search *search)
+{
+    const struct translate *translate = search->sources->translate;
+    const char *refusal = translate_refusal(translate, search->reader, search->object->key);
+    if (!refusal)
+        return;
+    bool has_fallback =
+        search->object->kind == KIND_VIRTUAL_SERVICE &&
+        fallbacks_of(translate_fallbacks(translate), search->reader, search->object);
+    found(search, &REFUSED,
+          arena_format(search->arena, "Not sent to proxies, which would refuse it: %s%s", refusal,
+                       has_fallback ? " (until it is mended the version before acts)" : ""));
+}
+
 void findings_of(const struct findings_sources *sources, struct reader *reader,
                  const struct object *object, struct arena *arena, struct findings *out)
 {
     struct search search = {sources, reader, object, arena, out};
     out->count = 0;
     check_problems(&search);
-    const char *refusal =
-        sources->translate ? translate_refusal(sources->translate, reader, object->key) : NULL;
-    if (refusal)
-        found(&search, &REFUSED,
-              arena_format(arena, "Not sent to proxies, which would refuse it: %s", refusal));
+    if (sources->translate)
+        check_refusal(&search);
     if (object->disabled)
         return;
     switch (object->kind) {
     case KIND_VIRTUAL_SERVICE: check_virtual_service(&search); break;
     case KIND_DESTINATION_RULE: check_destination_rule(&search); break;
     case KIND_SERVICE_ENTRY: check_service_entry(&search); break;
+    case KIND_SERVICE: check_service(&search); break;
     case KIND_NAMESPACE:
-    case KIND_SERVICE:
     case KIND_WORKLOAD_ENTRY:
     case KINDS: break;
     }

@@ -30,6 +30,6 @@ struct findings_sources {
     const struct registry *registry;
     const struct translate *translate; /* NULL: nothing is known of refusals */
 };
-/* Namespaces, Services and WorkloadEntries have none, unless they hold what does not act. */
+/* Namespaces and WorkloadEntries have none, unless they hold what does not act. */
 void findings_of(const struct findings_sources *sources, struct reader *reader,
                  const struct object *object, struct arena *arena, struct findings *out);

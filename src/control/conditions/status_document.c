@@ -104,14 +104,15 @@ struct value *status_document(const struct value *stored, const struct findings 
         return NULL;
     struct value *conditions =
         make_conditions(value_get(before, "conditions"), findings, generation, now_us, arena);
-    struct value *messages = findings->count > 0 ? value_new(arena, VALUE_LIST) : NULL;
-    for (size_t i = 0; i < findings->count; i++)
+    bool is_core = slice_equals_str(tree_text(stored, "apiVersion"), "v1");
+    bool tells = findings->count > 0 && !is_core;
+    struct value *messages = tells ? value_new(arena, VALUE_LIST) : NULL;
+    for (size_t i = 0; tells && i < findings->count; i++)
         value_append(messages, make_message(&findings->items[i], arena));
     struct value *status = tree_with(before, "conditions", conditions, arena);
     status = tree_with(status, "validationMessages", messages, arena);
-    status =
-        tree_with(status, "observedGeneration",
-                  findings->count > 0 && generation ? tree_share(generation, arena) : NULL, arena);
+    status = tree_with(status, "observedGeneration",
+                       tells && generation ? tree_share(generation, arena) : NULL, arena);
     struct value *document = tree_with(stored, "status", status->count > 0 ? status : NULL, arena);
     return value_means_the_same(stored, document) ? NULL : document;
 }

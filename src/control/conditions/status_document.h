@@ -1,7 +1,7 @@
 /*
  * status_document: findings as an object's status in Istio's shape. Pure.
  *
- * Ours are the condition Reconciled, validationMessages and observedGeneration; what others wrote stays. Without findings ours
+ * Core kinds have conditions alone, as Kubernetes knows them. Ours are the condition Reconciled, validationMessages and observedGeneration; what others wrote stays. Without findings ours
  * go, and with them a status that holds nothing else.
  */
 #pragma once

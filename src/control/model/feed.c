@@ -24,11 +24,19 @@ struct feed {
 
 static void list_next(struct feed *feed);
 
+static bool is_wanted(const struct feed *feed, struct slice key)
+{
+    for (const char *const *prefix = feed->listener.others; prefix && *prefix; prefix++)
+        if (slice_starts_with(key, slice_str(*prefix)))
+            return true;
+    return false;
+}
+
 static void put(struct feed *feed, const struct store_entry *entry)
 {
     struct object_key parts;
     if (!object_key_parse(entry->key, &parts)) {
-        if (!slice_starts_with(entry->key, slice_str(feed->listener.others)))
+        if (!is_wanted(feed, entry->key))
             return;
         map_put(feed->others, entry->key, feed);
         feed->listener.on_other(feed->listener.owner, entry->key, entry->value);

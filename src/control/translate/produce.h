@@ -10,9 +10,12 @@
 #include "control/translate/proxy.h"
 #include "xds/resource_type.h"
 
+struct fallbacks;
+
 struct production {
     const struct model *model;
-    const struct registry *registry;
+    const struct registry *registry; /* NULL: no service is known */
+    const struct fallbacks *fallbacks;
     const struct mesh_settings *mesh;
     struct reader *reader;
     struct arena *arena;
@@ -21,9 +24,6 @@ struct production {
                  const ProtobufCMessage *message);
     /* What the object asks for would be refused by proxies, and is left as it was. */
     void (*refuse)(void *to, const struct object *object, const char *reason);
-    /* What this unit emitted under that name when it last ran; NULL: nothing. In the arena. */
-    const ProtobufCMessage *(*last)(void *to, enum resource_type type, const char *name,
-                                    struct arena *arena);
     void *to;
     const struct object
         *origin; /* whom to name when what is emitted next is refused; NULL: nobody */
@@ -46,6 +46,8 @@ void produce_routes(struct production *p, uint32_t port, struct slice client_nam
 void produce_names(struct production *p);
 /* What is the proxy's own: virtualOutbound, inbound listeners and clusters. */
 void produce_own(struct production *p, const struct proxy_spec *spec);
+/* Would proxies take the rules of this VirtualService? False with the builder's words. Whatever else there is. */
+MUST_USE bool produce_accepts(const struct object *virtual_service, struct error *error);
 /* For gRPC clients: the listener and the route table of every port of the service. */
 void produce_grpc(struct production *p, struct slice host, struct slice client_name_space);
 #define NAME_TABLE_NAME "name-table"

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "control/model/host.h"
 #include "control/translate/dry.h"
+#include "control/translate/fallbacks.h"
 
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb-c.h"
 
@@ -229,7 +230,8 @@ static char *destination_cluster(struct production *p, const struct object *rule
     if (destination && destination->port && destination->port->has_number) {
         port = destination->port->number;
     } else {
-        const struct service *service = registry_service(p->registry, p->reader, host);
+        const struct service *service =
+            p->registry ? registry_service(p->registry, p->reader, host) : NULL;
         if (service && service->port_count == 1)
             port = service->ports[0].number;
     }
@@ -435,40 +437,70 @@ static void add_default(struct production *p, virtual_host *host, const struct s
     PB_APPEND(p->arena, host, routes, route);
 }
 
-/* The routes that the host had in the table as it was sent last. */
-static bool add_last_good(struct production *p, virtual_host *host, const char *table_name)
+static bool names_host(struct production *p, const struct object *rules, struct slice host)
 {
-    const Envoy__Config__Route__V3__RouteConfiguration *last =
-        (const void *)p->last(p->to, RESOURCE_ROUTE, table_name, p->arena);
-    for (size_t i = 0; last && i < last->n_virtual_hosts; i++) {
-        if (strcmp(last->virtual_hosts[i]->name, host->name) != 0)
-            continue;
-        host->routes = last->virtual_hosts[i]->routes;
-        host->n_routes = last->virtual_hosts[i]->n_routes;
-        return host->n_routes > 0;
+    const Istio__Networking__V1alpha3__VirtualService *spec = rules->virtual_service->spec;
+    for (size_t i = 0; spec && i < spec->n_hosts; i++) {
+        struct slice name = host_resolve(slice_str(spec->hosts[i]), rules->name_space, p->arena);
+        bool is_wildcard = name.size > 0 && name.data[0] == '*';
+        if (slice_equals(name, host) || (is_wildcard && slice_ends_with(host, slice_from(name, 1))))
+            return true;
     }
     return false;
+}
+
+static void drop_routes(virtual_host *host)
+{
+    host->routes = NULL;
+    host->n_routes = 0;
+}
+
+/* The rules as they were before the version that proxies would refuse. */
+static bool add_fallback(struct production *p, virtual_host *host, const struct object *rules,
+                         const struct service *service, uint32_t port)
+{
+    const struct object *good = fallbacks_of(p->fallbacks, p->reader, rules);
+    owned_error ignored = {0};
+    if (!good || !names_host(p, good, service->host))
+        return false;
+    add_rules(p, host, good, service, port);
+    return host->n_routes > 0 && dry_accepts_host(host, &ignored);
 }
 
 /* Rules that no proxy would take do not go out: the last good ones stay, or none act. One bad object so stops no other in its
  * table. */
 static void check_rules(struct production *p, virtual_host *host, const struct object *rules,
-                        const char *table_name, const struct service *service, uint32_t port)
+                        const struct service *service, uint32_t port)
 {
     owned_error error = {0};
     if (dry_accepts_host(host, &error))
         return;
     owned_str reason = error_text(&error, true);
     p->refuse(p->to, rules, reason);
-    host->routes = NULL;
-    host->n_routes = 0;
-    if (!add_last_good(p, host, table_name))
-        add_default(p, host, service, port);
+    drop_routes(host);
+    if (add_fallback(p, host, rules, service, port))
+        return;
+    drop_routes(host);
+    add_default(p, host, service, port);
+}
+
+bool produce_accepts(const struct object *virtual_service, struct error *error)
+{
+    static const struct service anything = {.host = {"service.invalid", 15}};
+    struct arena arena = {0};
+    struct production p = {.arena = &arena};
+    virtual_host *host =
+        MAKE(&arena, Envoy__Config__Route__V3__VirtualHost, envoy__config__route__v3__virtual_host);
+    host->name = arena_copy(&arena, anything.host);
+    if (virtual_service->virtual_service->spec)
+        add_rules(&p, host, virtual_service, &anything, 80);
+    bool accepts = dry_accepts_host(host, error);
+    arena_fini(&arena);
+    return accepts;
 }
 
 /* The virtual host of a service's port for clients in a namespace, without domains. */
-static virtual_host *make_virtual_host(struct production *p, const char *table_name,
-                                       const struct service *service,
+static virtual_host *make_virtual_host(struct production *p, const struct service *service,
                                        const struct service_port *port)
 {
     virtual_host *host = MAKE(p->arena, Envoy__Config__Route__V3__VirtualHost,
@@ -481,7 +513,7 @@ static virtual_host *make_virtual_host(struct production *p, const char *table_n
     else
         add_default(p, host, service, port->number);
     if (rules)
-        check_rules(p, host, rules, table_name, service, port->number);
+        check_rules(p, host, rules, service, port->number);
     return host;
 }
 
@@ -568,7 +600,7 @@ static void emit_table(struct production *p, char *name, const struct service_li
     /* Full names first, so that no short name of one takes the full name of another. */
     for (size_t i = 0; i < services->count; i++) {
         const struct service *service = services->items[i];
-        virtual_host *host = make_virtual_host(p, name, service, service_port(service, port));
+        virtual_host *host = make_virtual_host(p, service, service_port(service, port));
         add_domain(p, taken, host, arena_copy(p->arena, service->host));
         if (service->host.data[0] != '*')
             add_domain(p, taken, host, arena_format(p->arena, "%.*s.", SLICE_ARG(service->host)));
@@ -607,7 +639,7 @@ void produce_grpc(struct production *p, struct slice host, struct slice client_n
             continue;
         char *table_name = make_cluster_name(p->arena, port->number, NULL, host);
         Envoy__Config__Route__V3__RouteConfiguration *table = make_table(p, table_name);
-        virtual_host *virtual = make_virtual_host(p, table_name, service, port);
+        virtual_host *virtual = make_virtual_host(p, service, port);
         PB_APPEND(p->arena, virtual, domains, arena_copy_str(p->arena, "*"));
         PB_APPEND(p->arena, table, virtual_hosts, virtual);
         p->emit(p->to, RESOURCE_ROUTE, table_name, &table->base);

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "control/translate/dry.h"
+#include "control/translate/fallbacks.h"
 #include "control/translate/produce.h"
 #include "pb/codec.h"
 #include "xds/blob.h"
@@ -95,6 +96,7 @@ struct translate {
     struct model *model;
     struct registry *registry;
     struct facts *facts;
+    struct fallbacks *fallbacks;
     struct mesh_settings mesh;
     char *trust_domain, *access_log;
     struct map *units, *scopes, *classes;
@@ -289,18 +291,6 @@ static struct blob *unit_last_blob(const struct unit *unit, enum resource_type t
     return NULL;
 }
 
-static const ProtobufCMessage *last(void *to, enum resource_type type, const char *name,
-                                    struct arena *arena)
-{
-    const struct making *making = to;
-    const struct blob *blob = unit_last_blob(making->unit, type, slice_str(name));
-    if (!blob)
-        return NULL;
-    const struct pb_type *message_type = pb_type_by_url(slice_str(resource_type_url(type)));
-    owned_error ignored = {0};
-    return pb_decode(message_type->descriptor, blob_body(blob), arena, NULL, &ignored);
-}
-
 static void refuse(void *to, const struct object *object, const char *reason)
 {
     struct making *making = to;
@@ -364,12 +354,12 @@ static void unit_run(struct unit *unit)
     reader_begin(t->facts, &unit->derived.reader);
     making.production = (struct production){.model = t->model,
                                             .registry = t->registry,
+                                            .fallbacks = t->fallbacks,
                                             .mesh = &t->mesh,
                                             .reader = &unit->derived.reader,
                                             .arena = &arena,
                                             .emit = emit,
                                             .refuse = refuse,
-                                            .last = last,
                                             .to = &making};
     unit_produce(unit, &making.production);
     arena_fini(&arena);
@@ -629,6 +619,7 @@ struct translate *translate_create(struct model *model, struct registry *registr
     t->model = model;
     t->registry = registry;
     t->facts = model_facts(model);
+    t->fallbacks = fallbacks_create(model);
     t->trust_domain = str_copy(mesh->trust_domain);
     t->access_log = mesh->access_log ? str_copy(mesh->access_log) : NULL;
     t->mesh = *mesh;
@@ -683,6 +674,7 @@ void translate_destroy(struct translate *t)
     map_destroy(t->scopes);
     map_destroy(t->units);
     map_destroy(t->refused);
+    fallbacks_destroy(t->fallbacks);
     mem_free(t->trust_domain);
     mem_free(t->access_log);
     mem_free(t);
@@ -782,6 +774,11 @@ void translate_forget(struct translate *t, struct slice key)
         return;
     map_remove(t->scopes, slice_str(scope->name));
     scope_destroy(scope);
+}
+
+struct fallbacks *translate_fallbacks(const struct translate *t)
+{
+    return t->fallbacks;
 }
 
 struct translate_totals translate_totals(const struct translate *t)

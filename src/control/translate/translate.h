@@ -13,6 +13,7 @@
 #include "control/translate/make.h"
 #include "xds/view.h"
 
+struct fallbacks;
 struct translate;
 
 /* The model and the registry must outlive it; the settings' texts are copied. */
@@ -32,11 +33,14 @@ void translate_settle(struct translate *translate, translate_on_view *on_view, v
 
 /*
  * Everything that is made is built as a proxy would build it before it goes out. What would be refused stays as it was sent last
- * (or is left out when it never was), and the object that asked for it is told here: why, or NULL. The text is borrowed until
- * translate_settle.
+ * (or is left out when it never was); of a VirtualService the version before acts. The object that asked for it is told here: why,
+ * or NULL. The text is borrowed until translate_settle.
  */
 const char *translate_refusal(const struct translate *translate, struct reader *reader,
                               struct slice object_key);
+
+/* What acts instead of refused VirtualServices; its own. */
+struct fallbacks *translate_fallbacks(const struct translate *translate);
 
 struct translate_totals {
     uint64_t units_run, resources_made, resources_changed, views_made;

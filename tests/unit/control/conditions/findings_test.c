@@ -231,6 +231,27 @@ TEST(a_host_that_two_define_is_told)
     end(&m);
 }
 
+TEST(a_service_is_told_of_who_wants_its_host_or_address)
+{
+    struct mesh m;
+    begin(&m);
+    put(&m, "Service", "shop/cart", 2,
+        "{\"clusterIP\":\"10.96.0.1\",\"ports\":[{\"name\":\"http\",\"port\":80}]}");
+    CLEAN(&m, "Service", "shop/cart");
+    put(&m, "ServiceEntry", "shop/other", 1,
+        ENTRY("cart.shop.svc.cluster.local", "10.1.1.1", "80"));
+    CHECK(has_changed(&m));
+    FOUND(&m, "Service", "shop/cart", "TUL4203", "the ServiceEntry shop/other too");
+    FOUND(&m, "ServiceEntry", "shop/other", "TUL4203", "gone the Service shop/cart acts");
+    drop(&m, "ServiceEntry", "shop/other");
+    CLEAN(&m, "Service", "shop/cart");
+    put(&m, "Service", "shop/pay", 3,
+        "{\"clusterIP\":\"10.96.0.1\",\"ports\":[{\"name\":\"http\",\"port\":80}]}");
+    FOUND(&m, "Service", "shop/cart", "TUL4202", "also that of pay.shop.svc.cluster.local");
+    FOUND(&m, "Service", "shop/pay", "TUL4202", "also that of cart.shop.svc.cluster.local");
+    end(&m);
+}
+
 TEST(rules_that_no_proxy_would_take_are_told)
 {
     struct mesh m;

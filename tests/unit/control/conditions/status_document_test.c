@@ -78,3 +78,17 @@ TEST(the_time_of_a_condition_is_that_of_its_beginning)
           "%s", show(changed));
     arena_fini(&arena);
 }
+
+TEST(core_kinds_have_conditions_alone)
+{
+    struct arena arena = {0};
+    struct value *service = read(&arena, "{\"apiVersion\":\"v1\",\"metadata\":{\"generation\":3}}");
+    struct value *told = status_document(service, &one, NOON * 1000000L, &arena);
+    SAYS(told,
+         "{\"apiVersion\":\"v1\",\"metadata\":{\"generation\":3},\"status\":{\"conditions\":[" OURS
+         "]}}");
+    SAYS(status_document(told, &one, NOON * 1000000L, &arena), "unchanged");
+    SAYS(status_document(told, &none, 0, &arena),
+         "{\"apiVersion\":\"v1\",\"metadata\":{\"generation\":3}}");
+    arena_fini(&arena);
+}

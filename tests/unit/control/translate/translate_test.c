@@ -6,6 +6,7 @@
 #include "build/endpoints.h"
 #include "build/listener.h"
 #include "build/route_table.h"
+#include "control/translate/fallbacks.h"
 #include "pb/codec.h"
 #include "pb/text_out.h"
 #include "xds/blob.h"
@@ -352,6 +353,7 @@ TEST(refused_rules_without_a_last_good_leave_the_host_its_default)
     struct mesh m;
     begin(&m);
     make_shop(&m);
+    drop(&m, "VirtualService", "shop/product");
     put(&m, "VirtualService", "shop/product", "06", refused_spec);
     const struct view *view = view_of(&m, web_key);
     dry_build(view);
@@ -361,6 +363,49 @@ TEST(refused_rules_without_a_last_good_leave_the_host_its_default)
     translate_settle(m.translate, NULL, NULL);
     CHECK(!translate_refusal(m.translate, NULL, slice_str(product_object)));
     end(&m);
+}
+
+static void check_same(const struct view *a, const struct view *b)
+{
+    for (enum resource_type type = 0; type < RESOURCE_TYPES; type++) {
+        const struct blob_table *was = view_table(a, type), *is = view_table(b, type);
+        CHECK(!was == !is &&
+                  (!was || hash128_equals(blob_table_version(was), blob_table_version(is))),
+              "%s", resource_type_short(type));
+    }
+}
+
+TEST(the_last_good_version_acts_after_a_restart_too)
+{
+    struct mesh before, after;
+    begin(&before);
+    make_shop(&before);
+    const struct object *good = model_get(before.model, slice_str(product_object));
+    struct object *kept = object_ref((struct object *)(uintptr_t)good);
+    put(&before, "VirtualService", "shop/product", "06", refused_spec);
+    const struct view *view = view_of(&before, web_key);
+    CONTAINS(show(view, RESOURCE_ROUTE, "9000"), "\"weight\":90");
+
+    begin(&after); /* from the store: the object as it is, and what was kept of it */
+    make_shop(&after);
+    drop(&after, "VirtualService", "shop/product");
+    put(&after, "VirtualService", "shop/product", "06", refused_spec);
+    fallbacks_restore(translate_fallbacks(after.translate), kept);
+    fallbacks_tidy(translate_fallbacks(after.translate));
+    check_same(view, view_of(&after, web_key));
+    CHECK(translate_refusal(after.translate, NULL, slice_str(product_object)));
+
+    /* The version before was for product; a host that only the refused one names has its default. */
+    put(&after, "VirtualService", "shop/product", "06",
+        "{\"hosts\":[\"web\"],\"http\":[{\"headers\":{\"request\":{\"set\":{\"x y\":\"1\"}}},"
+        "\"route\":[{\"destination\":{\"host\":\"product\"}}]}]}");
+    translate_settle(after.translate, NULL, NULL);
+    view = view_of(&after, web_key);
+    dry_build(view);
+    CONTAINS(show(view, RESOURCE_ROUTE, "80"), "\"cluster\":\"outbound|80||web.shop");
+    object_unref(kept);
+    end(&before);
+    end(&after);
 }
 
 /* --- the oracle ------------------------------------------------------------------------------------------------------ */
