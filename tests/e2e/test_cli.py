@@ -52,6 +52,7 @@ def test_help_opens_with_two_examples(name):
     (["get", "vs", "--selecter", "a=b"], 64, "did you mean --selector?"),
     (["get"], 64, "TUL1005"),
     (["get", "virtualservic"], 64, "did you mean virtualservice?"),
+    (["get", "vs,servic"], 64, "did you mean service?"),
     (["get", "vs", "-o"], 64, "TUL1002"),
     (["get", "vs", "-o", "xml"], 64, "TUL1003"),
     (["get", "vs", "--timeout", "0"], 64, "TUL1003"),
@@ -90,6 +91,27 @@ def test_each_command_prints_documents(shop, words):
     assert type(document) is type(other) and document
     assert not as_yaml.stdout.lstrip().startswith(("{", "[")), "this is JSON"
     assert shop.run(*words, "-o", "wide").returncode == 0
+
+
+def test_several_kinds_at_once(shop):
+    told = shop.run("get", "vs,destinationrule").stdout
+    assert re.findall(r"^(\S+/\S+)", told, re.M) == ["virtualservice/product", "destinationrule/product"], told
+    assert told.count("NAME") == 2 and "\n\n" in told
+    everything = json.loads(shop.run("get", "all", "-o", "json").stdout)
+    kinds = {item["kind"] for item in everything["items"]}
+    assert everything["kind"] == "List" and kinds == {"Service", "WorkloadEntry", "VirtualService", "DestinationRule"}
+    names = shop.run("get", "istio-io", "-o", "name").stdout.split()
+    assert "virtualservice/product" in names and "service/product" not in names and "workloadentry/web" in names
+    done = shop.run("get", "vs,se", "-n", "nowhere")
+    assert done.stdout == "" and "no objects in nowhere" in done.stderr
+    # All stand under their one name, or there is an error.
+    assert [json.loads(shop.run("get", "svc,vs", "product", "-o", "json").stdout)["items"][i]["kind"] for i in (0, 1)] == ["Service", "VirtualService"]
+
+
+def test_tcp_connections_are_seen_while_they_are_open(shop):
+    """cart keeps its connection to the ledger."""
+    rows = {row["name"]: row for row in json.loads(shop.run("stat", "-t", "1", "-o", "json").stdout)}
+    assert rows["ledger"]["tcp_connections"] > 0, rows
 
 
 def test_names_are_for_scripts(shop):
