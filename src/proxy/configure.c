@@ -12,6 +12,7 @@
 #include "proxy/dns_clusters.h"
 #include "proxy/last_good.h"
 #include "proxy/listen/sockets.h"
+#include "proxy/observe/telemetry.h"
 #include "proxy/snapshot/intake.h"
 #include "proxy/snapshot/publisher.h"
 #include "tls/context.h"
@@ -26,6 +27,7 @@ struct configure {
     const struct bootstrap *bootstrap;
     struct publisher *publisher;
     struct sockets *sockets;
+    struct telemetry *telemetry;
     struct intake *intake;
     struct ads_client *ads;
     struct dns_clusters *dns;
@@ -260,6 +262,7 @@ static uint64_t publish(struct configure *configure)
         intake_tick(configure->intake, loop_now_ms(loop), loop_wall_us(loop) / 1000000);
     if (intake_commit(configure->intake)) {
         sockets_follow(configure->sockets, publisher_newest(configure->publisher));
+        telemetry_follow(configure->telemetry, publisher_newest(configure->publisher));
         last_good_note(configure->last_good);
     }
     return next_ms;
@@ -362,6 +365,7 @@ bool configure_create(const struct configure_options *options, struct configure 
     configure->bootstrap = options->bootstrap;
     configure->publisher = options->publisher;
     configure->sockets = options->sockets;
+    configure->telemetry = options->telemetry;
     configure->has_identity = options->has_identity;
     configure->intake = intake_create(options->publisher, &building, &(struct intake_limits){0});
     configure->dns = dns_clusters_create(options->loop, options->means->mark, configure);

@@ -18,6 +18,7 @@ struct loop;
 struct publisher;
 struct rpc_means;
 struct sockets;
+struct telemetry;
 struct tls_context;
 
 struct configure_options {
@@ -26,6 +27,7 @@ struct configure_options {
     const struct bootstrap *bootstrap;
     struct publisher *publisher;
     struct sockets *sockets;
+    struct telemetry *telemetry;
     const char *state_directory; /* NULL: nothing is kept */
     bool has_identity; /* the secrets "default" and "ROOTCA" are made here, not asked for */
 };

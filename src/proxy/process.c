@@ -273,6 +273,7 @@ static bool make_configuration(struct process *process, struct error *error)
                                         .bootstrap = process->bootstrap,
                                         .publisher = process->publisher,
                                         .sockets = process->sockets,
+                                        .telemetry = process->telemetry,
                                         .state_directory = process->options->state_directory,
                                         .has_identity = process->options->ca_address != NULL};
     return configure_create(&options, &process->configure, error);

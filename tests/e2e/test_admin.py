@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from lab import Reply, bootstrap, cluster, http_listener, route, virtual_host
+from lab import Reply, bootstrap, cluster, http_listener, route, tcp_listener, virtual_host
 
 
 @pytest.fixture
@@ -132,6 +132,71 @@ def test_answers_are_counted_by_code_and_class(lab, start_proxy):
                                 ("http_downstream_rq_xx", {"envoy_response_code_class": "4", "envoy_http_conn_manager_prefix": "main"}, 2)):
         found = [line for line in text.splitlines() if line.startswith(f"envoy_{name}{{") and all(f'{k}="{v}"' in line for k, v in labels.items())]
         assert len(found) == 1 and found[0].endswith(f" {value}"), (name, labels, found)
+
+
+def stat(lab, proxy, name):
+    """One value as /stats has it."""
+    values = re.findall(f"^{re.escape(name)}: (\\d+)$", lab.admin(proxy, "/stats").text, re.M)
+    assert len(values) == 1, (name, values)
+    return int(values[0])
+
+
+def test_retries_are_counted(lab, start_proxy):
+    client, server = lab.host("client"), lab.host("server")
+    statuses = iter((503, 200, 200, 503, 503, 503))
+    origin = lab.origin(server, answer=lambda request: Reply(status=next(statuses)))
+    retry = {"retry_on": "5xx", "num_retries": 2, "retry_back_off": {"base_interval": "0.001s"}}
+    proxy = start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(route(route={"cluster": "up", "retry_policy": retry})))],
+                                               [cluster("up", origin.address)]))
+    assert [client.get(10000).status for _ in range(3)] == [200, 200, 503]
+    assert {name: stat(lab, proxy, f"cluster.up.upstream_rq_{name}") for name in ("retry", "retry_success", "retry_limit_exceeded", "total")} == {
+        "retry": 3, "retry_success": 1, "retry_limit_exceeded": 1, "total": 6}
+
+
+def test_what_circuit_breakers_refuse_is_counted(lab, start_proxy):
+    held, client, server = threading.Event(), lab.host("client"), lab.host("server")
+    origin = lab.origin(server, answer=lambda request: held.wait(20) and Reply())
+    breakers = {"circuit_breakers": {"thresholds": [{"max_requests": 1}]}}
+    proxy = start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(route(to="up")))], [cluster("up", origin.address, **breakers)]))
+    try:
+        with client.connect(10000) as first:
+            first.request("GET", "/")
+            proxy.wait_for(lambda: origin.requests, "the first request")
+            assert [client.get(10000).status for _ in range(2)] == [503, 503]
+            held.set()
+            assert first.response().status == 200
+    finally:
+        held.set()
+    assert {name: stat(lab, proxy, f"cluster.up.upstream_{name}") for name in ("rq_active_overflow", "rq_pending_overflow", "cx_overflow")} == {
+        "rq_active_overflow": 2, "rq_pending_overflow": 0, "cx_overflow": 0}
+
+
+def test_members_are_counted(lab, start_proxy):
+    client, server = lab.host("client"), lab.host("server")
+    origin = lab.origin(server)
+    sick = cluster("up", origin.address, (server.ipv4, 9))
+    sick["load_assignment"]["endpoints"][0]["lb_endpoints"][1]["health_status"] = "UNHEALTHY"
+    proxy = start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(route(to="up")))], [sick]))
+    assert client.get(10000).status == 200
+    assert {name: stat(lab, proxy, f"cluster.up.membership_{name}") for name in ("total", "healthy", "degraded")} == {
+        "total": 2, "healthy": 1, "degraded": 0}
+
+
+def test_tcp_is_counted_by_its_prefix(lab, start_proxy):
+    client, server = lab.host("client"), lab.host("server")
+    origin = lab.origin(server)
+    proxy = start_proxy(lab, client, bootstrap([tcp_listener(10000, "up", name="first"), tcp_listener(10001, "nowhere", name="second")],
+                                               [cluster("up", origin.address)]))
+    for _ in range(2):
+        assert client.get(10000).status == 200
+    with client.connect(10001) as other:
+        assert other.is_closed()
+    proxy.wait_for(lambda: stat(lab, proxy, "tcp.first.downstream_cx_tx_bytes_total") > 100, "bytes to the client")
+    assert stat(lab, proxy, "tcp.first.downstream_cx_total") == 2 and stat(lab, proxy, "tcp.first.downstream_cx_no_route") == 0
+    assert stat(lab, proxy, "tcp.first.downstream_cx_rx_bytes_total") > 50
+    assert stat(lab, proxy, "tcp.second.downstream_cx_no_route") == 1
+    text = lab.admin(proxy, "/stats/prometheus").text
+    assert re.search(r'^envoy_tcp_downstream_cx_total\{[^}]*envoy_tcp_prefix="first"[^}]*\} 2$', text, re.M)
 
 
 def test_refused_requests_are_counted_and_logged(lab):

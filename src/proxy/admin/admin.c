@@ -118,7 +118,9 @@ static void print_stats(struct admin *admin, struct rpc_exchange *exchange, bool
     struct stats_query query = {.is_wanted = filter.regex ? passes : NULL,
                                 .to = &filter,
                                 .used_only = has_parameter(exchange, "usedonly")};
-    struct stats_registry *registry = telemetry_registry(admin->process->telemetry);
+    struct telemetry *telemetry = admin->process->telemetry;
+    struct stats_registry *registry = telemetry_registry(telemetry);
+    telemetry_follow(telemetry, publisher_newest(admin->process->publisher));
     const char *type = text_content;
     struct slice buckets = parameter(exchange, "histogram_buckets");
     query.buckets = slice_equals(buckets, SLICE("cumulative")) ? STATS_CUMULATIVE

@@ -349,7 +349,9 @@ static bool match_route(struct exchange *exchange, const struct route_table *tab
     view_init(view, head, exchange_arena(exchange), is_tls,
               random_u64(loop_random(exchange_loop(exchange))));
     exchange->record.is_grpc = view->request.is_grpc;
-    exchange->counts_messages = view->request.is_grpc && exchange->hcm->grpc_stats;
+    exchange->counts_messages =
+        view->request.is_grpc && (exchange->hcm->grpc_stats ||
+                                  exchange->listener->listener->direction != LISTENER_UNSPECIFIED);
     const struct route *route = table ? route_table_find(table, &view->request) : NULL;
     if (view->lost) {
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");

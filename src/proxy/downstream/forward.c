@@ -113,6 +113,7 @@ static bool try_again(struct exchange *exchange, enum attempt_failure failure,
         !breakers_take_retry(exchange))
         return false;
     exchange->tries_left--;
+    exchange->record.retries++;
     remember_host(exchange);
     exchange_abort_attempt(exchange);
     rewind_body(exchange);
@@ -229,6 +230,9 @@ static void on_response(struct http_stream *stream, struct http_response *head, 
     loop_timer_stop(exchange_loop(exchange), &attempt->timeout);
     if (try_again(exchange, FAILED_STATUS, head))
         return;
+    const struct retry_policy *retry = exchange->record.route->retry;
+    if (retry && status_is_retriable(retry, head))
+        refuse_retries_left(exchange);
     note_response(exchange, head);
     if (UNLIKELY(exchange->filters || exchange->filters_response) &&
         filters_response(exchange, head, &none, end))

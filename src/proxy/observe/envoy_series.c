@@ -21,6 +21,9 @@ struct code_slot {
     unsigned code;
     uint32_t slot;
 };
+struct tcp_series {
+    uint32_t slots[TCP_COUNTERS];
+};
 struct cluster_series {
     uint32_t slots[CLUSTER_COUNTERS], classes[CLASSES];
     char *name;                     /* as statistics have it */
@@ -62,6 +65,27 @@ static const struct stats_metric cluster_metrics[CLUSTER_COUNTERS] = {
                          "time to the answer's head", STATS_HISTOGRAM, STATS_MICROSECONDS},
     [CLUSTER_RQ_TIMEOUT] = {"envoy_cluster_upstream_rq_timeout", "cluster.%.upstream_rq_timeout",
                             "no answer in time", STATS_COUNTER, STATS_PLAIN},
+    [CLUSTER_RQ_RETRY] = {"envoy_cluster_upstream_rq_retry", "cluster.%.upstream_rq_retry",
+                          "tries after the first", STATS_COUNTER, STATS_PLAIN},
+    [CLUSTER_RQ_RETRY_SUCCESS] = {"envoy_cluster_upstream_rq_retry_success",
+                                  "cluster.%.upstream_rq_retry_success",
+                                  "requests that a later try answered", STATS_COUNTER, STATS_PLAIN},
+    [CLUSTER_RQ_RETRY_LIMIT] = {"envoy_cluster_upstream_rq_retry_limit_exceeded",
+                                "cluster.%.upstream_rq_retry_limit_exceeded",
+                                "requests whose last try failed too", STATS_COUNTER, STATS_PLAIN},
+};
+static const struct stats_metric tcp_metrics[TCP_COUNTERS] = {
+    [TCP_CX_TOTAL] = {"envoy_tcp_downstream_cx_total", "tcp.%.downstream_cx_total",
+                      "TCP connections accepted", STATS_COUNTER, STATS_PLAIN},
+    [TCP_CX_ACTIVE] = {"envoy_tcp_downstream_cx_active", "tcp.%.downstream_cx_active",
+                       "TCP connections open", STATS_GAUGE, STATS_PLAIN},
+    [TCP_CX_NO_ROUTE] = {"envoy_tcp_downstream_cx_no_route", "tcp.%.downstream_cx_no_route",
+                         "TCP connections whose cluster does not exist", STATS_COUNTER,
+                         STATS_PLAIN},
+    [TCP_CX_RX] = {"envoy_tcp_downstream_cx_rx_bytes_total", "tcp.%.downstream_cx_rx_bytes_total",
+                   "bytes received from clients", STATS_COUNTER, STATS_PLAIN},
+    [TCP_CX_TX] = {"envoy_tcp_downstream_cx_tx_bytes_total", "tcp.%.downstream_cx_tx_bytes_total",
+                   "bytes sent to clients", STATS_COUNTER, STATS_PLAIN},
 };
 static const struct stats_metric cluster_class = {
     "envoy_cluster_upstream_rq_xx", "cluster.%.upstream_rq_%xx", "requests answered so",
@@ -71,6 +95,7 @@ static const struct stats_metric cluster_code = {"envoy_cluster_upstream_rq",
                                                  STATS_COUNTER, STATS_PLAIN};
 
 static const struct stats_label prefix_label = {"envoy_http_conn_manager_prefix", false},
+                                tcp_label = {"envoy_tcp_prefix", false},
                                 cluster_label = {"envoy_cluster_name", false},
                                 class_label = {"envoy_response_code_class", false},
                                 code_label = {"envoy_response_code", false};
@@ -79,8 +104,8 @@ static const struct stats_label prefix_label = {"envoy_http_conn_manager_prefix"
 
 void envoy_series_init(struct envoy_series *all, struct stats_registry *registry)
 {
-    *all =
-        (struct envoy_series){.registry = registry, .http = map_create(), .clusters = map_create()};
+    *all = (struct envoy_series){
+        .registry = registry, .http = map_create(), .tcp = map_create(), .clusters = map_create()};
 }
 
 void envoy_series_fini(struct envoy_series *all)
@@ -103,7 +128,13 @@ void envoy_series_fini(struct envoy_series *all)
         mem_free(series->name);
         mem_free(series);
     }
+    each = (struct map_iterator){0};
+    while (map_next(all->tcp, &each)) {
+        stats_release_all(all->registry, ((struct tcp_series *)each.value)->slots, TCP_COUNTERS);
+        mem_free(each.value);
+    }
     map_destroy(all->http);
+    map_destroy(all->tcp);
     map_destroy(all->clusters);
 }
 
@@ -135,6 +166,19 @@ struct http_series *http_series_of(struct envoy_series *all, struct slice prefix
         series->classes[i] =
             resolve_two(all->registry, &http_class, prefix_label, prefix, class_label, i + 1);
     map_put(all->http, prefix, series);
+    return series;
+}
+
+struct tcp_series *tcp_series_of(struct envoy_series *all, struct slice prefix)
+{
+    struct tcp_series *series = map_get(all->tcp, prefix);
+    if (series)
+        return series;
+    series = mem_new(struct tcp_series);
+    struct stats_labels *labels = stats_labels_hold(all->registry, &tcp_label, &prefix, 1);
+    stats_resolve_all(all->registry, tcp_metrics, TCP_COUNTERS, labels, series->slots);
+    stats_labels_release(all->registry, labels);
+    map_put(all->tcp, prefix, series);
     return series;
 }
 
@@ -196,6 +240,17 @@ void http_series_count(struct http_series *series, struct stats_set *set, enum h
     gauge_add(set, series->slots[counter], n);
 }
 
+void tcp_series_count(struct tcp_series *series, struct stats_set *set, enum tcp_counter counter,
+                      int64_t n)
+{
+    gauge_add(set, series->slots[counter], n);
+}
+
+uint32_t tcp_series_slot(const struct tcp_series *series, enum tcp_counter counter)
+{
+    return series->slots[counter];
+}
+
 static bool has_class(unsigned status)
 {
     return status >= 100 && status < 600;
@@ -231,4 +286,10 @@ void cluster_series_request(struct envoy_series *all, struct stats_set *set,
                          record->upstream_head_us - record->upstream_start_us);
     if (record->flags & (UINT64_C(1) << FLAG_UT))
         counter_increment(set, series->slots[CLUSTER_RQ_TIMEOUT]);
+    if (UNLIKELY(record->retries > 0)) {
+        bool has_failed = record->flags & (UINT64_C(1) << FLAG_URX);
+        counter_add(set, series->slots[CLUSTER_RQ_RETRY], record->retries);
+        counter_increment(
+            set, series->slots[has_failed ? CLUSTER_RQ_RETRY_LIMIT : CLUSTER_RQ_RETRY_SUCCESS]);
+    }
 }

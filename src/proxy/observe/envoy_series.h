@@ -31,16 +31,30 @@ enum cluster_counter {
     CLUSTER_RQ_TOTAL,
     CLUSTER_RQ_TIME,
     CLUSTER_RQ_TIMEOUT,
+    CLUSTER_RQ_RETRY,
+    CLUSTER_RQ_RETRY_SUCCESS,
+    CLUSTER_RQ_RETRY_LIMIT,
     CLUSTER_COUNTERS
 };
 
+enum tcp_counter {
+    TCP_CX_TOTAL,
+    TCP_CX_ACTIVE,
+    TCP_CX_NO_ROUTE,
+    TCP_CX_RX,
+    TCP_CX_TX,
+    TCP_COUNTERS
+};
+
 struct http_series;
+struct tcp_series;
 struct cluster_series;
 
 /* Of one worker. */
 struct envoy_series {
     struct stats_registry *registry;
     struct map *http;     /* prefix -> struct http_series */
+    struct map *tcp;      /* prefix -> struct tcp_series */
     struct map *clusters; /* hash of the name -> struct cluster_series */
     uint64_t last_hash;   /* of the cluster asked for last */
     struct cluster_series *last;
@@ -58,6 +72,12 @@ uint32_t http_series_class_slot(const struct http_series *series, unsigned hundr
 /* A request was answered with that status (0: not at all) after so long. */
 void http_series_request(struct http_series *series, struct stats_set *set, unsigned status,
                          uint64_t took_us);
+
+/* By the TCP proxy's stat_prefix; lives as long as `all`. */
+struct tcp_series *tcp_series_of(struct envoy_series *all, struct slice prefix);
+void tcp_series_count(struct tcp_series *series, struct stats_set *set, enum tcp_counter counter,
+                      int64_t n);
+uint32_t tcp_series_slot(const struct tcp_series *series, enum tcp_counter counter);
 
 struct cluster_series *cluster_series_of(struct envoy_series *all, const struct cluster *cluster);
 void cluster_series_count(struct cluster_series *series, struct stats_set *set,

@@ -231,6 +231,13 @@ static struct slice peer_uri(const struct transport *transport)
     return peer ? peer->id.text : SLICE_NONE;
 }
 
+static struct slice own_uri(const struct transport *transport)
+{
+    const struct tls_session *session = transport ? transport_session(transport) : NULL;
+    struct slice id = session ? tls_session_own_id(session) : SLICE_NONE;
+    return id;
+}
+
 static struct slice peer_subject(const struct transport *transport)
 {
     const struct peer_identity *peer = transport ? transport_peer(transport) : NULL;
@@ -433,6 +440,7 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_DOWNSTREAM_TLS_VERSION: value->text = tls_version(down); return;
     case FORMAT_DOWNSTREAM_TLS_CIPHER: value->text = tls_cipher(down); return;
     case FORMAT_DOWNSTREAM_PEER_URI_SAN: value->text = peer_uri(down); return;
+    case FORMAT_DOWNSTREAM_LOCAL_URI_SAN: value->text = own_uri(down); return;
     case FORMAT_DOWNSTREAM_PEER_SUBJECT: value->text = peer_subject(down); return;
     case FORMAT_UPSTREAM_TLS_VERSION: value->text = tls_version(up); return;
     case FORMAT_UPSTREAM_TLS_CIPHER: value->text = tls_cipher(up); return;
@@ -458,7 +466,6 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_DOWNSTREAM_PEER_FINGERPRINT:
     case FORMAT_DOWNSTREAM_PEER_CERT_V_START:
     case FORMAT_DOWNSTREAM_PEER_CERT_V_END:
-    case FORMAT_DOWNSTREAM_LOCAL_URI_SAN:
     case FORMAT_DOWNSTREAM_LOCAL_SUBJECT:
     case FORMAT_DYNAMIC_METADATA:
     case FORMAT_CLUSTER_METADATA:

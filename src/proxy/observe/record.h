@@ -31,6 +31,7 @@ struct record {
     uint64_t flags;  /* 1 << FLAG_... */
     uint16_t status; /* 0: no response was sent */
     uint16_t attempts;
+    uint16_t retries;         /* of them, those that a retry policy asked for */
     uint8_t upstream_version; /* enum http_version */
     bool is_grpc;
     bool is_tunnel;

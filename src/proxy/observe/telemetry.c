@@ -4,16 +4,13 @@
 #include "build/bootstrap.h"
 #include "pb/message.h"
 #include "proxy/observe/causes.h"
+#include "proxy/observe/cluster_state.h"
 #include "proxy/observe/grpc_calls.h"
 #include "proxy/observe/observer_internal.h"
 #include "proxy/process_state.h"
 #include "stats/counter.h"
 
 static const struct stats_metric observer_metrics[OBSERVER_COUNTERS] = {
-    [TCP_TOTAL] = {"envoy_tcp_downstream_cx_total", "tcp.downstream_cx_total",
-                   "TCP connections accepted", STATS_COUNTER, 0},
-    [TCP_ACTIVE] = {"envoy_tcp_downstream_cx_active", "tcp.downstream_cx_active",
-                    "TCP connections open", STATS_GAUGE, 0},
     [DETECTION_TIME] = {"tulle_listener_detection_milliseconds", "listener.detection_ms",
                         "time until it was known what a connection speaks", STATS_HISTOGRAM,
                         STATS_MICROSECONDS},
@@ -62,6 +59,7 @@ struct telemetry *telemetry_create(const struct process *process)
     const struct slice values[] = {SLICE("proxy"), SLICE(TULLE_VERSION)};
     telemetry->registry = stats_registry_create(0);
     telemetry->sink = log_sink_create();
+    telemetry->clusters = cluster_state_create(telemetry->registry, process->shared.limits);
     telemetry->count = 256;
     telemetry->observers = mem_calloc(telemetry->count, sizeof(*telemetry->observers));
     know_ourselves(&telemetry->own, process->bootstrap);
@@ -79,7 +77,7 @@ struct observer *telemetry_observer(struct telemetry *telemetry, unsigned worker
     if (worker == 0)
         gauge_add(observer->set, telemetry->build, 1);
     observer->ring = log_sink_add_ring(telemetry->sink);
-    observer->series = map_create();
+    observer->istio = istio_series_create(telemetry->registry, &telemetry->own);
     envoy_series_init(&observer->envoy, telemetry->registry);
     udp_series_init(&observer->udp, telemetry->registry);
     observer->grpc = grpc_calls_create();
@@ -91,14 +89,9 @@ struct observer *telemetry_observer(struct telemetry *telemetry, unsigned worker
 
 static void observer_fini(struct observer *observer)
 {
-    struct map_iterator each = {0};
     struct stats_registry *registry = observer->telemetry->registry;
-    while (map_next(observer->series, &each)) {
-        stats_release_all(registry, ((struct series *)each.value)->slots, ISTIO_METRICS);
-        mem_free(each.value);
-    }
     stats_release_all(registry, observer->counters, OBSERVER_COUNTERS);
-    map_destroy(observer->series);
+    istio_series_destroy(observer->istio);
     envoy_series_fini(&observer->envoy);
     udp_series_fini(&observer->udp);
     grpc_calls_destroy(observer->grpc, registry);
@@ -114,9 +107,15 @@ void telemetry_destroy(struct telemetry *telemetry)
         if (telemetry->observers[i].telemetry)
             observer_fini(&telemetry->observers[i]);
     log_sink_destroy(telemetry->sink);
+    cluster_state_destroy(telemetry->clusters);
     stats_registry_destroy(telemetry->registry);
     mem_free(telemetry->observers);
     mem_free(telemetry);
+}
+
+void telemetry_follow(struct telemetry *telemetry, const struct snapshot *snapshot)
+{
+    cluster_state_follow(telemetry->clusters, snapshot);
 }
 
 void telemetry_reopen(struct telemetry *telemetry)

@@ -8,6 +8,7 @@
 struct buffer;
 struct observer;
 struct process;
+struct snapshot;
 struct stats_registry;
 struct telemetry;
 
@@ -19,4 +20,6 @@ void telemetry_destroy(struct telemetry *telemetry);
 struct observer *telemetry_observer(struct telemetry *telemetry, unsigned worker);
 /* Access logs are opened anew. */
 void telemetry_reopen(struct telemetry *telemetry);
+/* A snapshot was published, or somebody is about to look at what was counted. */
+void telemetry_follow(struct telemetry *telemetry, const struct snapshot *snapshot);
 struct stats_registry *telemetry_registry(struct telemetry *telemetry);

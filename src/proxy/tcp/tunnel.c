@@ -73,7 +73,7 @@ void tunnels_tell(struct worker *worker)
     LIST_EACH(node, &worker->tunnels)
     {
         struct tunnel *tunnel = LIST_ENTRY(node, struct tunnel, node);
-        if (!tunnel->is_counted || !tunnel->upstream.transport)
+        if (!tunnel->counted.series || !tunnel->upstream.transport)
             continue;
         note_bytes(tunnel);
         observe_tunnel_progress(worker->observer, tunnel);
@@ -275,7 +275,7 @@ static void on_error(void *owner, const struct transport_failure *failure)
 static void on_upstream_open(void *owner)
 {
     struct tunnel_side *side = owner;
-    if (side->tunnel->is_counted)
+    if (side->tunnel->counted.series)
         observe_tunnel_progress(side->tunnel->worker->observer, side->tunnel);
     flush(side);
     transport_splice(side->transport, other(side)->transport);

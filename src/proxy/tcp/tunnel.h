@@ -14,6 +14,7 @@
 
 struct filter_chain;
 struct resource;
+struct tcp_series;
 struct tunnel;
 struct worker;
 
@@ -43,6 +44,13 @@ struct tunnel_side {
     uint64_t received, sent;
 };
 
+/* What the observer has counted of it. */
+struct tunnel_counted {
+    struct tcp_series *series; /* NULL: it does not know that it is open */
+    bool is_opened;            /* Istio's metrics have its opening */
+    uint64_t received, sent;
+};
+
 struct tunnel {
     struct list node; /* the worker's */
     struct worker *worker;
@@ -54,9 +62,7 @@ struct tunnel {
     struct cluster_series *series; /* of the host's cluster; the observer's */
     struct dialing dialing;
     bool is_dialing;
-    bool is_counted; /* the observer knows it is open */
-    bool is_told;    /* so does who reads Istio's metrics */
-    uint64_t told_received, told_sent;
+    struct tunnel_counted counted;
     bool is_tentative; /* nobody has spoken yet: if the client does, detection goes on */
     struct tunnel_hand_back *hand_back; /* owned */
     struct address *ends;               /* owned: what a PROXY header said, two; NULL: nothing */

@@ -47,6 +47,17 @@ struct limits *cluster_limits_of(struct cluster_limits_table *table, struct slic
     return limits;
 }
 
+void cluster_limits_each(struct cluster_limits_table *table,
+                         void (*visit)(void *to, struct slice name, const struct limits *limits),
+                         void *to)
+{
+    struct map_iterator each = {0};
+    pthread_mutex_lock(&table->lock);
+    while (map_next(table->by_name, &each))
+        visit(to, each.key, each.value);
+    pthread_mutex_unlock(&table->lock);
+}
+
 bool limits_take(struct limits *limits, unsigned priority, enum limit_kind kind, uint32_t most)
 {
     if (LIKELY(most == CLUSTER_UNLIMITED))

@@ -35,6 +35,11 @@ void cluster_limits_table_destroy(struct cluster_limits_table *table);
 /* The object of that name, made at first use; locks, so ask once. Lives as long as the table. */
 struct limits *cluster_limits_of(struct cluster_limits_table *table, struct slice name);
 
+/* Every name that was asked for so far, under the table's lock. */
+void cluster_limits_each(struct cluster_limits_table *table,
+                         void (*visit)(void *to, struct slice name, const struct limits *limits),
+                         void *to);
+
 /* False when `most` are in use. Not for connections. */
 MUST_USE bool limits_take(struct limits *limits, unsigned priority, enum limit_kind kind,
                           uint32_t most);

@@ -154,7 +154,7 @@ class Mesh:
     def node(self, host, name, namespace, account="default", **labels):
         address = host if isinstance(host, str) else host.ipv4
         return {"id": f"sidecar~{address}~{name}.{namespace}~{namespace}.svc.cluster.local", "cluster": f"{name}.{namespace}",
-                "metadata": {"NAME": name, "NAMESPACE": namespace, "SERVICE_ACCOUNT": account, "INSTANCE_IPS": address,
+                "metadata": {"NAME": name, "NAMESPACE": namespace, "WORKLOAD_NAME": name, "SERVICE_ACCOUNT": account, "INSTANCE_IPS": address,
                              "CLUSTER_ID": "Kubernetes", "LABELS": labels}}
 
     def bootstrap(self, node, address, port, transport=None):

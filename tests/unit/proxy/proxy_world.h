@@ -305,12 +305,6 @@ static inline void proxy_settle(struct proxy_world *w, unsigned turns)
             return;
 }
 
-static inline uint64_t counted(const struct proxy_world *w, enum observer_counter counter)
-{
-    return stats_sum(telemetry_registry(w->process.telemetry),
-                     w->worker->observer->counters[counter]);
-}
-
 /* Of the connection manager whose stat_prefix is "s". */
 static inline const struct http_series *http_series(const struct proxy_world *w)
 {
@@ -321,6 +315,13 @@ static inline uint64_t http_counted(const struct proxy_world *w, enum http_count
 {
     return stats_sum(telemetry_registry(w->process.telemetry),
                      http_series_slot(http_series(w), counter));
+}
+
+/* Of the TCP proxy whose stat_prefix is "s". */
+static inline uint64_t tcp_counted(const struct proxy_world *w, enum tcp_counter counter)
+{
+    const struct tcp_series *series = tcp_series_of(&w->worker->observer->envoy, SLICE("s"));
+    return stats_sum(telemetry_registry(w->process.telemetry), tcp_series_slot(series, counter));
 }
 
 static inline uint64_t http_answered(const struct proxy_world *w, unsigned hundreds)
@@ -359,7 +360,7 @@ static inline void end_proxy_world(struct proxy_world *w, uint64_t seed)
           (unsigned long long)seed, sim_open_count(w->loop));
     CHECK(worker_open(w->worker) == 0, "seed %llu: %zu connections are open",
           (unsigned long long)seed, worker_open(w->worker));
-    CHECK(http_counted(w, HTTP_CX_ACTIVE) == 0 && counted(w, TCP_ACTIVE) == 0,
+    CHECK(http_counted(w, HTTP_CX_ACTIVE) == 0 && tcp_counted(w, TCP_CX_ACTIVE) == 0,
           "seed %llu: active gauges", (unsigned long long)seed);
     check_limits(w, seed);
     publisher_collect(w->publisher);

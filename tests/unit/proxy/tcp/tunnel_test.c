@@ -67,7 +67,7 @@ static void serve_with_seed(uint64_t seed)
         CHECK(ends[i].got_end && !ends[i].was_reset && ends[i].status == 200,
               "seed %llu: request %u", (unsigned long long)seed, i);
     CHECK(!w.bad && !w.origin.bad, "seed %llu: wrong bytes", (unsigned long long)seed);
-    CHECK(counted(&w, TCP_TOTAL) <= CLIENTS, "seed %llu: a tunnel was cut",
+    CHECK(tcp_counted(&w, TCP_CX_TOTAL) <= CLIENTS, "seed %llu: a tunnel was cut",
           (unsigned long long)seed);
     end_proxy_world(&w, seed);
 }
