@@ -26,10 +26,11 @@ static void list_next(struct feed *feed);
 
 static bool is_wanted(const struct feed *feed, struct slice key)
 {
-    for (const char *const *prefix = feed->listener.others; prefix && *prefix; prefix++)
+    const char *const *prefix = feed->listener.others;
+    for (; prefix && *prefix; prefix++)
         if (slice_starts_with(key, slice_str(*prefix)))
             return true;
-    return false;
+    return !prefix;
 }
 
 static void put(struct feed *feed, const struct store_entry *entry)

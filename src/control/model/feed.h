@@ -21,7 +21,8 @@ struct feed_listener {
     /* Everything that was in the store when it began is in the model: once. */
     void (*on_ready)(void *owner);
     void *owner;
-    const char *const *others; /* prefixes of the keys that on_other is told of; NULL-terminated */
+    const char *const
+        *others; /* prefixes of the keys that on_other is told of, NULL at their end; NULL: all */
 };
 /* All must outlive it; the listener is copied. */
 struct feed *feed_create(struct loop *loop, struct store *store, struct model *model,
