@@ -8,7 +8,6 @@
 enum {
     HCM_STREAM_IDLE_MS = 300000,
     HCM_DELAYED_CLOSE_MS = 1000,
-    HCM_DRAIN_MS = 5000,
     HCM_HEAD_KB = 60,
     HCM_HEAD_KB_MAX = 8192,
     HCM_UPGRADES_MAX = 16,
@@ -136,7 +135,7 @@ static bool build_times(struct builder *b, const HcmMessage *message, struct hcm
                     &hcm->request_headers_ms) &&
            build_ms(b, "delayed_close_timeout", message->delayed_close_timeout,
                     HCM_DELAYED_CLOSE_MS, &hcm->delayed_close_ms) &&
-           build_ms(b, "drain_timeout", message->drain_timeout, HCM_DRAIN_MS, &hcm->drain_ms) &&
+           build_ms(b, "drain_timeout", message->drain_timeout, 0, &hcm->drain_ms) &&
            build_ms(b, "stream_flush_timeout", message->stream_flush_timeout, hcm->stream_idle_ms,
                     &hcm->flush_ms) &&
            build_u32(b, "max_request_headers_kb", message->max_request_headers_kb, HCM_HEAD_KB, 1,

@@ -102,7 +102,9 @@ struct hcm {
     uint64_t request_ms;         /* to the request's end */
     uint64_t request_headers_ms; /* to the head's end */
     uint64_t delayed_close_ms;   /* 1 s unless configured */
-    uint64_t drain_ms; /* 5 s unless configured: grace on an HTTP/2 connection between GOAWAYs */
+    /* What a draining connection still takes, from the first GOAWAY to the last and after HTTP/1's last answer; 0 unless
+     * configured: as long as needed. */
+    uint64_t drain_ms;
     uint64_t flush_ms; /* towards a peer that does not read; stream_idle_ms unless configured */
     struct http_options options;
     struct http1_options http1;

@@ -498,6 +498,34 @@ static void drain(struct http_codec *codec)
     h2_wake(h2);
 }
 
+void h2_end_notice(struct h2 *h2)
+{
+    if (!h2->heard_notice || h2->has_grace || h2->said_goaway)
+        return;
+    h2->said_goaway = true;
+    nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
+                          nghttp2_session_get_last_proc_stream_id(h2->session), NGHTTP2_NO_ERROR,
+                          NULL, 0);
+}
+
+void h2_begin_grace(struct http_codec *codec)
+{
+    h2_of(codec)->has_grace = true;
+}
+
+void h2_end_grace(struct http_codec *codec)
+{
+    struct h2 *h2 = h2_of(codec);
+    h2->has_grace = false;
+    h2_end_notice(h2);
+    h2_wake(h2);
+}
+
+bool h2_has_grace(const struct http_codec *codec)
+{
+    return CONTAINER_OF(codec, const struct h2, codec)->has_grace;
+}
+
 static void refuse(struct http_codec *codec, enum http_refusal refusal)
 {
     struct h2 *h2 = h2_of(codec);

@@ -24,5 +24,9 @@ struct http_codec *h2_create(enum http_role role, const struct http_codec_events
 void h2_ping(struct http_codec *codec);
 /* True while a PING waits for its answer. */
 bool h2_ping_is_open(const struct http_codec *codec);
+/* A server's drain says its last GOAWAY not before the grace is over, however soon the peer has heard the first. */
+void h2_begin_grace(struct http_codec *codec);
+void h2_end_grace(struct http_codec *codec);
+bool h2_has_grace(const struct http_codec *codec);
 /* The preface that clients begin with: 24 bytes. */
 struct slice h2_preface(void);

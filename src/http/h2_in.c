@@ -455,12 +455,8 @@ static void count_reset(struct h2 *h2)
 static void take_ping_answer(struct h2 *h2)
 {
     h2->has_ping = false;
-    if (h2->said_notice && !h2->said_goaway) {
-        h2->said_goaway = true;
-        nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
-                              nghttp2_session_get_last_proc_stream_id(h2->session),
-                              NGHTTP2_NO_ERROR, NULL, 0);
-    }
+    h2->heard_notice = h2->said_notice;
+    h2_end_notice(h2);
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)

@@ -56,7 +56,9 @@ struct h2 {
     bool in_session; /* inside nghttp2: no packing now */
     bool is_failed;  /* the session is of no use any more */
     bool got_goaway;
-    bool said_notice; /* the first of a graceful end's two GOAWAYs */
+    bool said_notice;  /* the first of a graceful end's two GOAWAYs */
+    bool heard_notice; /* the peer has it */
+    bool has_grace;    /* the second waits for h2_end_grace too */
     bool said_goaway;
     bool said_last;    /* GOAWAY behind the last stream */
     bool got_settings; /* the peer's first */
@@ -129,6 +131,8 @@ void h2_leave_quietly(struct h2 *h2);
 /* The session is lost; streams hear of it from the run queue. */
 void h2_break(struct h2 *h2);
 void h2_wake(struct h2 *h2);
+/* The last GOAWAY of a drain, when its time has come. */
+void h2_end_notice(struct h2 *h2);
 /* Packs frames while the backlog is short, and writes them. */
 void h2_pump(struct h2 *h2);
 /* The stream is over for nghttp2: tells its consumer unless it ended well. */

@@ -10,6 +10,7 @@ const struct http_connection_options http_connection_defaults = {
     .idle_timeout_ms = 3600 * 1000,
     .head_timeout_ms = 10 * 1000,
     .stream_idle_timeout_ms = 300 * 1000,
+    .write_stall_timeout_ms = 300 * 1000,
     .drain_timeout_ms = 600 * 1000,
 };
 
@@ -21,6 +22,7 @@ const char *http_closed_text(enum http_closed reason)
     case HTTP_CLOSED_HEAD_TIMEOUT: return "head_timeout";
     case HTTP_CLOSED_REFUSED: return "refused";
     case HTTP_CLOSED_TRANSPORT: return "transport";
+    case HTTP_CLOSED_WRITE_STALL: return "write_stall_timeout";
     case HTTP_CLOSED_PING: return "ping_timeout";
     case HTTP_CLOSED_MAX_REQUESTS: return "max_requests";
     }
@@ -120,6 +122,7 @@ static void settle_timers(struct http_connection *connection)
         connection->idle_since_ms = codec->now_ms;
         http_timers_need(connection,
                          is_idle ? options->idle_timeout_ms : options->stream_idle_timeout_ms);
+        http_timers_need(connection, options->write_stall_timeout_ms);
     }
 }
 
@@ -167,10 +170,13 @@ static void codec_write(struct http_codec *codec, struct chain *bytes)
 {
     struct http_connection *connection = codec->owner;
     codec->now_ms = loop_now_ms(connection->loop);
-    if (connection->transport && !connection->is_write_ended)
-        transport_write(connection->transport, bytes);
-    else
+    if (!connection->transport || connection->is_write_ended) {
         chain_fini(bytes);
+        return;
+    }
+    if (transport_backlog(connection->transport) == 0)
+        connection->moved_ms = codec->now_ms;
+    transport_write(connection->transport, bytes);
 }
 
 static void codec_wake(struct http_codec *codec)
@@ -233,10 +239,13 @@ static const struct http_limits *limits_of(const struct http_connection *connect
 static void drain_codec(struct http_connection *connection)
 {
     struct http_codec *codec = connection->codec;
-    if (codec->protocol == HTTP_PROTOCOL_1 && codec->role == HTTP_SERVER)
+    if (codec->protocol == HTTP_PROTOCOL_1 && codec->role == HTTP_SERVER) {
         codec->draining = true;
-    else
-        http_codec_drain(codec);
+        return;
+    }
+    if (codec->protocol == HTTP_PROTOCOL_2 && connection->options->drain_grace_ms)
+        h2_begin_grace(codec);
+    http_codec_drain(codec);
 }
 
 /* False when memory is refused. */
@@ -476,7 +485,7 @@ void http_connection_drain(struct http_connection *connection)
     connection->drain_by_ms = connection->drain_since_ms + timeout_ms;
     http_timers_need(connection, timeout_ms);
     if (connection->role == HTTP_SERVER)
-        http_timers_need(connection, HTTP_DRAIN_SILENCE_MS);
+        http_timers_need(connection, http_drain_grace_ms(connection));
     if (connection->codec) {
         drain_codec(connection);
         codec_wake(connection->codec);

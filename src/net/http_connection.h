@@ -23,14 +23,21 @@ struct http_connection_options {
     uint32_t idle_timeout_ms;         /* without a stream */
     uint32_t head_timeout_ms; /* from a head's first byte (a new connection's start) to its last */
     uint32_t stream_idle_timeout_ms; /* nothing moved on a stream */
-    uint32_t drain_timeout_ms;       /* from drain to close with streams still open */
+    uint32_t
+        write_stall_timeout_ms; /* bytes wait and the peer takes none; tunnels over HTTP/1 know no such */
+    uint32_t drain_timeout_ms; /* from drain to close with streams still open */
+    /*
+     * Server, draining: so long it takes what the peer sends before it has heard of it. 0: as long as needed, that is
+     * 500 ms of silence over HTTP/1, which cannot say it, and a round trip over HTTP/2.
+     */
+    uint32_t drain_grace_ms;
     uint32_t
         ping_interval_ms; /* HTTP/2: PING after so much silence; no answer within it closes. 0 = never */
     uint32_t max_age_ms;   /* of the connection; then drain */
     uint32_t max_requests; /* then drain; 0 = any number */
     uint8_t choice;        /* enum http_choice */
 };
-/* 1 h idle, 10 s head, 300 s stream idle, 600 s drain. */
+/* 1 h idle, 10 s head, 300 s stream idle and write stall, 600 s drain. */
 extern const struct http_connection_options http_connection_defaults;
 
 enum http_closed {
@@ -39,6 +46,7 @@ enum http_closed {
     HTTP_CLOSED_HEAD_TIMEOUT, /* the head did not come in time */
     HTTP_CLOSED_REFUSED,      /* the peer broke a rule: http_connection_refusal */
     HTTP_CLOSED_TRANSPORT,    /* reset, timed out, TLS failure */
+    HTTP_CLOSED_WRITE_STALL,  /* the peer takes nothing of what waits for it */
     HTTP_CLOSED_PING,         /* no answer to a PING */
     HTTP_CLOSED_MAX_REQUESTS,
 };

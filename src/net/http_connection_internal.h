@@ -22,7 +22,7 @@ struct http_connection {
     struct timer timer;
     uint64_t idle_since_ms; /* since when there is no stream */
     uint64_t head_since_ms; /* a head's first byte, or the beginning */
-    uint64_t moved_ms;      /* when bytes last went out */
+    uint64_t moved_ms;      /* when bytes last went out, or began to wait */
     uint64_t heard_ms;      /* when bytes last came in */
     uint64_t drain_by_ms;   /* 0: not asked to drain by a time */
     uint64_t drain_since_ms;
@@ -46,6 +46,11 @@ static inline void http_connection_enter(struct http_connection *connection)
 {
     connection->codec->now_ms = loop_now_ms(connection->loop);
     connection->codec->turn = (uint32_t)loop_turn_number(connection->loop);
+}
+static inline uint32_t http_drain_grace_ms(const struct http_connection *connection)
+{
+    uint32_t grace_ms = connection->options->drain_grace_ms;
+    return grace_ms ? grace_ms : HTTP_DRAIN_SILENCE_MS;
 }
 /* After each call of the codec: does what its flags ask for. */
 void http_connection_settle(struct http_connection *connection);

@@ -92,7 +92,27 @@ static bool is_waiting_in_vain(const struct http_connection *connection, uint64_
         (codec->protocol != HTTP_PROTOCOL_1 || codec->in_head || !http_codec_is_idle(codec)))
         return false;
     return is_due(now_ms, MAX(connection->drain_since_ms, connection->idle_since_ms),
-                  HTTP_DRAIN_SILENCE_MS, next);
+                  http_drain_grace_ms(connection), next);
+}
+
+/* A peer that takes nothing holds what waits for it. Of a tunnel its own idle timeout says when it is over. */
+static bool is_stalled(const struct http_connection *connection, uint64_t now_ms, uint64_t *next)
+{
+    const struct http_codec *codec = connection->codec;
+    bool is_tunnel = codec->protocol == HTTP_PROTOCOL_1 && connection->h1.stream &&
+                     connection->h1.stream->tunnel;
+    return !is_tunnel && transport_backlog(connection->transport) > 0 &&
+           is_due(now_ms, connection->moved_ms, connection->options->write_stall_timeout_ms, next);
+}
+
+/* The last GOAWAY of a drain that leaves its clients a configured time. */
+static void end_grace_if_due(struct http_connection *connection, uint64_t now_ms, uint64_t *next)
+{
+    struct http_codec *codec = connection->codec;
+    if (connection->drain_by_ms == 0 || codec->protocol != HTTP_PROTOCOL_2 || !h2_has_grace(codec))
+        return;
+    if (is_due(now_ms, connection->drain_since_ms, connection->options->drain_grace_ms, next))
+        h2_end_grace(codec);
 }
 
 static void end_head(struct http_connection *connection)
@@ -120,15 +140,14 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
     }
     if (!codec)
         return false;
-    bool is_stuck = transport_backlog(connection->transport) > 0 && http_codec_is_idle(codec) &&
-                    is_due(now_ms, MAX(connection->moved_ms, connection->idle_since_ms),
-                           options->stream_idle_timeout_ms, next);
-    bool is_idle = http_codec_is_idle(codec) && !codec->in_head &&
-                   is_due(now_ms, connection->idle_since_ms, options->idle_timeout_ms, next);
-    if (is_stuck || is_idle) {
+    if (is_stalled(connection, now_ms, next)) {
+        http_connection_finish(connection, HTTP_CLOSED_WRITE_STALL, CONN_ABORT, NULL);
+        return true;
+    }
+    if (http_codec_is_idle(codec) && !codec->in_head &&
+        is_due(now_ms, connection->idle_since_ms, options->idle_timeout_ms, next)) {
         http_codec_drain(codec);
-        http_connection_finish(connection, HTTP_CLOSED_IDLE, is_stuck ? CONN_ABORT : CONN_CLOSE,
-                               NULL);
+        http_connection_finish(connection, HTTP_CLOSED_IDLE, CONN_CLOSE, NULL);
         return true;
     }
     if (check_ping(connection, now_ms, next)) {
@@ -136,10 +155,9 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
         return true;
     }
     if (!http_connection_is_draining(connection) &&
-        is_due(now_ms, connection->begun_ms, options->max_age_ms, next)) {
+        is_due(now_ms, connection->begun_ms, options->max_age_ms, next))
         http_connection_drain(connection);
-        *next = MIN(*next, now_ms + options->drain_timeout_ms);
-    }
+    end_grace_if_due(connection, now_ms, next);
     if (connection->drain_by_ms > 0 && is_due(now_ms, connection->drain_by_ms, 1, next)) {
         http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_ABORT, NULL);
         return true;

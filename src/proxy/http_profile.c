@@ -93,6 +93,8 @@ struct http_profile *http_profile_of_hcm(struct list *profiles, const struct hcm
     if (hcm->max_head_kb)
         profile->limits.max_head_bytes = hcm->max_head_kb * 1024;
     profile->options.stream_idle_timeout_ms = clamp_ms(hcm->stream_idle_ms);
+    profile->options.write_stall_timeout_ms = clamp_ms(hcm->flush_ms);
+    profile->options.drain_grace_ms = clamp_ms(hcm->drain_ms);
     if (hcm->request_headers_ms)
         profile->options.head_timeout_ms = clamp_ms(hcm->request_headers_ms);
     for (uint32_t i = 0; i < hcm->upgrade_count; i++) {

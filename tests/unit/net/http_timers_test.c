@@ -1,5 +1,7 @@
 #include "net/http_world.h"
 
+#include <string.h>
+
 TEST(a_head_that_does_not_come_is_given_up_with_408_and_silence_without)
 {
     static const char *const begun[] = {"", "G", "GET / HTTP/1.1\r\nHost: a\r\n", "PRI * HT"};
@@ -122,4 +124,90 @@ TEST(a_peer_that_answers_no_ping_is_gone)
     pass(&w, 60000);
     CHECK(w.closed[2] == 0 && w.closed[3] == 0, "a peer that answers is kept");
     end_world(&w);
+}
+
+/* Apart from the streams' own time: here they have all the time of the world. */
+TEST(a_peer_that_takes_nothing_of_what_waits_is_given_up)
+{
+    struct world w;
+    struct raw raw;
+    begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+    w.options[1].stream_idle_timeout_ms = 0;
+    w.options[1].write_stall_timeout_ms = 5000;
+    connect_raw(&w, &raw);
+    conn_read_stop(raw.conn);
+    raw_say(&w, &raw, "GET /1/0/9000000/0 HTTP/1.1\r\nHost: origin:80\r\n\r\n");
+    for (int i = 0; i < 5; i++) { /* a slow reader is none that stalls */
+        pass(&w, 4000);
+        conn_read_start(raw.conn);
+        loop_turn(w.loop, 0);
+        loop_turn(w.loop, 0);
+        conn_read_stop(raw.conn);
+    }
+    CHECK(w.closed[3] == 0 && w.origin.open == 1);
+    pass(&w, 4000);
+    CHECK(w.closed[3] == 0);
+    pass(&w, 2000);
+    CHECK(w.closed[3] == 1 && w.reasons[3] == HTTP_CLOSED_WRITE_STALL && w.origin.open == 0);
+    raw_fini(&raw);
+    end_world(&w);
+}
+
+/* HTTP/1 cannot say that it will close: it waits for one more request as long as was configured. */
+TEST(a_draining_server_waits_as_long_as_was_configured)
+{
+    struct world w;
+    struct raw raw;
+    begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+    w.options[1].drain_grace_ms = 3000;
+    connect_raw(&w, &raw);
+    raw_say(&w, &raw, ORIGIN_GET);
+    pass(&w, 100);
+    http_connection_drain(w.serving);
+    pass(&w, 2000);
+    CHECK(w.serving && raw.ends == 0, "it still waits");
+    pass(&w, 1100);
+    CHECK(!w.serving && raw.ends == 1 && w.reasons[3] == HTTP_CLOSED_DONE);
+    raw_fini(&raw);
+    end_world(&w);
+}
+
+static unsigned goaways_in(const struct buffer *wire)
+{
+    unsigned count = 0;
+    const char *at = wire->data;
+    size_t left = wire->size;
+    for (const char *found; (found = memmem(at, left, "\0\0\x08\x07\0\0\0\0\0", 9)); count++) {
+        left -= (size_t)(found + 9 - at);
+        at = found + 9;
+    }
+    return count;
+}
+
+/* Over HTTP/2 the last GOAWAY comes when the grace is over, however soon the client has answered the PING. */
+TEST(a_draining_server_says_goaway_when_its_grace_is_over)
+{
+    static const char greeting[] =
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\0\4\1\0\0\0\0";
+    static const char answer[] = "\0\0\x08\6\1\0\0\0\0\0\0\0\0\0\0\0\0";
+    for (uint32_t grace_ms = 0; grace_ms <= 3000; grace_ms += 3000) {
+        struct world w;
+        struct raw raw;
+        begin_world(&w, 1, HTTP_ONLY_2, HTTP_ONLY_2);
+        w.options[1].drain_grace_ms = grace_ms;
+        connect_raw(&w, &raw);
+        raw_say_slice(&w, &raw, slice_of(greeting, sizeof(greeting) - 1));
+        pass(&w, 100);
+        http_connection_drain(w.serving);
+        pass(&w, 100);
+        CHECK(goaways_in(&raw.got) == 1, "the notice");
+        raw_say_slice(&w, &raw, slice_of(answer, sizeof(answer) - 1));
+        pass(&w, 1000);
+        CHECK((goaways_in(&raw.got) == 1) == (grace_ms > 0), "%u: %u", grace_ms,
+              goaways_in(&raw.got));
+        pass(&w, 2000);
+        CHECK(goaways_in(&raw.got) > 1 && !w.serving, "%u", grace_ms);
+        raw_fini(&raw);
+        end_world(&w);
+    }
 }

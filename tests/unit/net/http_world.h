@@ -201,11 +201,16 @@ static inline void connect_raw(struct world *w, struct raw *raw)
     settle(w, 5);
 }
 
-static inline void raw_say(struct world *w, struct raw *raw, const char *text)
+static inline void raw_say_slice(struct world *w, struct raw *raw, struct slice text)
 {
     struct chain bytes = {0};
-    CHECK(chain_append_copy(&bytes, loop_blocks(w->loop), slice_str(text)));
+    CHECK(chain_append_copy(&bytes, loop_blocks(w->loop), text));
     conn_write(raw->conn, &bytes);
+}
+
+static inline void raw_say(struct world *w, struct raw *raw, const char *text)
+{
+    raw_say_slice(w, raw, slice_str(text));
 }
 
 static inline const char *heard(const struct raw *raw)
