@@ -53,6 +53,16 @@ enum protocol protocol_of(const char *app_protocol, const char *port_name, uint3
     return server_first ? PROTOCOL_TCP : PROTOCOL_UNKNOWN;
 }
 
+/* Datagrams pass by the proxies: such a port is no part of the mesh. */
+static bool is_udp(const char *transport, const char *port_name)
+{
+    struct slice name = slice_str(port_name), head, tail;
+    if (transport && *transport)
+        return slice_equals_nocase(slice_str(transport), SLICE("UDP"));
+    slice_cut(name, '-', &head, &tail);
+    return slice_equals_nocase(head, SLICE("udp"));
+}
+
 const struct service_port *service_port(const struct service *service, uint32_t number)
 {
     for (size_t i = 0; i < service->port_count; i++) {
@@ -105,7 +115,8 @@ static void read_kubernetes_ports(struct offer *offer,
     size_t count = 0;
     for (size_t i = 0; i < spec->n_ports; i++) {
         const K8s__Io__Api__Core__V1__ServicePort *port = spec->ports[i];
-        if (!port->has_port || port->port < 1 || port->port > 65535)
+        if (!port->has_port || port->port < 1 || port->port > 65535 ||
+            is_udp(port->protocol, pb_str(port->name)))
             continue;
         struct service_port *to = &ports[count++];
         *to = (struct service_port){.name = port->name ? port->name : "",
@@ -162,6 +173,8 @@ static void read_entry_ports(struct offer *offer,
         if (!port->has_number || port->number < 1 || port->number > 65535)
             continue;
         const char *name = port->name ? port->name : "";
+        if (is_udp(port->protocol, name))
+            continue;
         ports[count++] = (struct service_port){
             .name = name,
             .number = port->number,

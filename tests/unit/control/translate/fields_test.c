@@ -55,6 +55,7 @@ static const struct {
     {"DestinationRule", "spec.subsets[].trafficPolicy.tls.mode", SUBSET(POLICY(PLAIN)), SUBSET("")},
 
     {"Service", "spec.ports[].name", PORT(",\"name\":\"http\""), PORT("")},
+    {"Service", "spec.ports[].protocol", PORT(",\"protocol\":\"UDP\""), PORT("")},
     {"Service", "spec.ports[].port", "{\"ports\":[{\"port\":9001}]}",
      "{\"ports\":[{\"port\":9000}]}"},
     {"Service", "spec.ports[].targetPort", PORT(",\"targetPort\":8080"), PORT("")},
@@ -75,6 +76,14 @@ static const struct {
      "\"HTTP\"}]}",
      "{\"hosts\":[\"e.example.com\"],\"ports\":[{\"number\":80,\"name\":\"x\",\"protocol\":\"TCP\"}"
      "]}"},
+    {"ServiceEntry", "spec.ports[].protocol",
+     "{\"hosts\":[\"e.example.com\"],\"ports\":[{\"number\":80,\"name\":\"x\",\"protocol\":"
+     "\"UDP\"}]}",
+     "{\"hosts\":[\"e.example.com\"],\"ports\":[{\"number\":80,\"name\":\"x\",\"protocol\":\"TCP\"}"
+     "]}"},
+    {"ServiceEntry", "spec.ports[].name",
+     "{\"hosts\":[\"e.example.com\"],\"ports\":[{\"number\":80,\"name\":\"udp-x\"}]}",
+     "{\"hosts\":[\"e.example.com\"],\"ports\":[{\"number\":80,\"name\":\"x\"}]}"},
     {"ServiceEntry", "spec.ports[].name", ENTRY(""),
      "{\"hosts\":[\"e.example.com\"],\"ports\":[{\"number\":80,\"name\":\"tcp\"}]}"},
     {"ServiceEntry", "spec.ports[].targetPort",
