@@ -294,6 +294,35 @@ def s_tcp(a):
     return summarise(rounds(paths, a.rounds, lambda p: bulk_run(p, src, 4), "tcp"), ("gbps", "s_per_gb", "gb_per_core_s", "proxy_core"))
 
 
+def udp_run(path, echo, **o):
+    def go():
+        w = Window({"proxy": path.proxies}, load=[echo])
+        argv = ["taskset", "-c", str(LC), tool("udpload"), "load"] + [str(x) for k, v in o.items() for x in ("-" + k, v)] + ["127.0.0.1:%d" % path.port]
+        r = json.loads(subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout)
+        x = w.close(r["cpu_us"])
+        cpu = x["cpu"]["proxy"][0]
+        return {"rps": r["exchanges"] / r["seconds"], "lost": r["lost"], "cpu_us": cpu / max(1, 2 * r["exchanges"]) if cpu else None,
+                "per_cpu_s": 2e6 * r["exchanges"] / cpu if cpu else None, "proxy_core": x["proxy_core"]}, x
+    return best_try(go)
+
+
+def s_udp(a):
+    """UDP in sessions: CPU a datagram (each exchange is two): many clients, few with much in flight, and runs (UDP_SEGMENT)."""
+    up = port()
+    echo = Proc([tool("udpload"), "echo", str(up)], LC)
+    paths = [Path("direct", up, [])]
+    for n in a.contenders:
+        p = port()
+        argv = ALL[n].udp(wdir("udp", n), p, up)
+        if argv:
+            paths.append(Path(n, p, [Proc(argv, PC, log=os.path.join(H.BUILD, "log-udp-%s.txt" % n))]))
+    time.sleep(2)  # there is no connection to wait for
+    loads = {"256 clients, 100 B": dict(c=256, w=1, s=100), "8 clients, 32 in flight, 1200 B": dict(c=8, w=32, s=1200),
+             "8 clients, runs of 16, 1200 B": dict(c=8, w=32, s=1200, g=16)}
+    keys = ("rps", "cpu_us", "per_cpu_s", "lost", "proxy_core")
+    return {name: summarise(rounds(paths, a.rounds, lambda p: udp_run(p, echo, d=a.dur, **load), name), keys) for name, load in loads.items()}
+
+
 def h2load(port_, path, conns, streams, n, data=None, h1=False):
     argv = ["taskset", "-c", str(LC), "h2load", "-t", "1", "-c", str(conns), "-m", str(streams), "-n", str(n)]
     if h1: argv.append("--h1")

@@ -10,6 +10,7 @@ To add a proxy: copy a class, fill in the methods it can play, add it to ALL. No
   mesh_out(d, listen, up, pki, v)  plain in, mTLS out   v: "h1" HTTP/1.1, "h2" HTTP/2 between the two, "l4" bytes only
   mesh_in(d, listen, up, pki, v)   mTLS in (client certificate verified), plain out
   tcp(d, listen, up, splice)   bytes only; splice: True/False/None (None: the proxy's default)
+  udp(d, listen, up)           datagrams, in sessions
   h2(d, listen, up, grpc)      HTTP/2 without TLS in and out (prior knowledge)
   answer(d, listen)            plain HTTP/1.1 in, answers 200 by itself (to subtract from tls_front)
 """
@@ -37,6 +38,7 @@ class Contender:
     def mesh_out(self, d, listen, up, pki, v): return None
     def mesh_in(self, d, listen, up, pki, v): return None
     def tcp(self, d, listen, up, splice=None): return None
+    def udp(self, d, listen, up): return None
     def h2(self, d, listen, up, grpc=False): return None
     def answer(self, d, listen): return None
 
@@ -162,6 +164,8 @@ class Nginx(Contender):
             return self.conf(d, stream="server { listen 127.0.0.1:%d ssl backlog=4096; %s proxy_pass 127.0.0.1:%d; }" % (listen, self.sslin(pki), up))
     def tcp(self, d, listen, up, splice=None):
         return None if splice else self.conf(d, stream="server { listen 127.0.0.1:%d backlog=4096; proxy_pass 127.0.0.1:%d; proxy_buffer_size 16k; }" % (listen, up))
+    def udp(self, d, listen, up):
+        return self.conf(d, stream="server { listen 127.0.0.1:%d udp; proxy_pass 127.0.0.1:%d; proxy_timeout 60s; }" % (listen, up))
     def h2(self, d, listen, up, grpc=False):
         return self.conf(d, self.UP % up + "server { listen 127.0.0.1:%d http2 backlog=4096; http2_max_concurrent_streams 1000; location / { grpc_pass grpc://u; } }" % listen)
 
@@ -275,6 +279,11 @@ class Envoy(Contender):
     def tcp(self, d, listen, up, splice=None):  # Tulle on epoll splices by itself
         splices = getattr(self, "io", None) == "epoll"
         return self.config(d, self.listener(listen, self.tcp_filters()), self.cluster(up)) if splices == bool(splice) else None
+    def udp(self, d, listen, up):
+        listener = {"name": "l", "address": address(listen), "listener_filters": [typed(
+            "envoy.filters.udp_listener.udp_proxy", "filters.udp.udp_proxy.v3.UdpProxyConfig", stat_prefix="u", cluster="u")]}
+        listener["address"]["socket_address"]["protocol"] = "UDP"
+        return self.config(d, listener, self.cluster(up))
     def h2(self, d, listen, up, grpc=False):
         return self.config(d, self.listener(listen, self.http_filters(self.TO)), self.cluster(up, True))
 
