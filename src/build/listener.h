@@ -61,7 +61,7 @@ struct filter_chain {
     struct hash128 key;
     struct hash128 tls_demands; /* zero: plaintext */
     const struct tls_spec *tls; /* NULL: plaintext */
-    uint32_t handshake_ms;      /* 15,000 unless configured */
+    uint32_t handshake_ms;      /* 10,000 unless configured */
     const struct network_filter *filters;
     uint32_t filter_count;
     const struct hcm *http; /* exactly one of http and tcp */
@@ -83,7 +83,7 @@ struct listener {
     bool transparent, freebind;
     bool continue_on_timeout;
     enum listener_direction direction;
-    uint32_t detection_ms; /* listener_filters_timeout: 15,000 unless configured; 0: no limit */
+    uint32_t detection_ms; /* listener_filters_timeout: 10,000 unless configured; 0: no limit */
     uint32_t buffer_limit; /* bytes a connection; 1 MiB unless configured */
     uint32_t backlog;
     uint32_t accepts; /* at once; 0: no limit of its own */

@@ -16,6 +16,7 @@ enum flag {
     FLAG_STATE,
     FLAG_DRAIN,
     FLAG_MAX_MEMORY,
+    FLAG_MAX_CONNECTIONS,
     FLAG_MARK,
     FLAG_CA_ADDRESS,
     FLAG_CA_ROOT,
@@ -37,6 +38,7 @@ static const struct option flags[] = {
     {"state-directory", required_argument, NULL, FLAG_STATE},
     {"drain-time-s", required_argument, NULL, FLAG_DRAIN},
     {"max-memory", required_argument, NULL, FLAG_MAX_MEMORY},
+    {"max-connections", required_argument, NULL, FLAG_MAX_CONNECTIONS},
     {"upstream-mark", required_argument, NULL, FLAG_MARK},
     {"ca-address", required_argument, NULL, FLAG_CA_ADDRESS},
     {"ca-root", required_argument, NULL, FLAG_CA_ROOT},
@@ -69,6 +71,8 @@ static void print_help(void)
            "still open (5)\n"
            "      --max-memory SIZE        of memory that peers drive: 64M, 1G "
            "(no limit)\n"
+           "      --max-connections N      from clients at once, UDP sessions too (half of "
+           "the files that it may open)\n"
            "      --state-directory DIR    keep the last good configuration "
            "here, for starts without a control plane\n"
            "      --upstream-mark N        SO_MARK of upstream sockets, which "
@@ -158,6 +162,11 @@ static int read_flag(int flag, struct process_options *options)
         return read_size(optarg, &options->max_memory)
                    ? -1
                    : misused("--max-memory is a size such as 64M, not \"%s\"", optarg);
+    case FLAG_MAX_CONNECTIONS:
+        if (!read_number(optarg, UINT32_MAX, &number) || number == 0)
+            return misused("--max-connections is a number above 0, not \"%s\"", optarg);
+        options->max_connections = (uint32_t)number;
+        return -1;
     case FLAG_MARK:
         if (!read_number(optarg, UINT32_MAX, &number))
             return misused("--upstream-mark is a number, not \"%s\"", optarg);

@@ -17,9 +17,11 @@ struct process_options {
     enum process_io io;      /* where the kernel forbids io_uring, epoll serves all the same */
     unsigned concurrency;    /* workers; 0 = as many as CPUs may be used */
     const char
-        *state_directory;   /* the last good configuration is kept here; NULL: it is not kept */
-    uint32_t drain_s;       /* from SIGTERM to the end with streams still open; 0 = 5 */
-    size_t max_memory;      /* of peer-driven memory; 0 = unlimited */
+        *state_directory; /* the last good configuration is kept here; NULL: it is not kept */
+    uint32_t drain_s;     /* from SIGTERM to the end with streams still open; 0 = 5 */
+    size_t max_memory;    /* of peer-driven memory; 0 = unlimited */
+    uint32_t
+        max_connections; /* downstream, UDP sessions too; 0 = half of the descriptors that we may open */
     uint32_t upstream_mark; /* SO_MARK of upstream sockets; 0 = none */
     /* Identity: where a certificate is asked for; NULL: secrets come by SDS or from files. */
     const char *ca_address;   /* host:port */

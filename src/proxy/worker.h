@@ -29,7 +29,8 @@ struct worker_shared {
     struct cluster_limits_table *limits;
     struct host_counters_table *host_counters;
     uint32_t upstream_mark;   /* SO_MARK of upstream sockets, 0 = none */
-    uint32_t max_connections; /* downstream, a worker; 0 = no limit */
+    uint32_t max_connections; /* downstream, of all workers; 0 = no limit */
+    _Atomic uint32_t open;    /* of them */
     _Atomic bool is_draining; /* responses say Connection: close, GOAWAY goes out */
 };
 
@@ -81,6 +82,14 @@ static inline void worker_count_open(struct worker *worker, bool opened)
     atomic_store_explicit(&worker->open, opened ? open + 1 : open - 1, memory_order_relaxed);
     if (opened)
         worker_keep_house(worker);
+    atomic_fetch_add_explicit(&worker->shared->open, opened ? 1 : UINT32_MAX, memory_order_relaxed);
+}
+/* No connection is taken any more. Workers that look at once may pass the limit by one each. */
+static inline bool worker_is_full(const struct worker *worker)
+{
+    const struct worker_shared *shared = worker->shared;
+    return shared->max_connections &&
+           atomic_load_explicit(&shared->open, memory_order_relaxed) >= shared->max_connections;
 }
 static inline size_t worker_open(const struct worker *worker)
 {

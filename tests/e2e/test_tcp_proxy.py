@@ -137,3 +137,31 @@ def test_many_connections_that_come_and_go(tcp):
             connection.reset() if number % 3 == 0 else connection.end()
     tcp.origin.wait_for_close()
     tcp.proxy.wait_for(lambda: tcp.proxy.open_files() <= files + 2, "all descriptors back")
+
+
+def test_connections_over_the_limit_are_closed_at_once(lab):
+    def echo(connection):
+        while piece := connection.recv(65536):
+            connection.sendall(piece)
+    client, server = lab.host("client"), lab.host("server")
+    origin = lab.origin(server, serve=echo)
+    proxy = lab.tulle_proxy(client, bootstrap([tcp_listener(10000, "up")], [cluster("up", origin.address)]),
+                            arguments=("--max-connections", "2"))
+
+    def serves(connection):
+        try:
+            return connection.send(b"x").read(1) == b"x"
+        except (Closed, OSError):
+            return False
+    with client.connect(10000) as first, client.connect(10000) as second:
+        assert serves(first) and serves(second)
+        with client.connect(10000) as third:
+            assert not serves(third)
+        assert "listener.refused.downstream_overflow: 1" in lab.admin(proxy, "/stats").text
+        first.end()
+
+        def has_room():
+            with client.connect(10000) as late:
+                return serves(late)
+        proxy.wait_for(has_room, "room for one more")
+        assert serves(second)

@@ -459,9 +459,10 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd,
 {
     const struct resource *accepting =
         snapshot_find(worker_snapshot(worker), KIND_LISTENER, listener);
-    uint32_t most = worker->shared->max_connections;
     (void)peer;
-    if (!accepting || (most && worker_open(worker) >= most)) {
+    if (!accepting || worker_is_full(worker)) {
+        if (accepting)
+            observe_overflow(worker->observer);
         accepted_close(worker->loop, fd);
         return;
     }

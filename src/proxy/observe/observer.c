@@ -245,6 +245,11 @@ void observe_arrival_refused(struct observer *observer, const struct record *rec
               record->details);
 }
 
+void observe_overflow(struct observer *observer)
+{
+    count_cause(observer, CAUSE_ARRIVAL, "downstream_overflow");
+}
+
 struct udp_proxy_series *observe_udp_proxy(struct observer *observer, const struct udp_proxy *proxy)
 {
     return udp_proxy_series_of(&observer->udp, proxy->stat_prefix);

@@ -57,5 +57,7 @@ void observe_udp_upstream(struct observer *observer, struct udp_cluster_series *
 void observe_session(struct observer *observer, const struct access_logs *logs,
                      const struct record *record);
 void observe_session_refused(struct observer *observer, const char *why);
+/* A connection was closed at once: there are as many as there may be. */
+void observe_overflow(struct observer *observer);
 /* A connection was refused before it had a filter chain: why is a static phrase. */
 void observe_arrival_refused(struct observer *observer, const struct record *record);

@@ -188,12 +188,11 @@ struct udp_session *udp_session_create(struct udp_listener *listener, const stru
     const struct udp_proxy *proxy = serving->listener->udp;
     struct udp_proxy_series *series = observe_udp_proxy(worker->observer, proxy);
     struct upstream *upstream = upstream_find(worker, &proxy->cluster);
-    uint32_t most = worker->shared->max_connections;
     if (!upstream) {
         observe_udp(worker->observer, series, UDP_SESS_NO_ROUTE, 1);
         return refuse(listener, "cluster_not_found");
     }
-    if (most && worker_open(worker) >= most)
+    if (worker_is_full(worker))
         return refuse(listener, "downstream_overflow");
     uint32_t limit = upstream->cluster->limits[0].connections;
     if (!limits_take(upstream->limits, 0, LIMIT_CONNECTIONS, limit))
