@@ -1,6 +1,7 @@
 #include "build/tcp_proxy.h"
 
 #include "build/access_logs_internal.h"
+#include "build/format.h"
 #include "build/hcms_internal.h"
 #include "build/values_internal.h"
 
@@ -54,6 +55,27 @@ static bool build_targets(struct builder *b, const TcpProxyMessage *message,
     }
 }
 
+typedef Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy__TunnelingConfig
+    TunnelingMessage;
+
+static bool build_tunneling(struct builder *b, const TunnelingMessage *message,
+                            struct tcp_proxy *proxy)
+{
+    if (!message)
+        return true;
+    if (!build_enter(b, "tunneling_config") || !build_honours(b, message, "hostname") ||
+        !build_required(b, "hostname", message->hostname, NAME_MAX_BYTES))
+        return false;
+    struct format *format = arena_new(&b->memory->arena, struct format);
+    if (!build_ok_at(b, "hostname",
+                     format_build_text(format, slice_str(message->hostname), b->options, b->memory,
+                                       b->error)))
+        return false;
+    proxy->tunnel_to = format;
+    build_leave(b);
+    return true;
+}
+
 bool build_tcp_proxy(struct builder *b, const TcpProxyMessage *message,
                      const struct tcp_proxy **out)
 {
@@ -61,9 +83,10 @@ bool build_tcp_proxy(struct builder *b, const TcpProxyMessage *message,
     *out = proxy;
     proxy->stat_prefix = build_text(b, pb_str(message->stat_prefix));
     return build_honours(b, message, "stat_prefix", "cluster", "weighted_clusters", "access_log",
-                         "max_connect_attempts", "idle_timeout",
+                         "max_connect_attempts", "idle_timeout", "tunneling_config",
                          "max_downstream_connection_duration") &&
            build_targets(b, message, proxy) &&
+           build_tunneling(b, message->tunneling_config, proxy) &&
            build_ms(b, "idle_timeout", message->idle_timeout, TCP_IDLE_MS, &proxy->idle_ms) &&
            build_ms(b, "max_downstream_connection_duration",
                     message->max_downstream_connection_duration, 0, &proxy->max_connection_ms) &&

@@ -8,6 +8,8 @@
 #include "build/name.h"
 #include "match/weighted.h"
 
+struct format;
+
 struct tcp_target {
     struct name cluster;
 };
@@ -19,6 +21,8 @@ struct tcp_proxy {
     uint64_t idle_ms;      /* 1 h unless configured; 0: never */
     uint64_t max_connection_ms;
     uint32_t connect_attempts;
+    const struct format
+        *tunnel_to; /* CONNECT to this authority carries the bytes; NULL: they go as they are */
     struct access_logs logs;
 };
 static inline const struct tcp_target *tcp_target_pick(const struct tcp_proxy *proxy,

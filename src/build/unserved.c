@@ -39,6 +39,7 @@ static const char *const guarded[] = {
 #define LOCALITY "envoy.config.endpoint.v3.LocalityLbEndpoints"
 #define HCM "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 #define TCP "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+#define TUNNELING TCP ".TunnelingConfig"
 #define UDP "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig"
 #define UDP_LISTENER "envoy.config.listener.v3.UdpListenerConfig"
 #define MATCHER "xds.type.matcher.v3.Matcher"
@@ -118,9 +119,17 @@ static const struct {
     {HCM, 60, "forward_client_cert_matcher"},
     {HCM, 61, "forward_proto_config"},
     {TCP, 11, "hash_policy"},
-    {TCP, 12, "tunneling_config"},
     {TCP, 14, "on_demand"},
     {TCP, 21, "upstream_connect_mode"},
+    {TUNNELING, 2, "use_post"},
+    {TUNNELING, 3, "headers_to_add"},
+    {TUNNELING, 4, "propagate_response_headers"},
+    {TUNNELING, 5, "post_path"},
+    {TUNNELING, 6, "propagate_response_trailers"},
+    {TUNNELING, 7, "request_id_extension"},
+    {TUNNELING, 8, "request_id_header"},
+    {TUNNELING, 9, "request_id_metadata_key"},
+    {TUNNELING, 10, "formatters"},
     {UDP, 4, "use_original_src_ip"},
     {UDP, 5, "hash_policies"},
     {UDP, 7, "use_per_packet_load_balancing"},

@@ -1,11 +1,13 @@
 #include "proxy/tcp/tunnel.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "build/cluster.h"
 #include "build/listener.h"
 #include "build/tcp_proxy.h"
 #include "match/rbac.h"
 #include "proxy/listen/server_first.h"
+#include "proxy/observe/format_writer.h"
 #include "proxy/observe/observer.h"
 #include "proxy/tcp/permission.h"
 #include "proxy/upstream/upstream.h"
@@ -13,7 +15,10 @@
 
 #include <string.h>
 
+enum { AUTHORITY_MAX = 512 };
+
 static void dial(struct tunnel *tunnel);
+static void dial_again(struct tunnel *tunnel, enum pool_failure failure);
 static void tunnel_end(struct tunnel *tunnel, enum conn_close how);
 static void await_idle(struct tunnel *tunnel);
 
@@ -23,11 +28,14 @@ static void leave_host(struct tunnel *tunnel, bool has_failed)
 {
     if (!tunnel->host)
         return;
-    host_count(tunnel->host->counters, HOST_CX_ACTIVE, -1);
     host_count(tunnel->host->counters, HOST_RQ_ACTIVE, -1);
-    if (has_failed)
-        host_count(tunnel->host->counters, HOST_CX_CONNECT_FAIL, 1);
-    observe_upstream_closed(tunnel->worker->observer, tunnel->series, has_failed);
+    if (tunnel->series) {
+        host_count(tunnel->host->counters, HOST_CX_ACTIVE, -1);
+        if (has_failed)
+            host_count(tunnel->host->counters, HOST_CX_CONNECT_FAIL, 1);
+        observe_upstream_closed(tunnel->worker->observer, tunnel->series, has_failed);
+        tunnel->series = NULL;
+    }
     tunnel->host->balance.active--;
     host_unref(tunnel->host);
     tunnel->host = NULL;
@@ -40,6 +48,7 @@ static void tunnel_dissolve(struct tunnel *tunnel, enum conn_close how)
     loop_timer_stop(worker->loop, &tunnel->age);
     if (tunnel->is_dialing)
         dialing_cancel(&tunnel->dialing);
+    carrier_close(&tunnel->carrier);
     transport_close(tunnel->downstream.transport, how);
     transport_close(tunnel->upstream.transport, how);
     chain_fini(&tunnel->downstream.waiting);
@@ -165,13 +174,26 @@ static struct tunnel_side *other(struct tunnel_side *side)
     return side == &tunnel->downstream ? &tunnel->upstream : &tunnel->downstream;
 }
 
+/* The side that a CONNECT stream stands for. */
+static struct carrier *carrier_of(const struct tunnel_side *side)
+{
+    struct tunnel *tunnel = side->tunnel;
+    return side == &tunnel->upstream && tunnel->carrier.carried ? &tunnel->carrier : NULL;
+}
+
 static bool is_open(const struct tunnel_side *side)
 {
+    const struct carrier *carrier = carrier_of(side);
+    if (carrier)
+        return carrier->is_open;
     return side->transport && transport_is_open(side->transport);
 }
 
 static size_t backlog(const struct tunnel_side *side)
 {
+    const struct carrier *carrier = carrier_of(side);
+    if (carrier)
+        return side->waiting.size + carrier_backlog(carrier);
     return side->waiting.size + (side->transport ? transport_backlog(side->transport) : 0);
 }
 
@@ -188,10 +210,25 @@ static void pace(struct tunnel_side *side)
 }
 
 /* What waited for this side, and the other's FIN when it has sent everything. */
+static void flush_carrier(struct tunnel_side *side, struct carrier *carrier)
+{
+    bool ends = other(side)->has_ended && !side->was_ended;
+    if (side->waiting.size == 0 && !ends)
+        return;
+    side->sent += side->waiting.size;
+    side->was_ended |= ends;
+    carrier_send(carrier, &side->waiting, ends);
+}
+
 static void flush(struct tunnel_side *side)
 {
     if (!is_open(side))
         return;
+    struct carrier *carrier = carrier_of(side);
+    if (carrier) {
+        flush_carrier(side, carrier);
+        return;
+    }
     if (side->waiting.size > 0) {
         side->sent += side->waiting.size;
         transport_write(side->transport, &side->waiting);
@@ -223,8 +260,9 @@ static void on_bytes(void *owner, struct block *block, const char *data, size_t 
 static void on_written(void *owner, size_t size)
 {
     struct tunnel_side *side = owner;
-    (void)size;
     side->tunnel->moved_ms = loop_now_ms(side->tunnel->worker->loop);
+    if (carrier_of(other(side)))
+        carrier_consumed(&side->tunnel->carrier, size);
     pace(other(side));
 }
 
@@ -311,6 +349,93 @@ static const struct transport_events downstream_events = {.on_open = on_downstre
                                                           .on_write_end = on_write_end,
                                                           .on_error = on_error};
 
+/* --- the way up by CONNECT ------------------------------------------------------------------------------------ */
+
+static struct tunnel *tunnel_of(struct carrier *carrier)
+{
+    return CONTAINER_OF(carrier, struct tunnel, carrier);
+}
+
+static void on_carrier_open(struct carrier *carrier)
+{
+    struct tunnel *tunnel = tunnel_of(carrier);
+    tunnel->record.upstream = carrier_transport(carrier);
+    tunnel->record.upstream_head_us = loop_now_us(tunnel->worker->loop);
+    flush(&tunnel->upstream);
+    pace(&tunnel->downstream);
+}
+
+static void on_carrier_failed(struct carrier *carrier, enum pool_failure failure, const char *text)
+{
+    (void)text;
+    dial_again(tunnel_of(carrier), failure);
+}
+
+static void on_carrier_bytes(struct carrier *carrier, struct chain *bytes, bool end)
+{
+    struct tunnel *tunnel = tunnel_of(carrier);
+    if (UNLIKELY(tunnel->is_tentative) && bytes->size > 0)
+        note_server_first(tunnel);
+    tunnel->upstream.received += bytes->size;
+    tunnel->moved_ms = loop_now_ms(tunnel->worker->loop);
+    chain_move(&tunnel->downstream.waiting, bytes);
+    tunnel->upstream.has_ended |= end;
+    if (end)
+        decide(tunnel);
+    flush(&tunnel->downstream);
+    if (end)
+        end_if_done(tunnel);
+}
+
+static void on_carrier_sent(struct carrier *carrier)
+{
+    struct tunnel *tunnel = tunnel_of(carrier);
+    tunnel->moved_ms = loop_now_ms(tunnel->worker->loop);
+    pace(&tunnel->downstream);
+    end_if_done(tunnel);
+}
+
+/* The proxy behind has said everything and hears no more: what is on its way to the client still arrives. */
+static void finish_downstream(struct tunnel *tunnel)
+{
+    tunnel->upstream.was_ended = true;
+    chain_fini(&tunnel->upstream.waiting);
+    tunnel->downstream.has_ended = true;
+    if (transport_is_reading(tunnel->downstream.transport))
+        transport_read_stop(tunnel->downstream.transport);
+    end_if_done(tunnel);
+}
+
+static void on_carrier_reset(struct carrier *carrier)
+{
+    struct tunnel *tunnel = tunnel_of(carrier);
+    tunnel->record.upstream = NULL;
+    if (tunnel->upstream.has_ended) {
+        finish_downstream(tunnel);
+        return;
+    }
+    tunnel->record.termination = "upstream_reset";
+    record_flag(&tunnel->record, FLAG_UC);
+    tunnel_end(tunnel, CONN_ABORT);
+}
+
+static const struct carrier_events carrier_events = {.on_open = on_carrier_open,
+                                                     .on_failed = on_carrier_failed,
+                                                     .on_bytes = on_carrier_bytes,
+                                                     .on_sent = on_carrier_sent,
+                                                     .on_reset = on_carrier_reset};
+
+/* False when a limit of the cluster refuses. */
+static bool carry(struct tunnel *tunnel)
+{
+    char text[AUTHORITY_MAX];
+    struct clock_text clock = {0};
+    struct line line = {text, text, text + sizeof(text), &clock, false};
+    format_render(tunnel->chain->tcp->tunnel_to, &tunnel->record, &line);
+    return carrier_start(&tunnel->carrier, tunnel->host,
+                         slice_of(text, (size_t)(line.at - line.start)), &carrier_events);
+}
+
 /* --- the way up ----------------------------------------------------------------------------------------------- */
 
 static void on_dialed(struct dialing *dialing, struct transport *transport)
@@ -325,11 +450,8 @@ static void on_dialed(struct dialing *dialing, struct transport *transport)
         on_upstream_open(&tunnel->upstream);
 }
 
-static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, const char *text)
+static void dial_again(struct tunnel *tunnel, enum pool_failure failure)
 {
-    struct tunnel *tunnel = CONTAINER_OF(dialing, struct tunnel, dialing);
-    tunnel->is_dialing = false;
-    (void)text;
     leave_host(tunnel, true);
     if (failure == POOL_GONE)
         tunnel->attempts--; /* the endpoint left while we dialled: another one will do */
@@ -339,6 +461,14 @@ static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, c
     }
     fail(tunnel, FLAG_UF, "upstream_connect_failed",
          SLICE("no connection to the upstream could be made"));
+}
+
+static void on_dial_failed(struct dialing *dialing, enum pool_failure failure, const char *text)
+{
+    struct tunnel *tunnel = CONTAINER_OF(dialing, struct tunnel, dialing);
+    tunnel->is_dialing = false;
+    (void)text;
+    dial_again(tunnel, failure);
 }
 
 static const struct address *original_of(const struct tunnel *tunnel)
@@ -393,17 +523,22 @@ static void dial(struct tunnel *tunnel)
         return;
     }
     tunnel->host->balance.active++;
-    host_count(tunnel->host->counters, HOST_CX_TOTAL, 1);
-    host_count(tunnel->host->counters, HOST_CX_ACTIVE, 1);
     host_count(tunnel->host->counters, HOST_RQ_TOTAL, 1);
     host_count(tunnel->host->counters, HOST_RQ_ACTIVE, 1);
-    tunnel->series = observe_upstream_opened(worker->observer, upstream->cluster);
     tunnel->attempts++;
-    tunnel->is_dialing = true;
     tunnel->record.attempts++;
     tunnel->record.upstream_address = tunnel->host->address;
     host_unref(tunnel->record.host);
     tunnel->record.host = host_ref(tunnel->host);
+    if (tunnel->chain->tcp->tunnel_to) { /* its pool counts connections */
+        if (!carry(tunnel))
+            fail(tunnel, FLAG_UO, "overflow", SLICE("the circuit breaker of the cluster is open"));
+        return;
+    }
+    host_count(tunnel->host->counters, HOST_CX_TOTAL, 1);
+    host_count(tunnel->host->counters, HOST_CX_ACTIVE, 1);
+    tunnel->series = observe_upstream_opened(worker->observer, upstream->cluster);
+    tunnel->is_dialing = true;
     dialing_start(&tunnel->dialing, tunnel->host, HTTP_POOLS, on_dialed, on_dial_failed);
     tunnel->dialing.ends = find_ends;
 }

@@ -2,7 +2,7 @@
  * tunnel: bytes between a downstream connection and an upstream one, as a TcpProxy says.
  *
  * Each direction flows as fast as its receiver: bytes are read from one side only while the other has room, and a FIN is
- * passed on by itself. It pins its listener (log formats) and cluster, and nothing else of the configuration.
+ * passed on by itself. With tunneling_config the way up is a CONNECT stream (carrier.h). It pins its listener (log formats) and cluster, and nothing else of the configuration.
  */
 #pragma once
 
@@ -10,6 +10,7 @@
 #include "io/loop.h"
 #include "net/transport.h"
 #include "proxy/observe/record.h"
+#include "proxy/tcp/carrier.h"
 #include "proxy/upstream/dialing.h"
 
 struct filter_chain;
@@ -61,6 +62,8 @@ struct tunnel {
     struct host *host;             /* a reference */
     struct cluster_series *series; /* of the host's cluster; the observer's */
     struct dialing dialing;
+    struct carrier
+        carrier; /* where the upstream is reached by CONNECT; upstream.transport is NULL then */
     bool is_dialing;
     struct tunnel_counted counted;
     bool is_tentative; /* nobody has spoken yet: if the client does, detection goes on */

@@ -165,6 +165,18 @@ TEST(listener_serves_addresses)
     arena_fini(&arena);
 }
 
+#define TUNNELING(config)                                                                          \
+    "default_filter_chain: {filters: [{name: t, typed_config: {'@type': "                          \
+    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s, " \
+    "cluster: up, tunneling_config: " config "}}]}"
+
+TEST(listener_carries_tcp_by_connect)
+{
+    owned(listener) l = built(LISTENER(TUNNELING("{hostname: 'a.test:443'}")));
+    CHECK(l->default_chain->tcp->tunnel_to);
+    arena_fini(&arena);
+}
+
 TEST(listener_refuses_what_it_does_not_do)
 {
     static const struct {
@@ -201,6 +213,8 @@ TEST(listener_refuses_what_it_does_not_do)
         {LISTENER("default_filter_chain: {filters: [{name: x, typed_config: {'@type': "
                   "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}"),
          "no network filter"},
+        {LISTENER(TUNNELING("{}")), "tunneling_config.hostname: this is required"},
+        {LISTENER(TUNNELING("{hostname: '%NONE%'}")), "tunneling_config.hostname: "},
         {LISTENER("default_filter_chain: {filters: [{name: x, config_discovery: {}}]}"),
          "config_discovery: "},
         {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM("codecType: AUTO") "]}"),
