@@ -261,6 +261,21 @@ static struct hash128 policy_of(const struct tls_context *context)
     return policy;
 }
 
+static struct hash128 own_of(const struct tls_context *context)
+{
+    owned_buffer all = {0};
+    uint8_t digest[32];
+    struct hash128 own;
+    for (size_t i = 0; i < context->certificate_count; i++) {
+        const struct der *leaf = &context->certificates[i].chain[0];
+        buffer_append(&all, &leaf->size, sizeof(leaf->size));
+        buffer_append(&all, leaf->data, leaf->size);
+    }
+    sha256(buffer_slice(&all), digest);
+    memcpy(&own, digest, sizeof(own));
+    return own;
+}
+
 static bool fill(struct tls_context *context, const struct tls_context_spec *spec, int64_t now_s,
                  struct error *error)
 {
@@ -294,6 +309,7 @@ bool tls_context_create(const struct tls_context_spec *spec, int64_t now_s,
 {
     owned(tls_context) context = mem_new(struct tls_context);
     atomic_init(&context->refs, 1);
+    atomic_init(&context->holds, 1);
     bool good = fill(context, spec, now_s, error);
     if (good) {
         /* What the library refuses, it refuses here, and not on a worker. */
@@ -307,6 +323,7 @@ bool tls_context_create(const struct tls_context_spec *spec, int64_t now_s,
         return false;
     }
     context->policy = policy_of(context);
+    context->own = own_of(context);
     *out = give(context);
     return true;
 }
@@ -333,7 +350,18 @@ void tls_context_unref(struct tls_context *context)
     mem_free(context->alpn.data);
     tls_trust_unref(context->trust);
     tls_ticket_keys_unref(context->ticket_keys);
-    mem_free(context);
+    context_release(context);
+}
+
+void context_hold(struct tls_context *context)
+{
+    atomic_fetch_add_explicit(&context->holds, 1, memory_order_relaxed);
+}
+
+void context_release(struct tls_context *context)
+{
+    if (atomic_fetch_sub_explicit(&context->holds, 1, memory_order_acq_rel) == 1)
+        mem_free(context);
 }
 
 enum tls_role tls_context_role(const struct tls_context *context)

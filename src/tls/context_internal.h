@@ -14,7 +14,9 @@ struct context_certificate {
 };
 
 struct tls_context {
-    _Atomic uint32_t refs;
+    _Atomic uint32_t refs; /* of who uses it; with the last one go its contents */
+    _Atomic uint32_t
+        holds; /* of its memory: one as long as it is used, and one of each engine that has a form of it */
     enum tls_role role;
     enum tls_peer_certificate peer_certificate;
     enum tls_version min_version, max_version;
@@ -30,7 +32,18 @@ struct tls_context {
     uint32_t clock_skew_s;
     int64_t expiry_s;
     struct hash128 policy;
+    struct hash128
+        own; /* of the leaves: a client's ticket stands for the certificate that it has shown */
 };
+
+/* Keeps its address from being another's; what is in it may go meanwhile. */
+void context_hold(struct tls_context *context);
+void context_release(struct tls_context *context);
+/* Somebody refers to it, apart from such holds. */
+static inline bool context_is_used(const struct tls_context *context)
+{
+    return atomic_load_explicit(&context->refs, memory_order_acquire) > 0;
+}
 
 /* libssl's form of it, in this library context; NULL with an error when a part cannot be used. */
 SSL_CTX *context_make(const struct tls_context *context, OSSL_LIB_CTX *library,

@@ -77,17 +77,17 @@ static void drop_context(struct tls_engine *engine, struct engine_context *made)
     map_remove(engine->contexts, context_key(&made->context));
     list_remove(&made->node);
     SSL_CTX_free(made->ssl);
-    tls_context_unref(made->context);
+    context_release(made->context);
     mem_free(made);
 }
 
-/* Contexts that nobody else holds any more: what a rotation left behind. */
+/* Forms of contexts that nobody uses any more: what a rotation left behind. */
 static void drop_left_contexts(struct tls_engine *engine)
 {
     LIST_EACH_SAFE(node, after, &engine->context_list)
     {
         struct engine_context *made = LIST_ENTRY(node, struct engine_context, node);
-        if (atomic_load_explicit(&made->context->refs, memory_order_acquire) == 1)
+        if (!context_is_used(made->context))
             drop_context(engine, made);
     }
 }
@@ -172,7 +172,8 @@ struct engine_context *engine_context_for(struct tls_engine *engine, struct tls_
         return NULL;
     handshake_prepare(ssl);
     made = mem_new(struct engine_context);
-    made->context = tls_context_ref(context);
+    context_hold(context);
+    made->context = context;
     made->ssl = ssl;
     list_push_front(&engine->context_list, &made->node);
     map_put(engine->contexts, context_key(&made->context), made);

@@ -13,7 +13,7 @@
 
 struct map;
 
-/* libssl's form of one context here. It holds a reference, and goes when that is the last one. */
+/* libssl's form of one context here. It goes when nobody uses the context any more; other engines' forms are no use. */
 struct engine_context {
     struct list node;
     struct tls_context *context;

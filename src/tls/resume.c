@@ -319,6 +319,7 @@ struct resume_place resume_place_of(const struct tls_context *context, struct sl
     owned_buffer text = {0};
     struct resume_place place;
     buffer_append(&text, &context->policy, sizeof(context->policy));
+    buffer_append(&text, &context->own, sizeof(context->own));
     put_u64(&text, peer_key);
     put_text(&text, server_name);
     put_u64(&text, expected_count);

@@ -90,6 +90,32 @@ TEST(what_a_rotation_left_behind_goes_with_the_next_context_or_trim)
     pki_fini(&leaf);
 }
 
+/* Two workers, as a proxy has, each with a form of every context: neither keeps it for the other's sake. */
+TEST(what_a_rotation_left_behind_goes_though_other_engines_had_it_too)
+{
+    struct pki root = pki_root("spiffe://cluster.local"), leaf = pki_leaf(&root, server_id);
+    struct tls_trust *trust = pki_trust(&root, "cluster.local");
+    struct side sides[2];
+    for (int s = 0; s < 2; s++)
+        side_start(&sides[s]);
+    for (int i = 0; i < 20; i++) {
+        struct tls_context *context = pki_context(TLS_SERVER, &leaf, trust, NULL);
+        for (int s = 0; s < 2; s++) {
+            CHECK(engine_context_for(sides[s].engine, context));
+            CHECK(map_count(sides[s].engine->contexts) == 1, "%d", i);
+        }
+        tls_context_unref(context);
+    }
+    for (int s = 0; s < 2; s++) {
+        tls_engine_trim(sides[s].engine);
+        CHECK(map_count(sides[s].engine->contexts) == 0);
+        side_stop(&sides[s]);
+    }
+    tls_trust_unref(trust);
+    pki_fini(&root);
+    pki_fini(&leaf);
+}
+
 TEST(every_failure_has_a_name)
 {
     for (int i = 0; i < TLS_FAILURES; i++)

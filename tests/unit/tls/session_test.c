@@ -290,7 +290,17 @@ TEST(a_ticket_resumes_only_where_it_was_given)
     CHECK(!was_resumed(&couple), "another expectation");
     expected.how = SAN_MATCH_EXACT;
 
-    /* A new certificate of ours changes nothing, the ticket keys being kept. */
+    /* A client's new certificate is to be seen: a resumed connection would go by the old one. */
+    pki_fini(&couple.client_leaf);
+    couple.client_leaf = pki_leaf(&couple.root, "spiffe://cluster.local/ns/shop/sa/renamed");
+    side_use(&couple.client, pki_context(TLS_CLIENT, &couple.client_leaf, couple.trust, &client));
+    open_and_get_ticket(&couple, &spec);
+    CHECK(!was_resumed(&couple), "the client's secret was renewed");
+    CHECK(slice_equals_str(tls_session_peer(couple.server.session)->id.account, "renamed"));
+    open_and_get_ticket(&couple, &spec);
+    CHECK(was_resumed(&couple));
+
+    /* A new certificate of the server changes nothing, the ticket keys being kept. */
     pki_fini(&couple.server_leaf);
     couple.server_leaf = pki_leaf(&couple.root, server_id);
     side_use(&couple.server, pki_context(TLS_SERVER, &couple.server_leaf, couple.trust, &server));
