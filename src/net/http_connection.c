@@ -395,6 +395,10 @@ static void on_open(void *owner)
     }
     if (connection->codec)
         connection->codec->established = true;
+    if (connection->drain_by_ms > 0) { /* only now a request can come */
+        connection->drain_since_ms = loop_now_ms(connection->loop);
+        http_timers_need(connection, HTTP_DRAIN_SILENCE_MS);
+    }
     if (connection->events->on_open)
         connection->events->on_open(connection->owner, connection);
     if (!connection->transport)

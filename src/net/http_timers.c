@@ -86,7 +86,8 @@ static bool is_waiting_in_vain(const struct http_connection *connection, uint64_
                                uint64_t *next)
 {
     const struct http_codec *codec = connection->codec;
-    if (connection->drain_by_ms == 0 || connection->role == HTTP_CLIENT)
+    if (connection->drain_by_ms == 0 || connection->role == HTTP_CLIENT ||
+        !transport_is_open(connection->transport))
         return false;
     if (codec &&
         (codec->protocol != HTTP_PROTOCOL_1 || codec->in_head || !http_codec_is_idle(codec)))

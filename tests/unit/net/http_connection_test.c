@@ -2,6 +2,7 @@
 
 #include "net/http_connection_internal.h"
 #include "net/http_world.h"
+#include "tls/pki.h"
 
 static const char *name_of(enum http_choice choice)
 {
@@ -310,6 +311,54 @@ TEST(a_drained_server_that_nobody_asks_anything_closes)
     CHECK(!w.serving && raw.ends == 1 && w.reasons[3] == HTTP_CLOSED_DONE);
     raw_fini(&raw);
     end_world(&w);
+}
+
+static void on_turn_of_engine(void *engine)
+{
+    tls_engine_turn(engine, pki_now(), 2 * LOOP_TURN_HANDSHAKES);
+}
+
+/* Before the handshake is done no request can come; that one is in vain shows only afterwards. */
+TEST(a_drained_server_waits_for_the_handshake)
+{
+    enum { HANDSHAKE_MS = 5000 };
+    struct pki root = pki_root("spiffe://mesh"),
+               leaf = pki_leaf(&root, "spiffe://mesh/ns/shop/sa/cart");
+    struct tls_trust *trust = pki_trust(&root, "mesh");
+    struct tls_context *context = pki_context(TLS_SERVER, &leaf, trust, NULL);
+    struct tls_session_spec session = {.context = context};
+    struct world w;
+    struct raw raw = {0};
+    int fds[2];
+    begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+    struct tls_engine *engine = tls_engine_create(NULL);
+    struct transport_options options = {
+        .engine = engine, .tls = &session, .handshake_timeout_ms = HANDSHAKE_MS};
+    loop_on_turn(w.loop, on_turn_of_engine, engine);
+    on_turn_of_engine(engine);
+    sim_pair(w.loop, fds);
+    raw.conn = conn_adopt(w.loop, fds[0], 0, &raw_events, &raw);
+    conn_read_start(raw.conn);
+    static const struct conn_events none = {0};
+    struct transport *transport =
+        transport_create(conn_adopt(w.loop, fds[1], 0, &none, NULL), NULL, &options, NULL, NULL);
+    w.serving =
+        http_connection_create(transport, HTTP_SERVER, &w.options[1], &origin_events, &w.origin);
+    CHECK(w.serving);
+    http_connection_drain(w.serving);
+    pass(&w, HTTP_DRAIN_SILENCE_MS + 100);
+    CHECK(w.serving && raw.ends == 0, "it waits");
+    pass(&w, HANDSHAKE_MS);
+    CHECK(!w.serving, "not for ever");
+    raw_fini(&raw);
+    settle(&w, 20);
+    loop_on_turn(w.loop, NULL, NULL);
+    tls_engine_destroy(engine);
+    end_world(&w);
+    tls_context_unref(context);
+    tls_trust_unref(trust);
+    pki_fini(&root);
+    pki_fini(&leaf);
 }
 
 TEST(a_drain_has_an_end)
