@@ -39,7 +39,7 @@ struct attempt {
     enum http_pool pool;
     struct pool_waiter waiter;
     bool is_waiting;
-    bool is_reused; /* its connection served another request before */
+    bool is_reused; /* its connection was open before: the host may be closing it */
     bool is_headed; /* the final response head came */
     bool has_failed;
     bool is_counted;            /* among its host's requests */

@@ -424,10 +424,10 @@ static void note_upstream(struct exchange *exchange, struct http_connection *con
     record->upstream_start_us = loop_now_us(exchange_loop(exchange));
 }
 
-static void send_on(struct exchange *exchange, struct http_connection *connection)
+static void send_on(struct exchange *exchange, struct http_connection *connection, bool is_reused)
 {
     struct attempt *attempt = &exchange->attempt;
-    attempt->is_reused = http_connection_requests(connection) > 0;
+    attempt->is_reused = is_reused;
     const struct http_request *head = attempt_head(exchange);
     attempt->stream = head ? http_connection_open_stream(connection, exchange_arena(exchange),
                                                          &upstream_events, attempt)
@@ -451,7 +451,7 @@ static void on_connection(struct pool_waiter *waiter, struct http_connection *co
 {
     struct attempt *attempt = CONTAINER_OF(waiter, struct attempt, waiter);
     attempt->is_waiting = false;
-    send_on(attempt->exchange, connection);
+    send_on(attempt->exchange, connection, http_connection_requests(connection) > 0);
 }
 
 static enum http_pool pool_for(const struct exchange *exchange, const struct cluster *cluster)
@@ -557,7 +557,7 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
     struct http_connection *connection =
         on_fresh_connection ? NULL : pool_borrow(attempt->host, attempt->pool);
     if (LIKELY(connection)) {
-        send_on(exchange, connection);
+        send_on(exchange, connection, true);
         pool_opened(connection);
         return;
     }

