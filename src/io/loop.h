@@ -192,5 +192,7 @@ struct loop_stats {
     _Atomic uint64_t accepted;
     _Atomic uint64_t accept_refused; /* accepted and closed again: no descriptor or no memory */
     _Atomic uint64_t reads_starved;  /* reads put off for want of memory */
+    _Atomic uint64_t
+        lent; /* bytes of blocks that the back end held ready for the kernel when it last waited */
 };
 const struct loop_stats *loop_stats(const struct loop *loop);

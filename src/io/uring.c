@@ -227,6 +227,12 @@ static void enter(struct loop *loop, uint64_t wait_us)
     io_uring_submit_and_wait_timeout(ring, &first, 1, &until, NULL);
 }
 
+static size_t uring_lent(const struct loop *loop)
+{
+    return uring_buffers_held(&loop->uring->buffers[BLOCK_SMALL]) +
+           uring_buffers_held(&loop->uring->buffers[BLOCK_LARGE]);
+}
+
 static void uring_wait(struct loop *loop, uint64_t wait_us)
 {
     struct uring_state *state = loop->uring;
@@ -235,6 +241,7 @@ static void uring_wait(struct loop *loop, uint64_t wait_us)
     poll_epoll(loop);
     for (size_t i = 0; i < BLOCK_SIZES; i++)
         uring_buffers_fill(&state->buffers[i], loop->blocks);
+    atomic_store_explicit(&loop->stats.lent, uring_lent(loop), memory_order_relaxed);
     enter(loop, wait_us);
     if (io_uring_sq_ready(&state->ring) == 0)
         state->message_count = 0;
@@ -292,12 +299,6 @@ static size_t uring_dispatch(struct loop *loop)
 static void uring_trim(struct loop *loop)
 {
     loop->uring->is_trimming = true;
-}
-
-static size_t uring_lent(const struct loop *loop)
-{
-    return uring_buffers_held(&loop->uring->buffers[BLOCK_SMALL]) +
-           uring_buffers_held(&loop->uring->buffers[BLOCK_LARGE]);
 }
 
 /* What the last turn wrote leaves also when no turn follows. */

@@ -257,6 +257,21 @@ def test_certs(served):
     assert ask_json(served, "/certs").get("certificates", []) == []
 
 
+def test_workers(lab):
+    client = lab.host("client")
+    proxy = lab.tulle_proxy(client, bootstrap([http_listener(10000, virtual_host(route(direct_response={"status": 200})))]))
+    proxy.lab = lab
+    with client.connect(10000) as connection:
+        connection.exchange("GET", "/")
+        told = ask_json(proxy, "/workers")
+    published = told["configuration"]["published"]
+    assert published >= 1 and told["configuration"]["adopted_by_all"] == published
+    assert [worker["worker"] for worker in told["workers"]] == list(range(len(told["workers"])))
+    assert {worker["configuration"] for worker in told["workers"]} == {published}
+    assert sum(worker["connections"] for worker in told["workers"]) == 1
+    assert all(worker["turns"] > 0 and "events" in worker["slow_turns"] for worker in told["workers"])
+
+
 def test_help_lists_the_rest(served):
     text = ask(served, "/help").text
     for name in ("/ready", "/stats", "/config_dump", "/clusters", "/listeners", "/certs", "/server_info", "/logging", "/drain_listeners", "/quitquitquit"):

@@ -179,6 +179,13 @@ static void certs(struct admin *admin, struct rpc_exchange *exchange)
     rpc_exchange_reply(exchange, 200, json_content, buffer_slice(&text));
 }
 
+static void workers(struct admin *admin, struct rpc_exchange *exchange)
+{
+    owned_buffer text = {0};
+    dump_workers(admin->process, &text);
+    rpc_exchange_reply(exchange, 200, json_content, buffer_slice(&text));
+}
+
 static void server_info(struct admin *admin, struct rpc_exchange *exchange)
 {
     struct arena arena;
@@ -296,6 +303,8 @@ static const struct page {
     {"/server_info", server_info, false, "version, state, node, JSON"},
     {"/stats", stats, false, "what was counted (usedonly, filter=, format=json|prometheus)"},
     {"/stats/prometheus", stats_prometheus, false, "the same for Prometheus"},
+    {"/workers", workers, false,
+     "the configuration that each worker has reached, its connections and its loop, JSON"},
 };
 
 static void help(struct admin *admin, struct rpc_exchange *exchange)

@@ -11,3 +11,5 @@ void dump_config(const struct process *process, bool include_eds, struct buffer 
 void dump_clusters(const struct process *process, bool json, struct buffer *out);
 void dump_listeners(const struct process *process, bool json, struct buffer *out);
 void dump_certificates(const struct process *process, struct buffer *out);
+/* /workers: which version of the configuration each of them has reached, and how its loop does. */
+void dump_workers(const struct process *process, struct buffer *out);

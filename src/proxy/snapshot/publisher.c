@@ -250,7 +250,7 @@ void publisher_remove_reader(struct publisher *publisher, struct reader *reader)
 /* Snapshots older than the one it has reached. */
 static void collect_given(struct publisher *publisher, struct reader *reader)
 {
-    uint64_t reached = atomic_load_explicit(&reader->epoch, memory_order_acquire);
+    uint64_t reached = reader_adopted(reader);
     size_t left = 0;
     while (left < reader->given_count && reader->given[left]->epoch < reached)
         unhold(publisher, reader->given[left++]);
@@ -308,7 +308,7 @@ static uint64_t reached_by_all(const struct publisher *publisher)
 {
     uint64_t least = publisher->epoch;
     for (const struct reader *reader = publisher->readers; reader; reader = reader->next)
-        least = MIN(least, atomic_load_explicit(&reader->epoch, memory_order_relaxed));
+        least = MIN(least, reader_adopted(reader));
     return least;
 }
 

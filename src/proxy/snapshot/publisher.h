@@ -84,6 +84,12 @@ void reader_finish_adopt(struct reader *reader);
 /* Takes the slot, since main may free the resource as soon as the last pin is gone. */
 void reader_tell_left(struct reader *reader, uint32_t slot);
 
+/* The epoch that it has reached. Any thread. */
+static inline uint64_t reader_adopted(const struct reader *reader)
+{
+    return atomic_load_explicit(&reader->epoch, memory_order_acquire);
+}
+
 /* Keeps the resource, which is in reader->snapshot or pinned already, beyond the next adoption. */
 static inline void reader_pin(struct reader *reader, const struct resource *resource)
 {
