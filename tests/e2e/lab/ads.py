@@ -77,6 +77,7 @@ class Stream:
     wanted: dict = field(default_factory=dict)  # kind -> set of names; "*" is all
     known: dict = field(default_factory=dict)   # (kind, name) -> version sent or claimed
     nonces: int = 0
+    unanswered: set = field(default_factory=set)  # nonces
 
 
 class Ads:
@@ -116,9 +117,11 @@ class Ads:
 
     # ------------------------------------------------------------ what is served
 
-    def set(self, kind, *documents):
-        """Serves these resources (JSON form) from now on and pushes them."""
+    def set(self, kind, *documents, instead_of=()):
+        """Serves these resources (JSON form) from now on, no longer those named, and pushes both in one response."""
         with self.changed:
+            for name in instead_of:
+                del self.served[kind][name]
             for document in documents:
                 self.versions += 1
                 name = document[NAME_FIELD.get(kind, "name")]
@@ -167,11 +170,7 @@ class Ads:
     def wait_until_settled(self, timeout=15):
         """Waits until every response has been answered."""
         with self.changed:
-            def settled():
-                answered = {request.nonce for request in self.requests}
-                return self.open and all(f"{stream.number}-{n}" in answered for stream in self.open
-                                         for n in range(1, stream.nonces + 1))
-            if not self.changed.wait_for(settled, timeout):
+            if not self.changed.wait_for(lambda: self.open and not any(stream.unanswered for stream in self.open), timeout):
                 raise AssertionError("unanswered responses; heard:\n" + "\n".join(map(str, self.requests[-20:])))
 
     # ------------------------------------------------------------ the protocol
@@ -210,6 +209,7 @@ class Ads:
         if request.HasField("error_detail") and not heard.error:
             heard.error = f"code {request.error_detail.code}, without a message"
         self.requests.append(heard)
+        stream.unanswered.discard(heard.nonce)
         if kind not in TYPES:
             return
         first = kind not in stream.wanted
@@ -250,5 +250,6 @@ class Ads:
         response.removed_resources.extend(removed)
         for name in removed:
             stream.known.pop((kind, name), None)
+        stream.unanswered.add(response.nonce)
         stream.out.put(response)
         return response.nonce
