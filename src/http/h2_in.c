@@ -250,25 +250,25 @@ static bool must_hold(const struct h2 *h2, const struct h2_stream *own)
     return h2_is_server(h2) && own->asks_tunnel && !own->stream.tunnel;
 }
 
-/* The bytes of the frame in hand, with its end if that is the stream's. */
-static void deliver(struct h2 *h2, struct h2_stream *own, bool is_end)
+/* Bytes of a frame, with its end if that is the stream's. */
+static void deliver(struct h2 *h2, struct h2_stream *own, struct chain *bytes, bool is_end)
 {
     struct http_stream *stream = &own->stream;
-    size_t size = h2->data.size;
+    size_t size = bytes->size;
     if (stream->released || stream->in != HTTP_OPEN) {
-        chain_fini(&h2->data);
+        chain_fini(bytes);
         nghttp2_session_consume_stream(h2->session, (int32_t)stream->id, size);
         return;
     }
     if (must_hold(h2, own)) {
-        chain_move(&own->held, &h2->data);
+        chain_move(&own->held, bytes);
         own->is_held_ended = is_end;
         return;
     }
     if (size == 0 && !is_end)
         return;
     struct chain data = {0};
-    chain_move(&data, &h2->data);
+    chain_move(&data, bytes);
     stream->unconsumed += size;
     stream->moved_ms = h2->codec.now_ms;
     if (is_end)
@@ -283,8 +283,20 @@ void h2_deliver_held(struct h2 *h2, struct h2_stream *own)
     own->is_held_ended = false;
     if (own->held.size == 0 && !is_end)
         return;
-    chain_move(&h2->data, &own->held);
-    deliver(h2, own, is_end);
+    struct chain held = {0};
+    chain_move(&held, &own->held);
+    deliver(h2, own, &held, is_end);
+}
+
+/*
+ * Nobody is told of the end of a frame when its stream was reset while it came. What was gathered of it must not become
+ * another stream's.
+ */
+static void data_is_of(struct h2 *h2, int32_t id)
+{
+    if (h2->data_id != id)
+        chain_fini(&h2->data);
+    h2->data_id = id;
 }
 
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
@@ -300,7 +312,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     }
     if (h2->block)
         block_ref(h2->block);
-    h2->data_id = id;
+    data_is_of(h2, id);
     chain_append_block(&h2->data, h2->block, (const char *)data, size);
     return 0;
 }
@@ -311,7 +323,7 @@ void h2_deliver_part(struct h2 *h2)
         return;
     struct h2_stream *own = find(h2->session, h2->data_id);
     if (own)
-        deliver(h2, own, false);
+        deliver(h2, own, &h2->data, false);
     else
         chain_fini(&h2->data);
 }
@@ -433,8 +445,9 @@ static void take_data(struct h2 *h2, const nghttp2_frame *frame)
     if (is_empty && h2->had_empty)
         h2_glitch(h2, 1);
     h2->had_empty = is_empty;
+    data_is_of(h2, frame->hd.stream_id);
     if (own)
-        deliver(h2, own, is_end);
+        deliver(h2, own, &h2->data, is_end);
     else
         chain_fini(&h2->data);
 }

@@ -521,6 +521,7 @@ static void headers(struct raw *raw, uint8_t flags, uint32_t id, const char *con
 
 enum { WHOLE = NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM };
 #define GET_FIELDS ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a"
+#define POST_FIELDS ":method", "POST", ":scheme", "http", ":path", "/", ":authority", "a"
 
 /* What the server sent, frame by frame, in a line each: "RST 1 1". */
 static struct buffer frames_of(const struct recorder *server)
@@ -974,4 +975,31 @@ TEST(what_was_on_its_way_to_a_stream_that_we_ended_is_no_fault)
     CHECK(!strstr(frames.data, "GOAWAY"), "%s", frames.data);
     buffer_fini(&frames);
     end_raw(&raw);
+}
+
+/* nghttp2 says no end of a frame whose stream we have reset meanwhile; its bytes are nobody else's body. */
+TEST(bytes_of_a_stream_that_was_reset_within_a_frame_reach_no_other)
+{
+    for (int gap = 0; gap < 2; gap++) { /* what comes behind: data, or an empty frame that ends */
+        struct raw raw;
+        begin_raw(&raw, &http_limits_default);
+        headers(&raw, NGHTTP2_FLAG_END_HEADERS, 1, (const char *const[]){POST_FIELDS, NULL});
+        send_raw(&raw);
+        struct http_stream *first = raw.bench.server.stream;
+        headers(&raw, NGHTTP2_FLAG_END_HEADERS, 3, (const char *const[]){POST_FIELDS, NULL});
+        frame(&raw, NGHTTP2_DATA, 0, 1, SLICE("foreign bytes"));
+        raw.out.size -= strlen("ign bytes");
+        send_raw(&raw);
+        http_stream_reset(first, HTTP_RESET_REFUSED);
+        recorder_release(&raw.bench.server, first);
+        buffer_reset(&raw.bench.server.log);
+        buffer_append_str(&raw.out, "ign bytes");
+        frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 3, gap ? SLICE_NONE : SLICE("own"));
+        /* The reset has not left yet. */
+        recorder_feed(&raw.bench.server, buffer_slice(&raw.out), 16000);
+        buffer_reset(&raw.out);
+        CHECK(!strstr(said(&raw.bench.server), "ign"), "%s", said(&raw.bench.server));
+        CHECK(gap || strstr(said(&raw.bench.server), "own"), "%s", said(&raw.bench.server));
+        end_raw(&raw);
+    }
 }
