@@ -63,12 +63,15 @@ def tulle_beside_tsan():
         missing("build/release/bin/tulle (not built)")
     folder = os.path.join(BUILD, "mesh")
     os.makedirs(folder, exist_ok=True)
-    shutil.copy2(released, os.path.join(folder, "tulle"))
+    copy = os.path.join(folder, "tulle")
+    if not os.path.exists(copy) or os.path.getmtime(copy) != os.path.getmtime(released):  # it may be running
+        shutil.copy2(released, copy + ".new")
+        os.replace(copy + ".new", copy)
     for name in ("tulle-proxy", "tulled"):
         link = os.path.join(folder, name)
         if not os.path.lexists(link):
             os.symlink(os.path.join(BUILD, "bin", name), link)
-    return os.path.join(folder, "tulle")
+    return copy
 
 
 class Program:
