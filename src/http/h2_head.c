@@ -100,11 +100,12 @@ void h2_take_field(struct h2 *h2, struct h2_stream *own, struct slice name, stru
         own->refusal = HTTP_REFUSAL_VALUE;
         return;
     }
-    struct slice text = copy(own, value);
-    struct slice own_name = id ? header_id_name(id) : copy(own, name);
+    struct slice text = copy(own, value), own_name = id ? SLICE_NONE : copy(own, name);
     if (own->refusal)
         return;
-    if (!headers_add(own->fields, own->stream.arena, own_name, text))
+    bool is_added = id ? headers_add_id(own->fields, own->stream.arena, id, text)
+                       : headers_add(own->fields, own->stream.arena, own_name, text);
+    if (!is_added)
         own->refusal = HTTP_REFUSAL_OVERLOAD;
 }
 
@@ -252,7 +253,7 @@ static void put_list(struct h2_fields *fields, const struct headers *list)
         if (header_is_hop_by_hop((enum header_id)header->id) || header->id == HEADER_CONTENT_LENGTH)
             continue;
         if (scan_control(header->value, header->value_size) < header->value_size ||
-            !is_token(header->name, header->name_size))
+            (header->id == HEADER_OTHER && !is_token(header->name, header->name_size)))
             continue;
         uint8_t flags =
             header->flags & HEADER_SENSITIVE ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
