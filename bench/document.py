@@ -7,9 +7,9 @@ import json, os, re, sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DIR = sys.argv[1] if len(sys.argv) > 1 else os.path.join(TOP, "build", "bench", "results")
-NAMES = {"tulle": "**tulle**", "haproxy": "HAProxy", "nginx": "nginx", "envoy": "Envoy", "null-epoll": "null relay", "direct": "direct"}
-ORDER = ("tulle", "nginx", "haproxy", "envoy", "null-epoll")
-RIVALS = ("nginx", "haproxy", "envoy")
+NAMES = {"tulle": "**tulle**", "haproxy": "HAProxy", "nginx": "nginx", "envoy": "Envoy", "nghttpx": "nghttpx", "null-epoll": "null relay", "direct": "direct"}
+ORDER = ("tulle", "nginx", "haproxy", "nghttpx", "envoy", "null-epoll")
+RIVALS = ("nginx", "haproxy", "nghttpx", "envoy")
 
 
 def load(suite):
@@ -35,16 +35,89 @@ def noise(runs):
     return "\n\n%d of the runs behind this table had other programs beside them." % noisy if noisy else ""
 
 
-def cpu_table(runs):
-    ours = runs["tulle"]["cpu_us"]["median"]
-    rows = [[NAMES[n], range_of(runs[n]["cpu_us"]), ratio(ours, runs[n]["cpu_us"]["median"]) if n in RIVALS else "-"]
-            for n in ORDER if n in runs]
-    return table(["proxy", "CPU us a request: median", "min", "max", "tulle's share of it"], rows) + noise(runs)
+def share_of(runs, name, key):
+    """Tulle's part of what a rival takes: of the medians."""
+    ours, theirs = runs.get("tulle"), runs.get(name)
+    return ratio(ours[key]["median"], theirs[key]["median"]) if ours and theirs and name in RIVALS else "-"
+
+
+def cpu_rows(runs, first=()):
+    return [[*first, NAMES[n], range_of(runs[n]["cpu_us"]), share_of(runs, n, "cpu_us")] for n in ORDER if n in runs]
+
+
+CPU = ["CPU us a request: median", "min", "max", "tulle's share of it"]
 
 
 def http(suite):
+    """One count of connections, as most suites have, or a column that tells them apart."""
     found = load(suite)
-    return cpu_table(found["result"]["c64"]) if found else None
+    if not found:
+        return None
+    by_count = {int(c[1:]): runs for c, runs in found["result"].items()}
+    if len(by_count) == 1:
+        runs = next(iter(by_count.values()))
+        return table(["proxy", *CPU], cpu_rows(runs)) + noise(runs)
+    rows = [row for count, runs in sorted(by_count.items()) for row in cpu_rows(runs, ["{:,}".format(count)])]
+    return table(["connections", "proxy", *CPU], rows) + noise({(c, n): r for c, runs in by_count.items() for n, r in runs.items()})
+
+
+def uring():
+    """io_uring beside epoll, wherever both were measured; from the same rounds."""
+    rows = []
+
+    def compare(says, runs, kind=""):
+        e, u = runs.get("tulle" + kind), runs.get("tulle-uring" + kind)
+        if e and u:
+            rows.append([says, range_of(e["cpu_us"]), range_of(u["cpu_us"]), ratio(u["cpu_us"]["median"], e["cpu_us"]["median"])])
+
+    one, fixed, pair = load("http"), load("latency"), load("mesh")
+    for count, runs in one["result"].items() if one else ():
+        compare("one hop, busy connections: {:,}".format(int(count[1:])), runs)
+    for kind, runs in fixed["result"].items() if fixed else ():
+        compare("one hop, %s" % says_rate(kind), runs)
+    for part, says in (("closed", "64 busy connections"), ("colocated", "%s")) if pair else ():
+        says = says % says_rate("colocated %g" % pair["result"]["rate"]) if "%" in says else says
+        for kind, between in (("h1", "HTTP/1.1"), ("h2", "HTTP/2"), ("l4", "bytes")):
+            compare("pair with mTLS, %s between, %s" % (between, says), pair["result"][part], "/" + kind)
+    return table(["what", "epoll, CPU us a request: median", "min", "max", "io_uring: median", "min", "max", "io_uring's share"], rows) if rows else None
+
+
+def says_rate(kind):
+    where, rate = kind.split()
+    return "%s requests a second, %s" % ("{:,}".format(int(float(rate))), "all on one CPU" if where == "colocated" else "CPUs of their own")
+
+
+def latency():
+    found = load("latency")
+    if not found:
+        return None
+    rows = []
+    for kind, runs in found["result"].items():
+        for n in ORDER + ("direct",):
+            if n in runs:
+                rows.append([says_rate(kind), NAMES[n], range_of(runs[n]["s_p50"]), "%.0f" % runs[n]["s_p99"]["median"], "%.0f" % runs[n]["p99"]["median"]])
+    return table(["rate", "path", "p50 us: median", "min", "max", "p99", "p99 from when it was due"], rows)
+
+
+def h2():
+    found = load("h2")
+    if not found:
+        return None
+    rows = [row for kind, says in (("get1k", "GET, 1 KB"), ("grpc", "gRPC, unary")) for row in cpu_rows(found["result"][kind], [says])]
+    return table(["what", "proxy", *CPU], rows)
+
+
+def bulk():
+    found = load("tcp")
+    if not found:
+        return None
+    rows = []
+    for kind, says in (("", "copied"), ("+splice", "spliced"), ("/l4", "a pair with mTLS")):
+        runs = {n: found["result"][n + kind] for n in ORDER if n + kind in found["result"]}
+        for n, r in runs.items():
+            rows.append([says, NAMES[n], range_of(r["gb_per_core_s"], 2), "%.1f" % r["gbps"]["median"],
+                         "%.2f" % (runs["tulle"]["gb_per_core_s"]["median"] / r["gb_per_core_s"]["median"]) if "tulle" in runs and n in RIVALS else "-"])
+    return table(["how", "proxy", "GB a CPU second: median", "min", "max", "GB/s", "tulle moves so many times as much"], rows)
 
 
 def split_pair(name):
@@ -68,19 +141,31 @@ def mesh():
     return table(["between the two", "pair", "CPU us a request, both: median", "min", "max", "tulle's share of it"], rows) + noise(runs)
 
 
+def mesh_rate():
+    """The pair at a fixed rate, all on one CPU: what it costs and what it adds."""
+    found = load("mesh")
+    if not found:
+        return None
+    runs, rows = found["result"]["colocated"], []
+    for kind, says in (("h1", "HTTP/1.1"), ("h2", "HTTP/2"), ("l4", "bytes"), ("plain", "no TLS, no HTTP")):
+        of_kind = {n: runs[n + "/" + kind] for n in ORDER if n + "/" + kind in runs}
+        rows += [[says, NAMES[n], range_of(r["cpu_us"]), share_of(of_kind, n, "cpu_us"), range_of(r["s_p50"]), "%.0f" % r["s_p99"]["median"]] for n, r in of_kind.items()]
+    rows.append(["no proxy", "direct", "- | - | -", "-", range_of(runs["direct"]["s_p50"]), "%.0f" % runs["direct"]["s_p99"]["median"]])
+    return table(["between the two", "pair", "CPU us a request, both: median", "min", "max", "tulle's share of it", "p50 us: median", "min", "max", "p99"], rows)
+
+
 def handshakes():
     found = load("tls")
     if not found:
         return None
-    rows = []
-    for kind, says in (("new_connections", "a handshake, one request, the end"), ("keepalive", "a request on a connection that is there")):
-        runs = found["result"][kind]
-        ours = runs["tulle/mtls"]["cpu_us"]["median"]
-        for n in ORDER:
-            r = runs.get(n + "/mtls")
-            if r:
-                rows.append([says, NAMES[n], range_of(r["cpu_us"]), ratio(ours, r["cpu_us"]["median"]) if n in RIVALS else "-"])
-    return table(["what", "proxy", "CPU us: median", "min", "max", "tulle's share of it"], rows)
+    rows, result = [], found["result"]
+    for part, kind, says in (("new_connections", "plain", "a connection without TLS, one request, the end"),
+                             ("new_connections", "mtls", "the same with a full handshake"),
+                             ("new_connections", "resumed", "the same with a resumed one"),
+                             ("keepalive", "mtls", "a request on a connection that is there, with TLS")):
+        runs = {n: result[part][n + "/" + kind] for n in ORDER if n + "/" + kind in result[part]}
+        rows += cpu_rows(runs, [says])
+    return table(["what", "proxy", "CPU us: median", *CPU[1:]], rows)
 
 
 def instructions():
@@ -118,6 +203,10 @@ def memory():
             r = found["result"].get(n + "/" + kind)
             if r:
                 rows.append([NAMES[n], says] + [cell(r.get(c)) for c in ("idle", "idle100", "idle10k", "flight4k")])
+    for n in ORDER:
+        r = found["result"].get(n + "/clusters")
+        if r:
+            rows.append([NAMES[n], "plain, 1,000 clusters known", cell(r.get("idle")), "-", "-", "-"])
     return table(["proxy", "", "idle", "100 idle connections", "10,000 idle connections", "4,000 requests under way"], rows)
 
 
@@ -166,7 +255,7 @@ def bars(name, title, unit, groups):
     matplotlib.rcParams.update({"svg.hashsalt": "tulle", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     from matplotlib import pyplot
     proxies = [n for n in ORDER if any(n in g for g in groups.values())]
-    colours = {"tulle": "#1f6f8b", "nginx": "#7a9e7e", "haproxy": "#c9a66b", "envoy": "#b5838d", "null-epoll": "#bbbbbb"}
+    colours = {"tulle": "#1f6f8b", "nginx": "#7a9e7e", "haproxy": "#c9a66b", "nghttpx": "#8d8aa8", "envoy": "#b5838d", "null-epoll": "#bbbbbb"}
     figure, axes = pyplot.subplots(figsize=(7.5, 3.2))
     width = 0.8 / len(proxies)
     for i, proxy in enumerate(proxies):
@@ -189,15 +278,33 @@ def three(m):
     return m["median"], m["min"], m["max"]
 
 
+def cpu_bars(runs):
+    return {n: three(r["cpu_us"]) for n, r in runs.items() if n in ORDER}
+
+
 def plots():
-    groups = {}
+    groups, busy = {}, load("http")
     for suite, says in (("http", "bare"), ("http-full", "full"), ("http-post", "POST 16 KB")):
         found = load(suite)
         if found:
-            groups[says] = {n: three(r["cpu_us"]) for n, r in found["result"]["c64"].items() if n in ORDER}
+            groups[says] = cpu_bars(found["result"]["c64"])
     if groups:
         bars("cpu-one-hop", "One hop, 64 connections", "CPU us a request", groups)
-    found = load("mesh")
+    if busy:
+        bars("cpu-connections", "One hop, by busy connections", "CPU us a request",
+             {"{:,}".format(int(c[1:])): cpu_bars(runs) for c, runs in busy["result"].items() if c != "c1"})
+    found = load("h2")
+    if found:
+        bars("cpu-h2", "HTTP/2, 4 connections with 100 streams each", "CPU us a request",
+             {says: cpu_bars(found["result"][kind]) for kind, says in (("get1k", "GET, 1 KB"), ("grpc", "gRPC, unary"))})
+    found, pair = load("latency"), load("mesh")
+    if found and pair:
+        runs, groups = found["result"].get("colocated %g" % pair["result"]["rate"], {}), {}
+        groups["one hop"] = {n: three(r["s_p50"]) for n, r in runs.items() if n in ORDER}
+        for kind, says in (("h1", "a pair, HTTP/1.1"), ("h2", "a pair, HTTP/2")):
+            groups[says] = {n: three(r["s_p50"]) for (n, k), r in ((split_pair(p), r) for p, r in pair["result"]["colocated"].items()) if k == kind and n in ORDER}
+        bars("latency", "At %s requests a second, all on one CPU" % "{:,}".format(int(pair["result"]["rate"])), "p50 us from the send", groups)
+    found = pair
     if found:
         groups = {}
         for kind, says in (("h1", "HTTP/1.1 between"), ("h2", "HTTP/2 between"), ("l4", "bytes between")):
@@ -210,8 +317,8 @@ def plots():
              {says: {n: mb(found["result"][n + "/" + kind]) for n in ORDER if n + "/" + kind in found["result"]} for kind, says in (("http", "plain"), ("tls", "TLS ready"))})
 
 
-MADE = {"http": lambda: http("http"), "http-full": lambda: http("http-full"), "http-post": lambda: http("http-post"), "http-full-w2": lambda: http("http-full-w2"),
-        "mesh": mesh, "handshakes": handshakes, "instructions": instructions, "calls": calls, "memory": memory, "gate": gate, "started": started, "cost": cost}
+MADE = {**{name: lambda name=name: http(name) for name in ("http", "http-full", "http-w2", "http-full-w2", "http-post", "http-1m")},
+        "uring": uring, "latency": latency, "h2": h2, "bulk": bulk, "mesh": mesh, "mesh-rate": mesh_rate, "handshakes": handshakes, "instructions": instructions, "calls": calls, "memory": memory, "gate": gate, "started": started, "cost": cost}
 
 
 def fill(path):

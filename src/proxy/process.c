@@ -95,7 +95,8 @@ bool process_io_of(const char *text, enum process_io *io)
 }
 
 /*
- * io_uring costs less where many connections are busy at once and more where one is, so it is for those who ask.
+ * io_uring costs less where many connections are busy at once, more at low rates, and does not splice (docs/performance.md), so
+ * it is for those who ask.
  * Containers often forbid it; what was asked for in vain is said once.
  */
 static enum loop_backend choose_backend(const struct process_options *options)
