@@ -416,7 +416,7 @@ def callgrind(argv, p, entry, n, other=None):
     proc = Proc(["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out, *argv], PC, p, ready=90)
     done = 0
     while done < n:  # one connection, a low rate: each request is by itself, so the count hardly varies
-        done += loadgen(entry, c=1, d=1, w=0, r=min(500, n - done))["done_total"]
+        done += loadgen(entry, c=1, d=max(1, (n - done) / 500), w=0, r=500)["done_total"]
     proc.stop()
     if other:
         other.stop()
