@@ -7,7 +7,7 @@ import json, os, re, sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DIR = sys.argv[1] if len(sys.argv) > 1 else os.path.join(TOP, "build", "bench", "results")
-NAMES = {"tulle": "**tulle**", "haproxy": "HAProxy", "nginx": "nginx", "envoy": "Envoy", "nghttpx": "nghttpx", "null-epoll": "null relay", "direct": "direct"}
+NAMES = {"tulle": "**tulle**", "tulle-uring": "tulle, io_uring", "haproxy": "HAProxy", "nginx": "nginx", "envoy": "Envoy", "nghttpx": "nghttpx", "null-epoll": "null relay", "direct": "direct"}
 ORDER = ("tulle", "nginx", "haproxy", "nghttpx", "envoy", "null-epoll")
 RIVALS = ("nginx", "haproxy", "nghttpx", "envoy")
 
@@ -183,7 +183,7 @@ def calls():
     if not found:
         return None
     rows = []
-    for n in ORDER:
+    for n in (ORDER[0], "tulle-uring", *ORDER[1:]):
         for kind, says in (("", "one hop"), ("/h1", "pair, h1 + mTLS"), ("/h2", "pair, h2 + mTLS")):
             for i, side in enumerate(found["result"].get(n + kind, [])):
                 rows.append([NAMES[n], says + (" (out)", " (in)")[i] if kind else says,
