@@ -253,6 +253,44 @@ def test_config_dump(served):
     assert "main" in [entry["listener"]["name"] for entry in listeners["static_listeners"]]
 
 
+CLUSTER = "type.googleapis.com/envoy.admin.v3.ClustersConfigDump.StaticCluster"
+
+
+def test_config_dump_of_one_list(served):
+    told = ask_json(served, "/config_dump?resource=static_clusters")["configs"]
+    assert [entry["@type"] for entry in told] == [CLUSTER] and told[0]["cluster"]["name"] == "up" and "last_updated" in told[0]
+    assert ask_json(served, "/config_dump?resource=static_listeners")["configs"][0]["listener"]["name"] == "main"
+    assert ask_json(served, "/config_dump?resource=static_route_configs")["configs"][0]["route_config"]["name"] == "routes_10000"
+    assert ask_json(served, "/config_dump?resource=static_endpoint_configs&include_eds")["configs"][0]["endpoint_config"]["cluster_name"] == "up"
+    assert ask_json(served, "/config_dump?resource=dynamic_active_clusters") == {}
+    for name, status in (("nothing", 404), ("static_endpoint_configs", 404), ("bootstrap", 400)):
+        assert ask(served, f"/config_dump?resource={name}").status == status, name
+
+
+def test_config_dump_of_some_fields(served):
+    fields = ask_json(served, "/config_dump?resource=static_clusters&mask=cluster.name")["configs"]
+    assert fields == [{"@type": CLUSTER, "cluster": {"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "up"}}]
+    entry, = ask_json(served, "/config_dump?resource=static_clusters&mask=cluster.connect_timeout,last_updated")["configs"]
+    assert set(entry) == {"@type", "cluster", "last_updated"} and set(entry["cluster"]) == {"@type", "connect_timeout"}
+    dump, = ask_json(served, "/config_dump?mask=static_clusters")["configs"]
+    assert dump["@type"].endswith("ClustersConfigDump") and len(dump["static_clusters"]) == 1
+    dump, = ask_json(served, "/config_dump?mask=bootstrap.node.id")["configs"]
+    assert dump["bootstrap"] == {"node": {"id": "test"}}
+    for query in ("mask=nope", "mask=static_clusters.cluster.name", "mask=static_clusters,bootstrap", "resource=static_clusters&mask=nope",
+                  "resource=static_clusters&mask=cluster.nope", "resource=static_clusters&mask=*"):
+        assert ask(served, f"/config_dump?{query}").status == 400, query
+
+
+def test_config_dump_by_name(served):
+    names = [entry["cluster"]["name"] for entry in ask_json(served, "/config_dump?resource=static_clusters&name_regex=u.")["configs"]]
+    assert names == ["up"]
+    assert ask_json(served, "/config_dump?resource=static_clusters&name_regex=u") == {}
+    configs = ask_json(served, "/config_dump?name_regex=main")["configs"]
+    assert [entry["listener"]["name"] for config in configs for entry in config.get("static_listeners", ())] == ["main"]
+    assert not [entry for config in configs for entry in config.get("static_clusters", ())]
+    assert ask(served, "/config_dump?name_regex=(").status == 400
+
+
 def test_certs(served):
     assert ask_json(served, "/certs").get("certificates", []) == []
 

@@ -22,6 +22,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { DUMP_RESOURCE_MAX = 128, DUMP_MASK_BYTES_MAX = 4096 };
+
 static const char text_content[] = "text/plain; charset=UTF-8", json_content[] = "application/json";
 
 struct admin {
@@ -90,19 +92,19 @@ static bool passes(const char *name, void *to)
     return regex_finds(filter->regex, slice_str(name));
 }
 
-/* filter=REGEX. */
-static bool read_filter(struct rpc_exchange *exchange, struct filter *filter)
+/* filter=REGEX, name_regex=REGEX. */
+static bool read_regex(struct rpc_exchange *exchange, const char *name, struct regex **out)
 {
-    struct slice text = parameter(exchange, "filter"), pattern;
+    struct slice text = parameter(exchange, name), pattern;
     char plain[REGEX_MAX_BYTES];
     struct error error = {0};
-    if (!text.data)
+    if (text.size == 0)
         return true;
     if (!query_plain(text, plain, sizeof(plain), &pattern)) {
-        reply(exchange, 400, text_content, "the filter is longer than 1024 bytes\n");
+        reply(exchange, 400, text_content, "the pattern is longer than 1024 bytes\n");
         return false;
     }
-    if (regex_compile(pattern, false, &filter->regex, &error))
+    if (regex_compile(pattern, false, out, &error))
         return true;
     reply(exchange, 400, text_content, error.what);
     error_fini(&error);
@@ -113,7 +115,7 @@ static void print_stats(struct admin *admin, struct rpc_exchange *exchange, bool
 {
     struct filter filter = {0};
     owned_buffer text = {0};
-    if (!read_filter(exchange, &filter))
+    if (!read_regex(exchange, "filter", &filter.regex))
         return;
     struct stats_query query = {.is_wanted = filter.regex ? passes : NULL,
                                 .to = &filter,
@@ -151,9 +153,23 @@ static void stats_prometheus(struct admin *admin, struct rpc_exchange *exchange)
 
 static void config_dump(struct admin *admin, struct rpc_exchange *exchange)
 {
+    char resource[DUMP_RESOURCE_MAX], mask[DUMP_MASK_BYTES_MAX];
+    struct dump_query query = {.include_eds = has_parameter(exchange, "include_eds")};
+    struct regex *names = NULL;
     owned_buffer text = {0};
-    dump_config(admin->process, has_parameter(exchange, "include_eds"), &text);
-    rpc_exchange_reply(exchange, 200, json_content, buffer_slice(&text));
+    if (!query_plain(parameter(exchange, "resource"), resource, sizeof(resource),
+                     &query.resource) ||
+        !query_plain(parameter(exchange, "mask"), mask, sizeof(mask), &query.mask)) {
+        reply(exchange, 400, text_content, "the resource or the mask is too long\n");
+        return;
+    }
+    if (!read_regex(exchange, "name_regex", &names))
+        return;
+    query.names = names;
+    unsigned status = dump_config(admin->process, &query, &text);
+    rpc_exchange_reply(exchange, status, status == 200 ? json_content : text_content,
+                       buffer_slice(&text));
+    regex_destroy(names);
 }
 
 static void clusters(struct admin *admin, struct rpc_exchange *exchange)

@@ -21,6 +21,7 @@
 #include "envoy/config/endpoint/v3/endpoint.pb-c.h"
 #include "envoy/config/listener/v3/listener.pb-c.h"
 #include "envoy/config/route/v3/route.pb-c.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
 
 #include <stdio.h>
@@ -28,6 +29,12 @@
 
 static const struct text_style style = {.original_names = true};
 
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager
+    hcm_message;
+#define HCM                                                                                        \
+    &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor
+#define HAS_ROUTES                                                                                 \
+    ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG
 #define ADMIN_TYPE(name) "type.googleapis.com/envoy.admin.v3." name
 
 /* --- small values --------------------------------------------------------------------------------------------- */
@@ -88,25 +95,76 @@ struct dumping {
     struct value *statics, *active, *warming;
 };
 
-/* The resource's own message with its type, keys redacted. */
+/* A message with its type, keys redacted. */
+static struct value *message_value(const ProtobufCMessage *message, struct arena *arena)
+{
+    struct value *object = typed(arena, pb_type_url(message->descriptor, arena));
+    const struct value *fields = text_encode(message, &style, arena);
+    VALUE_EACH(member, fields)
+    {
+        struct value *copy = arena_new(arena, struct value);
+        *copy = *member;
+        copy->next = NULL;
+        value_put(arena, object, member->key, copy);
+    }
+    return object;
+}
+
+/* The resource's own message. */
 static struct value *body_of(const struct dumping *dumping, struct slice body)
 {
     owned_error error = {0};
     const ProtobufCMessage *message =
         pb_decode(dumping->shape->message, body, dumping->arena, NULL, &error);
-    if (!message)
-        return NULL;
-    struct value *object =
-        typed(dumping->arena, pb_type_url(dumping->shape->message, dumping->arena));
-    const struct value *fields = text_encode(message, &style, dumping->arena);
-    VALUE_EACH(member, fields)
-    {
-        struct value *copy = arena_new(dumping->arena, struct value);
-        *copy = *member;
-        copy->next = NULL;
-        value_put(dumping->arena, object, member->key, copy);
+    return message ? message_value(message, dumping->arena) : NULL;
+}
+
+/* The endpoints that a cluster brings along. */
+static void dump_own_endpoints(void *to, const struct intake_entry *entry)
+{
+    struct dumping *dumping = to;
+    struct arena *arena = dumping->arena;
+    owned_error error = {0};
+    const Envoy__Config__Cluster__V3__Cluster *cluster = (const void *)pb_decode(
+        &envoy__config__cluster__v3__cluster__descriptor, entry->body, arena, NULL, &error);
+    bool is_static = entry->resource && entry->resource->is_static;
+    if (entry->state == INTAKE_REFUSED || !cluster || !cluster->load_assignment)
+        return;
+    struct value *row = value_new(arena, VALUE_OBJECT);
+    put(arena, row, dumping->shape->member, message_value(&cluster->load_assignment->base, arena));
+    value_append(is_static ? dumping->statics : dumping->active, row);
+}
+
+static void dump_own_routes_of(struct dumping *dumping,
+                               const Envoy__Config__Listener__V3__FilterChain *chain)
+{
+    struct arena *arena = dumping->arena;
+    for (size_t i = 0; chain && i < chain->n_filters; i++) {
+        owned_error error = {0};
+        const Google__Protobuf__Any *any = chain->filters[i]->typed_config;
+        const hcm_message *hcm =
+            any && pb_any_is(any, HCM) ? pb_any_unpack(any, HCM, arena, NULL, &error) : NULL;
+        if (!hcm || hcm->route_specifier_case != HAS_ROUTES)
+            continue;
+        struct value *row = value_new(arena, VALUE_OBJECT);
+        put(arena, row, dumping->shape->member, message_value(&hcm->route_config->base, arena));
+        value_append(dumping->statics, row);
     }
-    return object;
+}
+
+/* The route tables that a listener brings along: static ones, wherever the listener comes from. */
+static void dump_own_routes(void *to, const struct intake_entry *entry)
+{
+    struct dumping *dumping = to;
+    owned_error error = {0};
+    const Envoy__Config__Listener__V3__Listener *listener =
+        (const void *)pb_decode(&envoy__config__listener__v3__listener__descriptor, entry->body,
+                                dumping->arena, NULL, &error);
+    if (entry->state == INTAKE_REFUSED || !listener)
+        return;
+    for (size_t i = 0; i < listener->n_filter_chains; i++)
+        dump_own_routes_of(dumping, listener->filter_chains[i]);
+    dump_own_routes_of(dumping, listener->default_filter_chain);
 }
 
 /* Listeners keep version, message and time in a state of their own. */
@@ -116,6 +174,10 @@ static void dump_entry(void *to, const struct intake_entry *entry)
     struct arena *arena = dumping->arena;
     const struct resource *resource = entry->resource;
     bool is_static = resource && resource->is_static;
+    /* What a cluster brings along, or its names resolved to, is shown with the cluster's own. */
+    if (dumping->shape->kind == KIND_ENDPOINTS && entry->body.size == 0 &&
+        entry->state != INTAKE_REFUSED)
+        return;
     struct value *row = value_new(arena, VALUE_OBJECT), *state = row;
     bool has_name = dumping->shape->kind == KIND_LISTENER || dumping->shape->kind == KIND_SECRET;
     if (has_name && !(is_static && dumping->shape->kind == KIND_LISTENER))
@@ -155,7 +217,12 @@ static struct value *dump_kind(const struct process *process, const struct shape
                               .active = value_new(arena, VALUE_LIST)};
     bool apart = strcmp(shape->active, shape->warming) != 0;
     dumping.warming = apart ? value_new(arena, VALUE_LIST) : dumping.active;
-    intake_each(configure_intake(process->configure), shape->kind, dump_entry, &dumping);
+    const struct intake *intake = configure_intake(process->configure);
+    intake_each(intake, shape->kind, dump_entry, &dumping);
+    if (shape->kind == KIND_ENDPOINTS)
+        intake_each(intake, KIND_CLUSTER, dump_own_endpoints, &dumping);
+    if (shape->kind == KIND_ROUTE)
+        intake_each(intake, KIND_LISTENER, dump_own_routes, &dumping);
     if (dumping.statics->count)
         put(arena, dump, shape->statics, dumping.statics);
     if (dumping.active->count)
@@ -165,21 +232,36 @@ static struct value *dump_kind(const struct process *process, const struct shape
     return dump;
 }
 
-void dump_config(const struct process *process, bool include_eds, struct buffer *out)
+static struct value *dump_all(const struct process *process, bool include_eds, struct arena *arena)
 {
-    struct arena arena;
-    arena_init(&arena, NULL);
-    struct value *root = value_new(&arena, VALUE_OBJECT), *configs = value_new(&arena, VALUE_LIST);
-    struct value *bootstrap = typed(&arena, ADMIN_TYPE("BootstrapConfigDump"));
-    put(&arena, bootstrap, "bootstrap",
-        text_encode(&process->bootstrap->message->base, &style, &arena));
+    struct value *configs = value_new(arena, VALUE_LIST);
+    struct value *bootstrap = typed(arena, ADMIN_TYPE("BootstrapConfigDump"));
+    put(arena, bootstrap, "bootstrap",
+        text_encode(&process->bootstrap->message->base, &style, arena));
     value_append(configs, bootstrap);
     for (size_t i = 0; i < COUNT(shapes); i++)
         if (shapes[i].kind != KIND_ENDPOINTS || include_eds)
-            value_append(configs, dump_kind(process, &shapes[i], &arena));
-    put(&arena, root, "configs", configs);
-    value_write_json(root, true, out);
+            value_append(configs, dump_kind(process, &shapes[i], arena));
+    return configs;
+}
+
+unsigned dump_config(const struct process *process, const struct dump_query *query,
+                     struct buffer *out)
+{
+    struct arena arena;
+    arena_init(&arena, NULL);
+    struct dump_refusal refusal = {.status = 200};
+    struct value *configs, *all = dump_all(process, query->include_eds, &arena);
+    if (dump_filter(all, query, &arena, &configs, &refusal)) {
+        struct value *root = value_new(&arena, VALUE_OBJECT);
+        if (configs->count > 0)
+            put(&arena, root, "configs", configs);
+        value_write_json(root, true, out);
+    } else {
+        buffer_append_str(out, refusal.text);
+    }
     arena_fini(&arena);
+    return refusal.status;
 }
 
 /* --- clusters ------------------------------------------------------------------------------------------------- */

@@ -2,11 +2,13 @@
 #pragma once
 
 #include "base/buffer.h"
+#include "proxy/admin/dump_filter.h"
 
 struct process;
 
-/* /config_dump; endpoints too when include_eds. */
-void dump_config(const struct process *process, bool include_eds, struct buffer *out);
+/* /config_dump: the HTTP status, with what is asked for or why it cannot be had. */
+unsigned dump_config(const struct process *process, const struct dump_query *query,
+                     struct buffer *out);
 /* /clusters, as text or JSON. */
 void dump_clusters(const struct process *process, bool json, struct buffer *out);
 void dump_listeners(const struct process *process, bool json, struct buffer *out);
