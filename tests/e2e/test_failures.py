@@ -4,9 +4,12 @@ import os
 import re
 import threading
 
+import h2.errors
 import pytest
 
 from lab import Reply, bootstrap, cluster, http_listener, route, virtual_host
+from lab.http2 import Http2Origin
+from test_http2 import http2_cluster
 
 FILE = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 FIELDS = {"code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%", "details": "%RESPONSE_CODE_DETAILS%",
@@ -143,6 +146,21 @@ def test_a_stream_on_which_nothing_moves_is_cut(lab, start_proxy):
     assert told["flags"] == "SI" and "stream_idle_timeout" in told["details"], told
 
 
+@pytest.mark.parametrize("code, details", [
+    (h2.errors.ErrorCodes.INTERNAL_ERROR, "remote_reset"), (h2.errors.ErrorCodes.REFUSED_STREAM, "remote_refused_stream_reset")])
+def test_a_stream_that_the_upstream_resets(lab, start_proxy, code, details):
+    """Its connection lives: the flag is UR, and not UC."""
+    def on_head(conversation, stream, request):
+        conversation.h2.reset_stream(stream, code)
+        return True
+    origin = Http2Origin(lab.host("server"), on_head=on_head)
+    lab.origins.append(origin)
+    logged = Logged(lab, start_proxy, clusters=lambda logged: [http2_cluster("up", origin.address)])
+    assert logged.client.get(10000, method="POST", body=b"x").status == 503
+    told = logged.told()
+    assert told["flags"] == "UR" and re.match(rf"upstream_reset_before_response_started{{{details}\b", told["details"]), told
+
+
 # ---------------------------------------------------------------- formats
 
 ISTIO_TEXT = ('[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
@@ -172,7 +190,7 @@ OPERATORS = {
     "%UPSTREAM_HOST%": r"10\.78\.0\.\d+:\d+", "%UPSTREAM_CLUSTER%": "up", "%ROUTE_NAME%": "named", "%VIRTUAL_CLUSTER_NAME%": "-", "%CONNECTION_ID%": r"\d+",
     "%GRPC_STATUS%": "-", "%DYNAMIC_METADATA(a:b)%": "-", "%FILTER_STATE(a)%": "-", "%DOWNSTREAM_PEER_URI_SAN%": "-", "%DOWNSTREAM_TLS_VERSION%": "-",
     "%HOSTNAME%": r"\S+", "%REQUESTED_SERVER_NAME%": "-", "%RESPONSE_CODE_DETAILS%": "via_upstream", "%CONNECTION_TERMINATION_DETAILS%": "-",
-    "%REQ(USER-AGENT)%": "-", "a%%b": "a%b",
+    "%REQ(USER-AGENT)%": "-", "a%%b": "a%b", "%REQUEST_HEADERS_BYTES%": r"\d+", "%RESPONSE_HEADERS_BYTES%": r"\d+", "%RESPONSE_TRAILERS_BYTES%": "0",
 }
 
 

@@ -1,4 +1,7 @@
 """mTLS between two proxies: nothing readable on the wire, strangers refused, the peer's identity known."""
+import hashlib
+import os
+import re
 import socket
 import ssl
 
@@ -61,6 +64,38 @@ def test_nothing_is_readable_between_the_hosts(lab, start_proxy):
     for secret in (b"the-secret", b"HTTP/1.1", b"X-Secret", b"x-secret"):
         assert secret not in wire
     assert pair.origin.take()[0].header("x-secret") == "the-secret-header"
+
+
+def test_operators_of_the_peers_certificate(lab, start_proxy):
+    """What an access log can tell of both ends' certificates."""
+    client, server, pki = lab.host("client"), lab.host("server"), lab.pki()
+    web, cart = "spiffe://mesh.test/ns/shop/sa/web", "spiffe://mesh.test/ns/shop/sa/cart"
+    leaf = pki.leaf("web", f"URI:{web}", "DNS:web.shop", "DNS:web.shop.svc")
+    origin, path = lab.origin(server), lab.path("peers.log")
+    operators = {"%DOWNSTREAM_PEER_URI_SAN%": web, "%DOWNSTREAM_PEER_DNS_SAN%": "web.shop,web.shop.svc", "%DOWNSTREAM_LOCAL_URI_SAN%": cart,
+                 "%DOWNSTREAM_PEER_FINGERPRINT_256%": hashlib.sha256(ssl.PEM_cert_to_DER_cert(first_certificate(leaf[0]))).hexdigest(),
+                 "%DOWNSTREAM_PEER_CERT_V_END(%Y)%": r"20\d\d", "%DOWNSTREAM_TLS_VERSION%": r"TLSv1\.[23]"}
+    inbound = http_listener(15006, FORWARD, access_log=[{"name": "file", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": path,
+        "log_format": {"text_format_source": {"inline_string": "\t".join(operators) + "\n"}}}}])
+    inbound["filter_chains"][0]["transport_socket"] = tls_in(pki.leaf("cart", f"URI:{cart}"), pki.ca, web)
+    proxy = start_proxy(lab, server, bootstrap([inbound], [cluster("up", ("127.0.0.1", origin.port))]))
+    context = ssl.create_default_context(cafile=pki.ca)
+    context.check_hostname = False
+    context.load_cert_chain(*leaf)
+    with client.inside():
+        plain = socket.create_connection((server.ipv4, 15006), 10)
+    with Client(context.wrap_socket(plain), 10) as connection:
+        assert connection.exchange("GET", "/").status == 200
+    proxy.wait_for(lambda: os.path.exists(path) and open(path).read().endswith("\n"), "a line of log")
+    line, = open(path).read().splitlines()
+    for (operator, expected), got in zip(operators.items(), line.split("\t"), strict=True):
+        assert re.fullmatch(expected, got), (operator, got)
+
+
+def first_certificate(path):
+    with open(path) as file:
+        return file.read().partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
 
 
 def test_tcp_through_mtls(lab, start_proxy):

@@ -284,6 +284,25 @@ static bool resend_stale(struct exchange *exchange, const struct http_reset *res
     return true;
 }
 
+/* The stream was reset by the upstream, whose connection lives; NULL: the connection ended. */
+static const char *reset_details(const struct http_reset *reset)
+{
+    switch ((enum http_reset_reason)reset->reason) {
+    case HTTP_RESET_REFUSED:
+        return "upstream_reset_before_response_started{remote_refused_stream_reset}";
+    case HTTP_RESET_NO_ERROR:
+    case HTTP_RESET_CANCEL:
+    case HTTP_RESET_INTERNAL: return "upstream_reset_before_response_started{remote_reset}";
+    case HTTP_RESET_PROTOCOL:
+    case HTTP_RESET_LIMIT:
+    case HTTP_RESET_TRUNCATED:
+    case HTTP_RESET_DISCONNECTED:
+    case HTTP_RESET_IDLE_TIMEOUT:
+    case HTTP_RESET_REASONS: break;
+    }
+    return NULL;
+}
+
 static void on_upstream_reset(struct http_stream *stream, const struct http_reset *reset)
 {
     struct attempt *attempt = stream->owner;
@@ -313,11 +332,14 @@ static void on_upstream_reset(struct http_stream *stream, const struct http_rese
                        http_refusal_text((enum http_refusal)reset->refusal));
         return;
     }
-    record_flag(&exchange->record, FLAG_UC);
-    exchange_reply(exchange, 503, "upstream_reset_before_response_started{connection_termination}",
-                   "the upstream closed the connection before %s (%s)",
-                   attempt->is_headed ? "its answer was whole" : "it answered",
-                   http_reset_text((enum http_reset_reason)reset->reason));
+    const char *details = reset_details(reset);
+    record_flag(&exchange->record, details ? FLAG_UR : FLAG_UC);
+    exchange_reply(
+        exchange, 503,
+        details ? details : "upstream_reset_before_response_started{connection_termination}",
+        "the upstream %s before %s (%s)", details ? "reset the stream" : "closed the connection",
+        attempt->is_headed ? "its answer was whole" : "it answered",
+        http_reset_text((enum http_reset_reason)reset->reason));
 }
 
 /* Bytes of the request left: credit downstream. What is replayed was credited the first time. */

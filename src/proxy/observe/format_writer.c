@@ -316,6 +316,58 @@ static void set_request_header(struct value_text *value, const struct format_ste
         value->text.size = slice_find_byte(value->text, '?');
 }
 
+/* Of a certificate's names one kind, with commas. */
+static void set_peer_names(struct value_text *value, const struct transport *transport,
+                           enum san_kind kind)
+{
+    const struct peer_identity *peer = transport ? transport_peer(transport) : NULL;
+    size_t size = 0;
+    for (uint32_t i = 0; peer && i < peer->san_count; i++) {
+        const struct san *san = &peer->sans[i];
+        if (san->kind == kind && size + san->text.size + 1 < sizeof(value->scratch))
+            size += (size_t)snprintf(value->scratch + size, sizeof(value->scratch) - size, "%s%.*s",
+                                     size ? "," : "", SLICE_ARG(san->text));
+    }
+    if (size)
+        value->text = slice_of(value->scratch, size);
+}
+
+static void set_peer_fingerprint(struct value_text *value, const struct transport *transport)
+{
+    const struct peer_identity *peer = transport ? transport_peer(transport) : NULL;
+    for (size_t i = 0; peer && i < CERTIFICATE_HASH_BYTES; i++)
+        snprintf(value->scratch + 2 * i, 3, "%02x", peer->certificate_hash[i]);
+    if (peer)
+        value->text = slice_of(value->scratch, (size_t)2 * CERTIFICATE_HASH_BYTES);
+    value->is_ours = true;
+}
+
+static void set_peer_end(struct value_text *value, const struct transport *transport,
+                         struct slice format)
+{
+    const struct peer_identity *peer = transport ? transport_peer(transport) : NULL;
+    if (peer)
+        set_time(value, peer->not_after_s * 1000000, format, &(struct clock_text){0});
+}
+
+/* Names and values alone, as Envoy counts them. */
+static uint64_t bytes_of(const struct headers *headers)
+{
+    uint64_t bytes = 0;
+    for (uint16_t i = 0; headers && i < headers->count; i++)
+        bytes += header_name(&headers->items[i]).size + header_value(&headers->items[i]).size;
+    return bytes;
+}
+
+static void set_request_bytes(struct value_text *value, const struct http_request *head)
+{
+    if (!head)
+        return;
+    set_number(value, bytes_of(&head->headers) + strlen(":method:path:scheme:authority") +
+                          head->method_text.size + head->path.size + head->scheme.size +
+                          head->authority.size);
+}
+
 static void set_grpc_status(struct value_text *value, const struct record *record)
 {
     static const struct header_key key = {.name = {"grpc-status", 11}, .id = HEADER_GRPC_STATUS};
@@ -441,6 +493,18 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_DOWNSTREAM_TLS_CIPHER: value->text = tls_cipher(down); return;
     case FORMAT_DOWNSTREAM_PEER_URI_SAN: value->text = peer_uri(down); return;
     case FORMAT_DOWNSTREAM_LOCAL_URI_SAN: value->text = own_uri(down); return;
+    case FORMAT_DOWNSTREAM_PEER_DNS_SAN: set_peer_names(value, down, SAN_DNS); return;
+    case FORMAT_DOWNSTREAM_PEER_FINGERPRINT: set_peer_fingerprint(value, down); return;
+    case FORMAT_DOWNSTREAM_PEER_CERT_V_END: set_peer_end(value, down, step->text); return;
+    case FORMAT_REQUEST_HEADERS_BYTES: set_request_bytes(value, record->request); return;
+    case FORMAT_RESPONSE_HEADERS_BYTES:
+        if (record->response)
+            set_number(value, bytes_of(&record->response->headers) + strlen(":status200"));
+        return;
+    case FORMAT_RESPONSE_TRAILERS_BYTES:
+        if (record->request)
+            set_number(value, bytes_of(record->trailers));
+        return;
     case FORMAT_DOWNSTREAM_PEER_SUBJECT: value->text = peer_subject(down); return;
     case FORMAT_UPSTREAM_TLS_VERSION: value->text = tls_version(up); return;
     case FORMAT_UPSTREAM_TLS_CIPHER: value->text = tls_cipher(up); return;
@@ -455,17 +519,11 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_UPSTREAM_HEADER_BYTES_RECEIVED:
     case FORMAT_DOWNSTREAM_HEADER_BYTES_SENT:
     case FORMAT_DOWNSTREAM_HEADER_BYTES_RECEIVED:
-    case FORMAT_REQUEST_HEADERS_BYTES:
-    case FORMAT_RESPONSE_HEADERS_BYTES:
-    case FORMAT_RESPONSE_TRAILERS_BYTES:
     case FORMAT_DOWNSTREAM_TRANSPORT_FAILURE_REASON:
     case FORMAT_DOWNSTREAM_TLS_SESSION_ID:
-    case FORMAT_DOWNSTREAM_PEER_DNS_SAN:
     case FORMAT_DOWNSTREAM_PEER_ISSUER:
     case FORMAT_DOWNSTREAM_PEER_SERIAL:
-    case FORMAT_DOWNSTREAM_PEER_FINGERPRINT:
     case FORMAT_DOWNSTREAM_PEER_CERT_V_START:
-    case FORMAT_DOWNSTREAM_PEER_CERT_V_END:
     case FORMAT_DOWNSTREAM_LOCAL_SUBJECT:
     case FORMAT_DYNAMIC_METADATA:
     case FORMAT_CLUSTER_METADATA:
