@@ -1,5 +1,6 @@
 """The house's own tools: each rule of the checks finds what it is for."""
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -28,6 +29,40 @@ def floors_of(tmp_path):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     return subprocess.run([os.path.join(TOP, "script", "check-floors"), str(tmp_path)], capture_output=True, text=True)
+
+
+def read(*path):
+    with open(os.path.join(TOP, *path)) as file:
+        return file.read()
+
+
+def told_operators(part):
+    return re.findall(r"`([A-Z][A-Z_0-9]+)`", part)
+
+
+def test_the_page_of_access_logs_tells_which_operators_act():
+    source, writer, page = read("src/build/format_operators.c"), read("src/proxy/observe/format_writer.c"), read("docs/reference/access-log.md")
+    table = source[source.index("operators[] = {"):source.index("};", source.index("operators[] = {"))]
+    fields = {**{name: name for name in re.findall(r"PLAIN\(([A-Z_0-9]+)\)", table)},
+              **dict(re.findall(r'{"([A-Z_0-9]+)",\s*FORMAT_([A-Z_0-9]+),', table))}
+    for name, field in re.findall(r'ADDRESS\("([A-Z_]+)", FORMAT_([A-Z_]+)\)', table):
+        fields[name] = fields[name + "_WITHOUT_PORT"] = field
+    silent = set(re.findall(r"case FORMAT_([A-Z_0-9]+):", writer[writer.index("not there in what this proxy does"):writer.index("/* --- programs ---")]))
+    act, rest = page[page.index("## Operators that act"):].split("## Operators that are always")
+    never = rest.split("## Response flags")[0]
+    assert sorted(told_operators(act)) == sorted(name for name, field in fields.items() if field not in silent)
+    assert sorted(told_operators(never)) == sorted(name for name, field in fields.items() if field in silent)
+
+
+def test_the_page_of_access_logs_tells_which_flags_are_set():
+    header, page = read("src/build/access_log.h"), read("docs/reference/access-log.md")
+    known = set(re.findall(r"^    FLAG_([A-Z]+),", header, re.M))
+    source = "".join(read(folder[len(TOP) + 1:], name) for folder, _, names in os.walk(os.path.join(TOP, "src", "proxy"))
+                     for name in names if name.endswith(".c"))
+    used = {flag for flag in known if re.search(rf"\bFLAG_{flag}\b", source)}
+    happened, never = page[page.index("## Response flags"):].split("These of Envoy's never stand")
+    assert set(re.findall(r"^\| `([A-Z]+)` ", happened, re.M)) == used
+    assert set(re.findall(r"`([A-Z]+)`", never)) == known - used
 
 
 def test_floors_hold_for_a_good_tree(tmp_path):
