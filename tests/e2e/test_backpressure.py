@@ -179,7 +179,7 @@ def test_a_stalled_reader(lab, kind, direction):
 @pytest.mark.parametrize("kind", ["http", "tcp"])
 @pytest.mark.parametrize("direction", ["down", "up"])
 def test_a_stalled_reader_costs_little(lab, kind, direction, path):
-    """The bound in the build that is shipped, on both sides of mTLS too."""
+    """The bound in the build that is shipped, on both sides of mTLS too. For bytes without HTTP it is row SLO-12."""
     stall_readers(lab, kind, direction, path, 4)
 
 

@@ -8,7 +8,7 @@ import hpack
 import pytest
 
 from lab import SANITIZED, Reply, bootstrap, cluster, http_listener, route, virtual_host
-from lab.hostile import CANARY_S, Range
+from lab.hostile import CANARY_S, Canary, Range
 from lab.http2 import Http2Client
 from test_http2 import FORWARD, Setup, http2_cluster, tulle
 
@@ -65,34 +65,7 @@ class Attack:
 
 @pytest.fixture(scope="module")
 def range_(shared_lab):
-    return Range(shared_lab, request_headers_timeout="2s")
-
-
-class Canary:
-    """Asks once after the other on another connection while an attack goes on; every answer must be quick."""
-
-    def __init__(self, range_):
-        self.range, self.worst, self.stop, self.count = range_, 0, threading.Event(), 0
-
-    def __enter__(self):
-        self.client = self.range.connect()
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-        return self
-
-    def run(self):
-        while not self.stop.wait(0.02) or not self.count:
-            began = time.monotonic()
-            assert self.client.exchange("GET", "/canary").status == 200
-            self.worst = max(self.worst, time.monotonic() - began)
-            self.count += 1
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-        self.client.close()
-        # The attacker takes a core as well, and there may be others on it: the bound is of whole tenths.
-        assert self.count and self.worst < max(CANARY_S, 1.0), f"a canary took {self.worst:.3f} s"
+    return Range(shared_lab, concurrency=1, request_headers_timeout="2s")
 
 
 def h2_01_rapid_reset():
@@ -322,9 +295,8 @@ def test_a_hostile_server_fails_its_own_streams_only(lab, name, flood):
 
         def attack():
             with client.connect(10000, timeout=30) as victim:
-                victim.request("GET", "/victim")
                 try:
-                    answers.append(victim.response().status)
+                    answers.append(victim.exchange("GET", "/victim").status)
                 except Exception as cut:
                     answers.append(str(cut))
             done.set()
@@ -335,4 +307,4 @@ def test_a_hostile_server_fails_its_own_streams_only(lab, name, flood):
             worst = max(worst, time.monotonic() - began)
         assert worst < max(CANARY_S, 1.0)
     assert proxy.is_running and answers
-    assert answers[0] in (200, 502, 503, 504) or "closed" in str(answers[0]) or "reset" in str(answers[0]), answers
+    assert answers[0] in (200, 502, 503, 504) or any(word in str(answers[0]) for word in ("closed", "reset", "pipe")), answers

@@ -1,4 +1,5 @@
 """The house's own tools: each rule of the checks finds what it is for."""
+import functools
 import os
 import re
 import shutil
@@ -136,3 +137,30 @@ def test_a_test_run_without_tests_is_a_failure(tmp_path):
     done = subprocess.run([tmp_path / "script" / "run-tests", "fuzz"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == "0 passed, 1 failed"
+
+
+# ---------------------------------------------------------------- hostile input
+
+ROW = re.compile(r"\| ((SMG|HDR|PTH|H2|SLO|CFG|NET|RES)-\d\d) \| .* \| (.+?) \|")
+NAMED = re.compile(r"(?:\b|_)(SMG|HDR|PTH|H2|SLO|CFG|NET|RES)([-_])(\d\d)(?!\d)", re.I)
+
+
+@functools.lru_cache(None)
+def rows_named_in(path):
+    with open(os.path.join(TOP, path)) as file:
+        found = NAMED.findall(file.read())
+    return {f"{group.upper()}-{number}" for group, dash, number in found if dash == "-" and group.isupper() or dash == "_" and group.islower()}
+
+
+def test_each_row_of_hostile_input_has_its_test_or_its_reason():
+    """docs/reference/hostile-input.md tells the truth: the files that it names name the row, and no test names one that is not there."""
+    with open(os.path.join(TOP, "docs", "reference", "hostile-input.md")) as file:
+        rows = {match[1]: match[3] for match in map(ROW.match, file) if match}
+    assert len(rows) > 180
+    for row, held in rows.items():
+        files = re.findall(r"`(tests/[^`]+)`", held)
+        if not held.startswith("not yet: "):
+            assert files and all(row in rows_named_in(path) for path in files), f"{row}: {held} does not name it"
+    listed = subprocess.run(["git", "-C", TOP, "ls-files", "tests/e2e/*.py", "tests/unit"], capture_output=True, text=True, check=True).stdout.split()
+    unknown = {row for path in listed for row in rows_named_in(path)} - set(rows)
+    assert not unknown, f"tests name rows that the table lacks: {sorted(unknown)}"

@@ -253,7 +253,7 @@ def test_a_request_body_stops_where_the_upstream_stops(lab):
 
 
 def test_goaway_of_the_upstream_loses_nothing(lab):
-    """The server takes a stream, says GOAWAY for all above it, and finishes that one: the others go once more elsewhere."""
+    """H2-43: The server takes a stream, says GOAWAY for all above it, and finishes that one: the others go once more elsewhere."""
     state = {"count": 0}
 
     def on_head(conversation, stream, request):
