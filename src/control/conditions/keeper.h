@@ -1,5 +1,6 @@
 /*
- * keeper: keeps in the store what translation falls back to, so that the last good version of a refused object survives a restart.
+ * keeper: keeps in the store what translation falls back to, so that the last good version of a refused object survives
+ * a restart.
  *
  * A key an object, tulle.dev/fallbacks//KEY, with the document of that version; it is there only as long as proxies would refuse
  * the object as it is now. One thread's: the model's and the store's.

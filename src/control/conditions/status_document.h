@@ -1,8 +1,8 @@
 /*
  * status_document: findings as an object's status in Istio's shape. Pure.
  *
- * Core kinds have conditions alone, as Kubernetes knows them. Ours are the condition Reconciled, validationMessages and observedGeneration; what others wrote stays. Without findings ours
- * go, and with them a status that holds nothing else.
+ * Core kinds have conditions alone, as Kubernetes knows them. Ours are the condition Reconciled, validationMessages and
+ * observedGeneration; what others wrote stays. Without findings ours go, and with them a status that holds nothing else.
  */
 #pragma once
 

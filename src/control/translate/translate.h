@@ -33,8 +33,8 @@ void translate_settle(struct translate *translate, translate_on_view *on_view, v
 
 /*
  * Everything that is made is built as a proxy would build it before it goes out. What would be refused stays as it was sent last
- * (or is left out when it never was); of a VirtualService the version before acts. The object that asked for it is told here: why,
- * or NULL. The text is borrowed until translate_settle.
+ * (or is left out when it never was); of a VirtualService the version before acts. The object that asked for it is told here:
+ * why, or NULL. The text is borrowed until translate_settle.
  */
 const char *translate_refusal(const struct translate *translate, struct reader *reader,
                               struct slice object_key);

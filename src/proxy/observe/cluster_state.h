@@ -1,8 +1,8 @@
 /*
  * cluster_state: what a cluster is as a whole, under Envoy's names: its members, and how often a circuit breaker refused.
  *
- * Main thread. Only clusters that some worker has used have series, so that a proxy which is told of thousands and calls three pays
- * for three.
+ * Main thread. Only clusters that some worker has used have series, so that a proxy which is told of thousands and calls
+ * three pays for three.
  */
 #pragma once
 
