@@ -1,7 +1,5 @@
 #include "base/memory.h"
 
-#include "base/program.h"
-
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,5 +86,4 @@ char *str_format_v(const char *format, va_list args)
 void mem_trim(void)
 {
     malloc_trim(0);
-    program_forget_pages();
 }

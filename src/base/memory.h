@@ -19,10 +19,7 @@ void mem_free(void *memory);
 /* Overwrites before it frees: for keys and tokens. */
 void mem_free_secret(void *memory, size_t size);
 
-/*
- * After much has come and gone (a start, a burst of connections): the heap's free pages go back to the system, and so
- * do the program's that equal their file (base/program.h).
- */
+/* After much has come and gone (a start, a burst of connections): the heap's free pages go back to the system. */
 void mem_trim(void);
 
 /* A zeroed struct on the heap: struct pool *p = mem_new(struct pool). */

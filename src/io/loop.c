@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/program.h"
 #include "io/conn_internal.h"
 #include "io/loop_internal.h"
 
@@ -449,6 +450,17 @@ static void feel_pressure(struct loop *loop)
     }
 }
 
+static void trim_heap(struct loop *loop)
+{
+    handle_table_trim(loop->handles);
+    if (loop->on_trim)
+        loop->on_trim(loop->on_trim_owner);
+    mem_trim();
+    if (loop->trims_program)
+        program_forget_pages();
+    loop->trims_heap = loop->trims_program = false;
+}
+
 /* Nothing new was taken in TRIM_AFTER_MS: what is free may go. The block pool keeps the peak of the time since the last
    trim, so it takes two to come down. The timer runs only after a change, so that an idle process sleeps. */
 static void on_trim_timer(struct timer *timer)
@@ -466,33 +478,30 @@ static void on_trim_timer(struct timer *timer)
     if (loop->trims_left > 0) {
         loop_timer_start(loop, timer, TRIM_AFTER_MS, on_trim_timer);
     } else if (loop->trims_heap) {
-        loop->trims_heap = false;
-        handle_table_trim(loop->handles);
-        if (loop->on_trim)
-            loop->on_trim(loop->on_trim_owner);
-        mem_trim();
+        trim_heap(loop);
     }
 }
 
-/* Many conns have gone: their objects lie in slabs and on the heap, whatever the blocks do. */
-static bool is_burst_over(struct loop *loop)
+/* Many conns have come (handshakes leave holes in the heap) or gone. */
+static bool watch_conns(struct loop *loop)
 {
     uint64_t conns = atomic_load_explicit(&loop->stats.conns, memory_order_relaxed);
-    if (conns > loop->conns_peak)
-        loop->conns_peak = conns;
-    return UNLIKELY(conns + CONNS_OF_A_BURST <= loop->conns_peak);
+    loop->conns_most = MAX(loop->conns_most, conns);
+    loop->conns_least = MIN(loop->conns_least, conns);
+    if (LIKELY(loop->conns_most - loop->conns_least < CONNS_OF_A_BURST))
+        return false;
+    loop->trims_program |= conns < loop->conns_most;
+    loop->trims_heap = true;
+    loop->trims_left = TRIMS;
+    loop->conns_most = loop->conns_least = conns;
+    return true;
 }
 
 static void watch_memory(struct loop *loop)
 {
-    bool is_over = is_burst_over(loop);
-    if (is_over) {
-        loop->conns_peak = atomic_load_explicit(&loop->stats.conns, memory_order_relaxed);
-        loop->trims_heap = true;
-        loop->trims_left = TRIMS;
-    }
+    bool has_burst = watch_conns(loop);
     if (LIKELY(timer_is_running(&loop->trim_timer) ||
-               (!is_over && block_pool_held(loop->blocks) == loop->trim_blocks)))
+               (!has_burst && block_pool_held(loop->blocks) == loop->trim_blocks)))
         return;
     loop->trim_blocks = block_pool_held(loop->blocks);
     loop->trim_held = memory_held(loop);

@@ -4,8 +4,8 @@
 #pragma once
 
 #include "base/chain.h"
+#include "base/object_pool.h"
 #include "io/loop.h"
-#include "io/object_pool.h"
 #include "io/splice_internal.h"
 
 #include <stdatomic.h>
@@ -45,7 +45,7 @@ enum {
     OBJECT_CLASSES = LOOP_OBJECT_BYTES / OBJECT_CLASS_BYTES,
     TRIM_AFTER_MS = 5000,
     TRIMS = 2,
-    CONNS_OF_A_BURST = 256,
+    CONNS_OF_A_BURST = 64,
     SPARE_CHAINS = 16,
     STARVED_RETRY_MS = 10,
 };
@@ -81,8 +81,9 @@ struct loop {
     size_t trim_held;   /* bytes held when the timer was started */
     size_t trim_blocks; /* of them blocks: a change starts the timer */
     unsigned trims_left;
-    uint64_t conns_peak; /* since the timer was last started for conns that closed */
-    bool trims_heap;     /* a burst is over: what is free goes back to the system too */
+    uint64_t conns_most, conns_least; /* since the timer was last started for them */
+    bool trims_heap;    /* many conns have come or gone: what is free on the heap goes, too, */
+    bool trims_program; /* they have gone: with the pages of the code that served them */
 
     void (*on_trim)(void *owner);
     void *on_trim_owner;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/program.h"
 #include "build/bootstrap.h"
 #include "io/helper.h"
 #include "io/interfaces.h"
@@ -217,10 +218,12 @@ static void on_signal(void *owner, int signal, pid_t sender)
 static void on_settled(struct timer *timer)
 {
     struct process *process = CONTAINER_OF(timer, struct process, settling);
-    if (configure_is_ready(process->configure))
-        mem_trim();
-    else
+    if (!configure_is_ready(process->configure)) {
         loop_timer_start(process->loop, timer, SETTLE_LOOK_MS, on_settled);
+        return;
+    }
+    mem_trim();
+    program_forget_pages();
 }
 
 /* --- making --------------------------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "tls/allocator_internal.h"
 #include "tls/engine_internal.h"
-#include "tls/handshake_internal.h"
+#include "tls/session_internal.h"
 
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -43,6 +43,8 @@ struct tls_engine *tls_engine_create(struct memory_budget *budget)
     engine->own_ids = map_create();
     verifier_init(&engine->verifier);
     resume_cache_init(&engine->resume);
+    object_pool_init(&engine->sessions, budget, sizeof(struct tls_session));
+    object_pool_init(&engine->names, NULL, ENGINE_NAMES); /* a session has been charged */
     return engine;
 }
 
@@ -97,6 +99,8 @@ void tls_engine_destroy(struct tls_engine *engine)
     if (!engine)
         return;
     assert(engine->counts.sessions == 0);
+    object_pool_fini(&engine->sessions);
+    object_pool_fini(&engine->names);
     resume_cache_fini(&engine->resume);
     verifier_fini(&engine->verifier);
     LIST_EACH_SAFE(node, after, &engine->context_list)
@@ -149,6 +153,8 @@ void tls_engine_shrink(struct tls_engine *engine)
 {
     if (!engine->library)
         return;
+    object_pool_trim(&engine->sessions);
+    object_pool_trim(&engine->names);
     cipher_pool_trim(&engine->ciphers); /* marks, */
     cipher_pool_trim(&engine->ciphers); /* and frees */
     tls_allocator_trim();

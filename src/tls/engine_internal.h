@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "base/object_pool.h"
 #include "tls/context_internal.h"
 #include "tls/engine.h"
 #include "tls/record_internal.h"
@@ -12,6 +13,9 @@
 #include <openssl/ssl.h>
 
 struct map;
+
+/* ALPN and server name of a session, when they are no longer. */
+enum { ENGINE_NAMES = 96 };
 
 /* libssl's form of one context here. It goes when nobody uses the context any more; other engines' forms are no use. */
 struct engine_context {
@@ -36,6 +40,9 @@ struct tls_engine {
     unsigned steps_left;
     bool steps_limited;
     struct tls_counts counts;
+    /* Slabs, because what stays of a connection would lie among what its handshake has freed, and hold those pages. */
+    struct object_pool sessions;
+    struct object_pool names; /* of ENGINE_NAMES bytes */
 };
 
 /* NULL when libssl fails, which it should not: the context was tried when it was made. */

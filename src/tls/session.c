@@ -5,12 +5,14 @@
 #include "tls/key_pair.h"
 #include "tls/session_internal.h"
 
+#include <openssl/crypto.h>
+
 struct tls_session *tls_session_create(struct tls_engine *engine, struct block_pool *pool,
                                        const struct tls_session_spec *spec)
 {
-    if (!engine_charge(engine, sizeof(struct tls_session)))
+    struct tls_session *session = object_pool_get(&engine->sessions);
+    if (!session)
         return NULL;
-    struct tls_session *session = mem_new(struct tls_session);
     session->engine = engine;
     session->pool = pool;
     session->is_server = tls_context_role(spec->context) == TLS_SERVER;
@@ -18,6 +20,19 @@ struct tls_session *tls_session_create(struct tls_engine *engine, struct block_p
     session->handshake = handshake_create(engine, pool, spec);
     engine->counts.sessions++;
     return session;
+}
+
+static bool has_long_names(const struct tls_session *session)
+{
+    return (size_t)session->alpn_size + session->server_name_size > ENGINE_NAMES;
+}
+
+static void free_names(struct tls_session *session)
+{
+    if (has_long_names(session))
+        mem_free(session->names);
+    else if (session->names)
+        object_pool_put(&session->engine->names, session->names);
 }
 
 void tls_session_destroy(struct tls_session *session)
@@ -32,11 +47,12 @@ void tls_session_destroy(struct tls_session *session)
     peer_identity_unref(session->identity);
     tls_context_unref(session->context);
     mem_free(session->place);
-    mem_free(session->names);
+    free_names(session);
     mem_free(session->failure_text);
-    session->engine->counts.sessions--;
-    engine_release(session->engine, sizeof(*session));
-    mem_free_secret(session, sizeof(*session));
+    struct tls_engine *engine = session->engine;
+    engine->counts.sessions--;
+    OPENSSL_cleanse(session, sizeof(*session));
+    object_pool_put(&engine->sessions, session);
 }
 
 void session_free_handshake(struct tls_session *session)
@@ -130,7 +146,9 @@ static void keep_names(struct tls_session *session, const struct handshake_resul
     session->server_name_size = (uint16_t)result->server_name.size;
     if (result->alpn.size + result->server_name.size == 0)
         return;
-    session->names = mem_alloc(result->alpn.size + result->server_name.size);
+    session->names = has_long_names(session)
+                         ? mem_alloc(result->alpn.size + result->server_name.size)
+                         : object_pool_get(&session->engine->names);
     if (result->alpn.size > 0)
         memcpy(session->names, result->alpn.data, result->alpn.size);
     if (result->server_name.size > 0)

@@ -1,4 +1,4 @@
-#include "io/object_pool.h"
+#include "base/object_pool.h"
 
 #include "base/block.h"
 #include "base/memory.h"
@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Slabs are aligned to their size, so that an object finds its slab by masking. */
 enum { SLAB_BYTES = 16384, SLAB_HEADER = 64 };
@@ -77,13 +78,39 @@ static size_t slab_objects(const struct object_pool *pool)
     return (SLAB_BYTES - SLAB_HEADER) / pool->object_size;
 }
 
+static void *map(size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        abort();
+    return at;
+}
+
+/*
+ * From the system: the heap would put a header before each slab, and so make two more pages resident for four, and keep
+ * what is freed. The kernel maps one beside the other, so after the first they come aligned.
+ */
+static struct slab *slab_map(void)
+{
+    char *at = map(SLAB_BYTES);
+    size_t past = (uintptr_t)at % SLAB_BYTES;
+    if (past == 0)
+        return (struct slab *)(void *)at;
+    munmap(at, SLAB_BYTES);
+    at = map((size_t)2 * SLAB_BYTES);
+    past = (uintptr_t)at % SLAB_BYTES;
+    size_t before = past ? SLAB_BYTES - past : 0;
+    if (before > 0)
+        munmap(at, before);
+    munmap(at + before + SLAB_BYTES, SLAB_BYTES - before);
+    return (struct slab *)(void *)(at + before);
+}
+
 static struct slab *slab_add(struct object_pool *pool)
 {
     if (!charge(pool, SLAB_BYTES))
         return NULL;
-    struct slab *slab = aligned_alloc(SLAB_BYTES, SLAB_BYTES);
-    if (!slab)
-        abort();
+    struct slab *slab = slab_map();
     *slab = (struct slab){.untouched = slab_objects(pool)};
     list_push_front(&pool->partial, &slab->node);
     return slab;
@@ -92,7 +119,7 @@ static struct slab *slab_add(struct object_pool *pool)
 static void slab_drop(struct object_pool *pool, struct slab *slab)
 {
     list_remove(&slab->node);
-    free(slab);
+    munmap(slab, SLAB_BYTES);
     release(pool, SLAB_BYTES);
 }
 
