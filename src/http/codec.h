@@ -59,6 +59,7 @@ struct http_codec {
     void *owner;         /* the connection */
     struct list streams; /* not yet released or not yet over */
     uint64_t now_ms;   /* of the current turn; like `turn` set by the connection before each call */
+    uint64_t heard_ms; /* when bytes were last fed; the connection's */
     uint64_t bytes_in; /* fed so far */
     uint64_t bytes_written; /* given to events->write so far */
     uint64_t bytes_sent;    /* taken by the socket so far */

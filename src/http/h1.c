@@ -301,3 +301,17 @@ void h1_drop_pending(struct h1 *h1)
     mem_free(h1->pending);
     h1->pending = NULL;
 }
+
+bool h1_is_at_rest(const struct http_codec *codec)
+{
+    const struct h1 *h1 = CONTAINER_OF(codec, const struct h1, codec);
+    return list_is_empty(&codec->streams) && h1->in == H1_AT_HEAD && h1->scan.size == 0 &&
+           !h1->pending && !h1->skipped_line && !h1->got_eof && h1->busy == 0 &&
+           codec->wants_read && !codec->draining && !codec->closing && !codec->broken;
+}
+
+bool h1_is_tunnel(const struct http_codec *codec)
+{
+    const struct h1 *h1 = CONTAINER_OF(codec, const struct h1, codec);
+    return h1->stream && h1->stream->tunnel;
+}

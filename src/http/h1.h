@@ -65,3 +65,10 @@ struct h1 {
 void h1_init(struct h1 *h1, enum http_role role, const struct http_codec_events *events,
              const struct http_codec_consumer *consumer, const struct http_limits *limits,
              struct block_pool *pool, void *owner);
+/*
+ * Between two exchanges, with nothing kept of either: a codec that is made anew, and given the count of requests, goes on
+ * as this one would.
+ */
+bool h1_is_at_rest(const struct http_codec *codec);
+/* What is under way is a tunnel: after CONNECT, or an upgrade. */
+bool h1_is_tunnel(const struct http_codec *codec);

@@ -1,5 +1,6 @@
 #include "net/http_connection.h"
 
+#include "http/h1.h"
 #include "http/h2.h"
 #include "net/http_connection_internal.h"
 
@@ -31,11 +32,22 @@ const char *http_closed_text(enum http_closed reason)
 
 /* --- its end ------------------------------------------------------------------------------------------------ */
 
+static void drop_codec(struct http_connection *connection)
+{
+    struct http_codec *codec = connection->codec;
+    bool is_h1 = codec->protocol == HTTP_PROTOCOL_1;
+    http_codec_destroy(codec);
+    if (is_h1)
+        loop_object_free(connection->loop, CONTAINER_OF(codec, struct h1, codec),
+                         sizeof(struct h1));
+    connection->codec = NULL;
+}
+
 static void on_reap(struct task *task)
 {
     struct http_connection *connection = CONTAINER_OF(task, struct http_connection, run);
     if (connection->codec)
-        http_codec_destroy(connection->codec);
+        drop_codec(connection);
     loop_object_free(connection->loop, connection, sizeof(*connection));
 }
 
@@ -123,6 +135,8 @@ static void settle_timers(struct http_connection *connection)
         http_timers_need(connection,
                          is_idle ? options->idle_timeout_ms : options->stream_idle_timeout_ms);
         http_timers_need(connection, options->write_stall_timeout_ms);
+        if (is_idle && connection->role == HTTP_SERVER)
+            http_timers_need(connection, HTTP_REST_MS);
     }
 }
 
@@ -259,14 +273,34 @@ static bool begin_codec(struct http_connection *connection, enum http_protocol p
         if (!connection->codec)
             return false;
     } else {
-        h1_init(&connection->h1, role, &codec_events, &codec_consumer, limits_of(connection), pool,
-                connection);
-        connection->codec = &connection->h1.codec;
+        struct h1 *h1 = loop_object_new(connection->loop, sizeof(*h1));
+        if (!h1)
+            return false;
+        h1_init(h1, role, &codec_events, &codec_consumer, limits_of(connection), pool, connection);
+        connection->codec = &h1->codec;
+        connection->codec->requests = connection->requests; /* of before it rested */
     }
+    connection->is_resting = false;
     connection->codec->established = transport_is_open(connection->transport);
     http_connection_enter(connection);
+    connection->codec->heard_ms = connection->codec->now_ms;
     if (connection->is_draining_told)
         drain_codec(connection);
+    return true;
+}
+
+/*
+ * Between two requests an HTTP/1 codec knows nothing that its connection does not, so a connection that waits long
+ * does without. Bytes make a new one.
+ */
+bool http_connection_rest(struct http_connection *connection)
+{
+    if (connection->codec->protocol != HTTP_PROTOCOL_1 || connection->role != HTTP_SERVER ||
+        connection->requests == 0 || task_is_queued(&connection->run) ||
+        transport_backlog(connection->transport) > 0 || !h1_is_at_rest(connection->codec))
+        return false;
+    drop_codec(connection);
+    connection->is_resting = true;
     return true;
 }
 
@@ -275,7 +309,7 @@ static bool begin_codec(struct http_connection *connection, enum http_protocol p
 static void feed(struct http_connection *connection, struct block *block, const char *data,
                  size_t size)
 {
-    connection->heard_ms = connection->codec->now_ms;
+    connection->codec->heard_ms = connection->codec->now_ms;
     http_codec_read(connection->codec, block, data, size);
 }
 
@@ -303,7 +337,8 @@ static void on_bytes(void *owner, struct block *block, const char *data, size_t 
 {
     struct http_connection *connection = owner;
     if (UNLIKELY(!connection->codec)) {
-        if (!sniff(connection, data, size)) {
+        if (connection->is_resting ? !begin_codec(connection, HTTP_PROTOCOL_1)
+                                   : !sniff(connection, data, size)) {
             block_unref(block);
             http_connection_finish(connection, HTTP_CLOSED_TRANSPORT, CONN_ABORT, NULL);
             return;
@@ -395,7 +430,7 @@ static void on_open(void *owner)
     }
     if (connection->codec)
         connection->codec->established = true;
-    if (connection->drain_by_ms > 0) { /* only now a request can come */
+    if (connection->drain_since_ms > 0) { /* only now a request can come */
         connection->drain_since_ms = loop_now_ms(connection->loop);
         http_timers_need(connection, HTTP_DRAIN_SILENCE_MS);
     }
@@ -443,7 +478,7 @@ struct http_connection *http_connection_create(struct transport *transport, enum
     connection->had_room = role == HTTP_SERVER; /* which is never asked for any */
     connection->was_idle = true;
     connection->idle_since_ms = connection->head_since_ms = now_ms;
-    connection->moved_ms = connection->heard_ms = connection->begun_ms = now_ms;
+    connection->moved_ms = connection->begun_ms = now_ms;
     task_init(&connection->run, on_run);
     if (!must_wait_for_open(connection) && !must_sniff(connection) &&
         !begin_codec(connection, protocol_of(connection))) {
@@ -482,11 +517,10 @@ void http_connection_close(struct http_connection *connection)
 
 void http_connection_drain(struct http_connection *connection)
 {
-    if (!connection->transport || connection->drain_by_ms > 0)
+    if (!connection->transport || connection->drain_since_ms > 0)
         return;
     uint32_t timeout_ms = connection->options->drain_timeout_ms;
     connection->drain_since_ms = loop_now_ms(connection->loop);
-    connection->drain_by_ms = connection->drain_since_ms + timeout_ms;
     http_timers_need(connection, timeout_ms);
     if (connection->role == HTTP_SERVER)
         http_timers_need(connection, http_drain_grace_ms(connection));
@@ -544,7 +578,7 @@ bool http_connection_is_idle(const struct http_connection *connection)
 
 uint32_t http_connection_requests(const struct http_connection *connection)
 {
-    return connection->codec ? connection->codec->requests : 0;
+    return connection->codec ? connection->codec->requests : connection->requests;
 }
 
 void *http_connection_owner(const struct http_connection *connection)

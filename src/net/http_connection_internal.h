@@ -4,30 +4,31 @@
  */
 #pragma once
 
-#include "http/h1.h"
+#include "http/codec.h"
 #include "io/loop.h"
 #include "net/http_connection.h"
 
 /* A draining HTTP/1 server that is idle closes after so much silence: a request may be under way to it. */
 enum { HTTP_DRAIN_SILENCE_MS = 500 };
 
+/* A server that speaks HTTP/1 and was idle for so long gives its codec up until bytes come. */
+enum { HTTP_REST_MS = 2000 };
+
 struct http_connection {
     struct transport *transport; /* NULL once it is closed */
-    struct http_codec *codec;    /* &h1.codec, an h2, or NULL while the protocol is not known */
+    struct http_codec *codec;    /* NULL while the protocol is not known, and while it rests */
     const struct http_connection_options *options;
     const struct http_connection_events *events;
     void *owner;
     struct loop *loop;
     struct task run; /* the codec's wake; at the end the reaping */
     struct timer timer;
-    uint64_t idle_since_ms; /* since when there is no stream */
-    uint64_t head_since_ms; /* a head's first byte, or the beginning */
-    uint64_t moved_ms;      /* when bytes last went out, or began to wait */
-    uint64_t heard_ms;      /* when bytes last came in */
-    uint64_t drain_by_ms;   /* 0: not asked to drain by a time */
-    uint64_t drain_since_ms;
+    uint64_t idle_since_ms;  /* since when there is no stream */
+    uint64_t head_since_ms;  /* a head's first byte, or the beginning */
+    uint64_t moved_ms;       /* when bytes last went out, or began to wait */
+    uint64_t heard_ms;       /* when bytes last came in */
+    uint64_t drain_since_ms; /* 0: not asked to drain */
     uint64_t begun_ms;
-    struct h1 h1;
     uint32_t requests; /* of the codec, when idleness was looked at last */
     uint8_t role;
     uint8_t sniffed; /* bytes of HTTP/2's preface that a plaintext server has seen */
@@ -36,9 +37,10 @@ struct http_connection {
     bool had_room;
     bool is_draining_told;
     bool is_write_ended;
-    bool is_max_requests;
-    bool is_muted;  /* closed by its owner, who hears nothing more */
-    bool is_reaped; /* the memory goes at the end of the turn */
+    bool is_resting : 1;
+    bool is_max_requests : 1;
+    bool is_muted : 1;  /* closed by its owner, who hears nothing more */
+    bool is_reaped : 1; /* the memory goes at the end of the turn */
 };
 
 /* Gives the codec the time of this turn. */
@@ -57,6 +59,9 @@ void http_connection_settle(struct http_connection *connection);
 /* The transport goes; streams have been told or are told now; the owner hears why. */
 void http_connection_finish(struct http_connection *connection, enum http_closed reason,
                             enum conn_close how, const struct transport_failure *failure);
+
+/* Gives the codec up when nothing would be lost by it; true when it did. */
+bool http_connection_rest(struct http_connection *connection);
 
 /* http_timers.c */
 /* Makes sure that the timer fires within delay_ms; 0 = no need. */

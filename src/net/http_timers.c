@@ -5,6 +5,7 @@
  * anything could be due, looks what really is, and starts again for the rest. A busy connection pays for it once
  * in a stream idle timeout.
  */
+#include "http/h1.h"
 #include "http/h2.h"
 #include "net/http_connection_internal.h"
 
@@ -57,7 +58,7 @@ static bool expire_one(struct http_connection *connection, uint64_t now_ms, uint
 
 static bool is_waiting_for_head(const struct http_connection *connection)
 {
-    if (connection->role == HTTP_CLIENT)
+    if (connection->role == HTTP_CLIENT || connection->is_resting)
         return false;
     const struct http_codec *codec = connection->codec;
     if (!codec || codec->in_head)
@@ -72,7 +73,7 @@ static bool check_ping(struct http_connection *connection, uint64_t now_ms, uint
     uint32_t interval_ms = connection->options->ping_interval_ms;
     if (codec->protocol != HTTP_PROTOCOL_2 || interval_ms == 0)
         return false;
-    if (!is_due(now_ms, connection->heard_ms, interval_ms, next))
+    if (!is_due(now_ms, codec->heard_ms, interval_ms, next))
         return false;
     if (h2_ping_is_open(codec))
         return true;
@@ -86,7 +87,7 @@ static bool is_waiting_in_vain(const struct http_connection *connection, uint64_
                                uint64_t *next)
 {
     const struct http_codec *codec = connection->codec;
-    if (connection->drain_by_ms == 0 || connection->role == HTTP_CLIENT ||
+    if (connection->drain_since_ms == 0 || connection->role == HTTP_CLIENT ||
         !transport_is_open(connection->transport))
         return false;
     if (codec &&
@@ -100,8 +101,7 @@ static bool is_waiting_in_vain(const struct http_connection *connection, uint64_
 static bool is_stalled(const struct http_connection *connection, uint64_t now_ms, uint64_t *next)
 {
     const struct http_codec *codec = connection->codec;
-    bool is_tunnel = codec->protocol == HTTP_PROTOCOL_1 && connection->h1.stream &&
-                     connection->h1.stream->tunnel;
+    bool is_tunnel = codec->protocol == HTTP_PROTOCOL_1 && h1_is_tunnel(codec);
     return !is_tunnel && transport_backlog(connection->transport) > 0 &&
            is_due(now_ms, connection->moved_ms, connection->options->write_stall_timeout_ms, next);
 }
@@ -110,7 +110,8 @@ static bool is_stalled(const struct http_connection *connection, uint64_t now_ms
 static void end_grace_if_due(struct http_connection *connection, uint64_t now_ms, uint64_t *next)
 {
     struct http_codec *codec = connection->codec;
-    if (connection->drain_by_ms == 0 || codec->protocol != HTTP_PROTOCOL_2 || !h2_has_grace(codec))
+    if (connection->drain_since_ms == 0 || codec->protocol != HTTP_PROTOCOL_2 ||
+        !h2_has_grace(codec))
         return;
     if (is_due(now_ms, connection->drain_since_ms, connection->options->drain_grace_ms, next))
         h2_end_grace(codec);
@@ -139,30 +140,36 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
         http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_CLOSE, NULL);
         return true;
     }
-    if (!codec)
+    if (!codec && !connection->is_resting)
         return false;
-    if (is_stalled(connection, now_ms, next)) {
+    if (codec && is_stalled(connection, now_ms, next)) {
         http_connection_finish(connection, HTTP_CLOSED_WRITE_STALL, CONN_ABORT, NULL);
         return true;
     }
-    if (http_codec_is_idle(codec) && !codec->in_head &&
-        is_due(now_ms, connection->idle_since_ms, options->idle_timeout_ms, next)) {
-        http_codec_drain(codec);
+    bool is_unused = !codec || (http_codec_is_idle(codec) && !codec->in_head);
+    if (is_unused && is_due(now_ms, connection->idle_since_ms, options->idle_timeout_ms, next)) {
+        if (codec)
+            http_codec_drain(codec);
         http_connection_finish(connection, HTTP_CLOSED_IDLE, CONN_CLOSE, NULL);
         return true;
     }
-    if (check_ping(connection, now_ms, next)) {
+    if (codec && check_ping(connection, now_ms, next)) {
         http_connection_finish(connection, HTTP_CLOSED_PING, CONN_ABORT, NULL);
         return true;
     }
     if (!http_connection_is_draining(connection) &&
         is_due(now_ms, connection->begun_ms, options->max_age_ms, next))
         http_connection_drain(connection);
-    end_grace_if_due(connection, now_ms, next);
-    if (connection->drain_by_ms > 0 && is_due(now_ms, connection->drain_by_ms, 1, next)) {
+    if (codec)
+        end_grace_if_due(connection, now_ms, next);
+    if (connection->drain_since_ms > 0 &&
+        is_due(now_ms, connection->drain_since_ms, options->drain_timeout_ms + 1, next)) {
         http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_ABORT, NULL);
         return true;
     }
+    if (codec && is_unused && connection->role == HTTP_SERVER &&
+        is_due(now_ms, connection->idle_since_ms, HTTP_REST_MS, next))
+        (void)http_connection_rest(connection);
     return false;
 }
 

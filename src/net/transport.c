@@ -143,11 +143,6 @@ static void on_run(struct task *task)
         run_plain(transport);
 }
 
-static void on_flush(struct task *task)
-{
-    transport_tls_flush(CONTAINER_OF(task, struct transport, flush));
-}
-
 static bool keep_input(struct transport *transport, struct chain *input)
 {
     if (!input || chain_is_empty(input))
@@ -182,7 +177,6 @@ struct transport *transport_create(struct conn *conn, struct chain *input,
     transport->events = events;
     transport->owner = owner;
     task_init(&transport->run, on_run);
-    task_init(&transport->flush, on_flush);
     conn_read_stop(conn);
     bool is_made = options->tls ? transport_tls_begin(transport, input, options)
                                 : keep_input(transport, input);
@@ -205,9 +199,10 @@ static void reap(struct transport *transport)
 {
     transport->is_closed = true;
     transport->is_reading = false;
-    if (transport->tls)
+    if (transport->tls) {
         loop_timer_stop(transport->loop, &transport->tls->timer);
-    loop_task_cancel(&transport->flush);
+        loop_task_cancel(&transport->tls->flush);
+    }
     loop_task_cancel(&transport->run);
     task_init(&transport->run, on_reap);
     loop_reap_later(transport->loop, &transport->run);

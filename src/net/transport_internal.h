@@ -10,6 +10,7 @@
 struct transport_tls {
     struct transport *transport;
     struct tls_session *session;
+    struct task flush;      /* seals */
     struct chain cipher_in; /* received and not yet opened */
     struct chain plain_out; /* opened and not yet delivered */
     struct timer timer;     /* the handshake's; once open: to flush again when memory was refused */
@@ -27,8 +28,7 @@ struct transport {
     struct loop *loop;
     const struct transport_events *events;
     void *owner;
-    struct task run;   /* opens, delivers what waits, feeds TLS; after close: reaps */
-    struct task flush; /* TLS: seals */
+    struct task run; /* opens, delivers what waits, feeds TLS; after close: reaps */
     struct transport_tls *tls;
     struct chain *input; /* plaintext that was read before the transport; NULL when there is none */
     bool is_open : 1;
@@ -47,7 +47,6 @@ MUST_USE bool transport_tls_begin(struct transport *transport, struct chain *inp
                                   const struct transport_options *options);
 /* The run task's work. */
 void transport_tls_run(struct transport *transport);
-void transport_tls_flush(struct transport *transport);
 void transport_tls_write(struct transport *transport, struct chain *bytes);
 void transport_tls_end(struct transport *transport);
 /* Seals what is queued and close_notify. False when memory was refused: then only a reset is honest. */

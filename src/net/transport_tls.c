@@ -17,6 +17,8 @@ enum {
     MEMORY_RETRY_MS = 10,
 };
 
+static void flush(struct transport *transport);
+
 /* --- receiving ------------------------------------------------------------------------------- */
 
 static void begin_to_fail(struct transport *transport)
@@ -30,7 +32,7 @@ static void begin_to_fail(struct transport *transport)
 static void fail(struct transport *transport)
 {
     begin_to_fail(transport);
-    transport_tls_flush(transport);
+    flush(transport);
     transport_tell_error(transport, TRANSPORT_TLS, 0);
 }
 
@@ -38,7 +40,7 @@ static void open_up(struct transport *transport)
 {
     transport->is_open = true;
     loop_timer_stop(transport->loop, &transport->tls->timer);
-    loop_flush_later(transport->loop, &transport->flush);
+    loop_flush_later(transport->loop, &transport->tls->flush);
     transport->events->on_open(transport->owner);
     if (!transport->is_closed && !transport->is_reading)
         conn_read_stop(transport->conn); /* the handshake had read for itself */
@@ -81,7 +83,7 @@ static bool feed_once(struct transport *transport)
     enum tls_feed fed =
         tls_session_feed(tls->session, &tls->cipher_in, &tls->plain_out, LOOP_CONN_BYTES);
     if (tls_session_wants_flush(tls->session))
-        loop_flush_later(transport->loop, &transport->flush);
+        loop_flush_later(transport->loop, &transport->tls->flush);
     bool has_opened = !transport->is_open && tls_session_is_open(tls->session);
     if (has_opened)
         open_up(transport);
@@ -131,7 +133,7 @@ void transport_tls_run(struct transport *transport)
     if (!transport->is_open && !tls->is_failed && !conn_is_reading(transport->conn))
         conn_read_start(transport->conn);
     if (tls_session_wants_flush(tls->session))
-        loop_flush_later(transport->loop, &transport->flush);
+        loop_flush_later(transport->loop, &transport->tls->flush);
     move_on(transport);
 }
 
@@ -176,7 +178,7 @@ static void on_error(void *owner, int error)
 static void on_retry(struct timer *timer)
 {
     struct transport_tls *tls = CONTAINER_OF(timer, struct transport_tls, timer);
-    loop_flush_later(tls->transport->loop, &tls->transport->flush);
+    loop_flush_later(tls->transport->loop, &tls->flush);
 }
 
 /* Seals at most `limit` bytes (0: all) into the conn. */
@@ -197,7 +199,7 @@ static bool has_sealed_all(const struct transport_tls *tls)
            !tls_session_wants_flush(tls->session);
 }
 
-void transport_tls_flush(struct transport *transport)
+static void flush(struct transport *transport)
 {
     struct transport_tls *tls = transport->tls;
     size_t backlog = conn_backlog(transport->conn);
@@ -226,7 +228,7 @@ void transport_tls_write(struct transport *transport, struct chain *bytes)
     assert(!transport->tls->is_end_due);
     tls_session_write(transport->tls->session, bytes);
     if (transport->is_open)
-        loop_flush_later(transport->loop, &transport->flush);
+        loop_flush_later(transport->loop, &transport->tls->flush);
 }
 
 void transport_tls_end(struct transport *transport)
@@ -235,7 +237,7 @@ void transport_tls_end(struct transport *transport)
     assert(!tls->is_end_due);
     tls->is_end_due = true;
     tls_session_end(tls->session);
-    loop_flush_later(transport->loop, &transport->flush);
+    loop_flush_later(transport->loop, &transport->tls->flush);
 }
 
 bool transport_tls_seal_all(struct transport *transport)
@@ -261,7 +263,7 @@ static void on_written(void *owner, size_t size)
                   : (size_t)((double)tls->plain_sealed * (double)size / (double)(size + left));
     tls->plain_sealed -= credit;
     if (tls_session_wants_flush(tls->session))
-        loop_flush_later(transport->loop, &transport->flush);
+        loop_flush_later(transport->loop, &transport->tls->flush);
     if (credit > 0 && transport->events->on_written)
         transport->events->on_written(transport->owner, credit);
 }
@@ -290,6 +292,11 @@ static void on_handshake_timeout(struct timer *timer)
     transport_tell_error(transport, TRANSPORT_HANDSHAKE_TIMEOUT, ETIMEDOUT);
 }
 
+static void on_flush(struct task *task)
+{
+    flush(CONTAINER_OF(task, struct transport_tls, flush)->transport);
+}
+
 bool transport_tls_begin(struct transport *transport, struct chain *input,
                          const struct transport_options *options)
 {
@@ -302,6 +309,7 @@ bool transport_tls_begin(struct transport *transport, struct chain *input,
         return false;
     }
     tls->transport = transport;
+    task_init(&tls->flush, on_flush);
     transport->tls = tls;
     if (input)
         chain_move(&tls->cipher_in, input);

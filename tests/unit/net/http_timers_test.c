@@ -1,3 +1,4 @@
+#include "net/http_connection_internal.h"
 #include "net/http_world.h"
 
 #include <string.h>
@@ -124,6 +125,78 @@ TEST(a_peer_that_answers_no_ping_is_gone)
     pass(&w, 60000);
     CHECK(w.closed[2] == 0 && w.closed[3] == 0, "a peer that answers is kept");
     end_world(&w);
+}
+
+/* Gives its codec up, and nobody can tell. */
+TEST(a_connection_that_waits_rests_and_goes_on)
+{
+    struct world w;
+    struct raw raw;
+    begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+    w.options[1].max_requests = 3;
+    connect_raw(&w, &raw);
+    for (int i = 0; i < 3; i++) {
+        CHECK(w.serving, "%d", i);
+        buffer_reset(&raw.got);
+        raw_say(&w, &raw, ORIGIN_GET);
+        pass(&w, 100);
+        CHECK(strstr(heard(&raw), "200 OK"), "%d: %s", i, heard(&raw));
+        if (i == 2)
+            break;
+        CHECK(w.serving->codec && !w.serving->is_resting, "not at once");
+        pass(&w, HTTP_REST_MS);
+        CHECK(!w.serving->codec && w.serving->is_resting, "%d", i);
+        CHECK(http_connection_requests(w.serving) == (uint32_t)i + 1, "it still counts");
+    }
+    CHECK(w.closed[3] == 1 && w.reasons[3] == HTTP_CLOSED_MAX_REQUESTS);
+    CHECK(strstr(heard(&raw), "connection: close"), "%s", heard(&raw));
+    raw_fini(&raw);
+    end_world(&w);
+}
+
+TEST(a_connection_rests_only_between_exchanges)
+{
+    static const char *const then[] = {"G", "\r\n", "GET / HTTP/1.1\r\nHost: a\r\n"};
+    EACH (text, then) {
+        struct world w;
+        struct raw raw;
+        begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+        connect_raw(&w, &raw);
+        raw_say(&w, &raw, ORIGIN_GET);
+        pass(&w, 100);
+        raw_say(&w, &raw, *text);
+        pass(&w, 2 * HTTP_REST_MS);
+        CHECK(w.serving->codec, "%s", *text);
+        raw_fini(&raw);
+        end_world(&w);
+    }
+}
+
+TEST(a_resting_connection_ends_like_any_other)
+{
+    for (int how = 0; how < 4;
+         how++) { /* its time is over, its age is, it drains, the client leaves */
+        struct world w;
+        struct raw raw;
+        begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+        w.options[1].idle_timeout_ms = how == 0 ? 20000 : 3600000;
+        w.options[1].max_age_ms = how == 1 ? 20000 : 0;
+        connect_raw(&w, &raw);
+        raw_say(&w, &raw, ORIGIN_GET);
+        pass(&w, 3 * HTTP_REST_MS);
+        CHECK(w.serving->is_resting, "%d", how);
+        if (how == 2)
+            http_connection_drain(w.serving);
+        if (how == 3)
+            conn_write_end(raw.conn);
+        pass(&w, how < 2 ? 10000 : 100);
+        CHECK((w.serving != NULL) == (how < 3), "%d", how);
+        pass(&w, 20000);
+        CHECK(!w.serving && w.closed[3] == 1, "%d", how);
+        CHECK(w.reasons[3] == (how == 0 ? HTTP_CLOSED_IDLE : HTTP_CLOSED_DONE), "%d", how);
+        raw_fini(&raw);
+        end_world(&w);
+    }
 }
 
 /* Apart from the streams' own time: here they have all the time of the world. */
