@@ -137,80 +137,103 @@ def s_mesh(a):
     return out
 
 
-def hold(port_, n, path="/", secs=60):
-    p = subprocess.Popen(["taskset", "-c", str(LC), tool("loadgen"), "-c", str(n), "-H", str(secs), "-P", path, "127.0.0.1:%d" % port_], stdout=subprocess.PIPE, text=True)
+def hold(port_, n, path="/", secs=60, more=()):
+    p = subprocess.Popen(["taskset", "-c", str(LC), tool("loadgen"), *more, "-c", str(n), "-H", str(secs), "-P", path, "127.0.0.1:%d" % port_], stdout=subprocess.PIPE, text=True)
     line = p.stdout.readline()
     return p, line.strip()
 
 
+SETTLE_S = 12  # after which each proxy has given back what it gives back while its connections wait
+
+
+def fronts(names, up, suite):
+    """(contender, kind of client, its configuration on a port, loadgen's flags): plain, mTLS, HTTP/2 over mTLS."""
+    c = pki()
+    tls = ["-T", "-C", c["leaf.crt"], "-K", c["leaf.key"], "-A", c["ca.crt"]]
+    out = []
+    for n in names:
+        out.append((n, "http", lambda p, n=n: getattr(ALL[n], "http_many", ALL[n].http)(wdir(suite, n + "http"), p, up), []))
+        out.append((n, "tls", lambda p, n=n: ALL[n].tls_front(wdir(suite, n + "tls"), p, c), tls))
+        out.append((n, "h2tls", lambda p, n=n: ALL[n].tls_front(wdir(suite, n + "h2tls"), p, c, h2=True), tls + ["-2"]))
+    return out
+
+
 def s_rss(a):
-    """Memory: idle; with 1,000 clusters known; N keep-alive connections idle after one request each; N requests in flight."""
+    """Memory: idle; with 1,000 clusters known; N connections idle after one request each (plain, mTLS, HTTP/2 over mTLS); N requests in flight."""
     out = {}
     be, up = backend(a.size)
-    c = pki()
-    cases = []
-    for n in a.contenders:
-        cases.append((n, "http", getattr(ALL[n], "http_many", ALL[n].http)))
-        cases.append((n, "tls", lambda d, l, u, n=n: ALL[n].tls_front(d, l, c)))
-        cases.append((n, "clusters", lambda d, l, u, n=n: ALL[n].http_clusters(d, l, u, 1000)))
-    for n, kind, mk in cases:
+    clusters = [(n, "clusters", lambda p, n=n: ALL[n].http_clusters(wdir("rss", n + "clusters"), p, up, 1000), []) for n in a.contenders]
+    for n, kind, mk, flags in fronts(a.contenders, up, "rss") + clusters:
         p = port()
-        argv = mk(wdir("rss", n + kind), p, up)
+        argv = mk(p)
         if not argv:
             continue
         res = out.setdefault("%s/%s" % (n, kind), {})
         for label, cnt, path in (("idle", 0, None), ("idle100", 100, "/"), ("idle10k", 10000, "/"), ("flight100", 100, "/hold"), ("flight4k", 4000, "/hold")):
-            if (kind == "tls" and path == "/hold") or (kind == "clusters" and cnt):
+            if (kind != "http" and path == "/hold") or (kind == "clusters" and cnt):
                 continue
             vals = []
-            for _ in range(1 if cnt > 1000 else min(3, a.rounds)):
+            for _ in range(1 if cnt else min(3, a.rounds)):
                 proc = start(argv, p, PC, n)
-                time.sleep(0.3)
+                time.sleep(1)
+                line = None
                 if cnt:
-                    if kind == "tls":
-                        q = subprocess.Popen(["taskset", "-c", str(LC), tool("loadgen"), "-T", "-C", c["leaf.crt"], "-K", c["leaf.key"], "-A", c["ca.crt"], "-c", str(cnt), "-H", "20", "127.0.0.1:%d" % p], stdout=subprocess.PIPE, text=True)
-                        line = q.stdout.readline().strip()
-                    else:
-                        q, line = hold(p, cnt, path, 20)
-                    time.sleep(1)
-                    m = proc.mem_kb()
+                    q, line = hold(p, cnt, path, 60, flags)
+                    time.sleep(SETTLE_S)
+                m = proc.mem_kb()
+                if cnt:
                     m["held"] = line
-                    fds = sum(len(os.listdir("/proc/%d/fd" % x)) for x in proc.pids())
-                    m["fds"] = fds
                     q.kill(); q.wait()
-                else:
-                    m = proc.mem_kb()
                 proc.stop()
                 vals.append(m)
                 time.sleep(0.2)
             m = sorted(vals, key=lambda x: x["rss"])[len(vals) // 2]
             res[label] = m
-            print("  rss %-14s %-9s rss %6d KiB anon %6d KiB %s" % (n + "/" + kind, label, m["rss"], m["anon"], m.get("held", "")), flush=True)
+            each = "%.0f bytes each" % ((m["anon"] - res["idle"]["anon"]) * 1024 / cnt) if cnt else ""
+            print("  rss %-14s %-9s rss %6d KiB anon %6d KiB %s %s" % (n + "/" + kind, label, m["rss"], m["anon"], m.get("held", ""), each), flush=True)
     return out
 
 
 def s_burst(a):
-    """Memory: idle; with 4,000 keep-alive connections; 1 s and 32 s after they have gone (first value of -c: how many)."""
+    """Memory: idle; with 4,000 connections; 1 s and 30 s after they have gone (first value of -c: how many)."""
     out, many = {}, a.conns[0] if a.conns != [64] else 4000
     be, up = backend(a.size)
-    for n in a.contenders:
+    for n, kind, mk, flags in fronts(a.contenders, up, "burst"):
         p = port()
-        argv = getattr(ALL[n], "http_many", ALL[n].http)(wdir("burst", n), p, up)
+        argv = mk(p)
         if not argv:
             continue
         proc = start(argv, p, PC, n)
         time.sleep(1)
-        res = out[n] = {"idle": proc.mem_kb()}
-        q, line = hold(p, many, "/", 60)
-        time.sleep(2)
+        res = out["%s/%s" % (n, kind)] = {"idle": proc.mem_kb()}
+        q, line = hold(p, many, "/", 60, flags)
+        time.sleep(1)
         res["held"] = proc.mem_kb()
         q.kill(); q.wait()
-        for after in (1, 31):
+        for after in (1, 29):
             time.sleep(after)
-            res["after%d" % (1 if after == 1 else 32)] = proc.mem_kb()
+            res["after%d" % (1 if after == 1 else 30)] = proc.mem_kb()
         proc.stop()
-        grown = (res["held"]["anon"] - res["idle"]["anon"]) * 1024 / many
-        print("  burst %-12s %s (%s; %.0f bytes a connection, of base at the end %.2f)" % (n, " ".join("%s %d KiB" % (k, v["rss"]) for k, v in res.items()), line, grown, res["after32"]["rss"] / res["idle"]["rss"]), flush=True)
+        print("  burst %-14s %s (%s; of base at the end %.2f)" % (n + "/" + kind, " ".join("%s %d KiB" % (k, v["rss"]) for k, v in res.items()), line, res["after30"]["rss"] / res["idle"]["rss"]), flush=True)
+    return out
+
+
+def s_scale(a):
+    """Memory and start with 1,000 services known: 5,000 routes, 10,000 endpoints (first value of -c: how many services)."""
+    out, many = {}, a.conns[0] if a.conns != [64] else 1000
+    be, up = backend(a.size)
+    for n in a.contenders:
+        p = port()
+        argv = ALL[n].scale(wdir("scale", n), p, up, many)
+        if not argv:
+            continue
+        t = time.perf_counter()
+        proc = Proc(argv, PC, p, log=os.path.join(H.BUILD, "log-%s.txt" % n), ready=60)
+        ms = (time.perf_counter() - t) * 1e3
+        time.sleep(2)
+        out[n] = dict(proc.mem_kb(), start_ms=ms)
+        proc.stop()
+        print("  scale %-10s %s" % (n, out[n]), flush=True)
     return out
 
 
@@ -231,8 +254,8 @@ def s_idle(a):
             ms.append((time.perf_counter() - t) * 1e3)
             proc.stop()
         proc = start(argv, p, PC, n)
-        q, _ = hold(p, 100, "/", 12)
-        time.sleep(1)
+        q, _ = hold(p, 100, "/", SETTLE_S + 12)
+        time.sleep(SETTLE_S)
         sw = lambda: sum(int(x) for pid in proc.pids() for t in os.listdir("/proc/%d/task" % pid) for x in re.findall(r"ctxt_switches:\s+(\d+)", open("/proc/%d/task/%s/status" % (pid, t)).read()))
         s0, c0 = sw(), proc.cpu_us()[0]
         time.sleep(8)
@@ -499,15 +522,24 @@ def s_gate(a):
         got["allocations" + kind] = alloc_count(argv(p, method), p, p)
     p = port()
     proc = start(argv(p), p, PC, name)
-    time.sleep(0.3)
+    time.sleep(1)
     got["rss_idle_kib"] = proc.mem_kb()["rss"]
     got["anon_idle_kib"] = proc.mem_kb()["anon"]
-    q, _ = hold(p, 1000, "/", 10)
-    time.sleep(1)
+    q, _ = hold(p, 1000, "/", SETTLE_S + 10)
+    time.sleep(SETTLE_S)
     got["bytes_per_idle_connection"] = (proc.mem_kb()["anon"] - got["anon_idle_kib"]) * 1024 / 1000
     q.kill(); q.wait()
     got["syscalls_busy"] = syscall_counts(proc.pids(), p, None, 64).get("syscalls")
     proc.stop()
+    c, p = pki(), port()
+    proc = start(ALL[name].tls_front(wdir("gate", "tls"), p, c), p, PC, name)
+    time.sleep(1)
+    got["rss_tls_ready_kib"] = proc.mem_kb()["rss"]
+    got["anon_tls_ready_kib"] = proc.mem_kb()["anon"]
+    q, _ = hold(p, 1000, "/", SETTLE_S + 10, ["-T", "-C", c["leaf.crt"], "-K", c["leaf.key"], "-A", c["ca.crt"]])
+    time.sleep(SETTLE_S)
+    got["bytes_per_idle_mtls_connection"] = (proc.mem_kb()["anon"] - got["anon_tls_ready_kib"]) * 1024 / 1000
+    q.kill(); q.wait(); proc.stop()
     path = os.path.join(H.HERE, "baseline.json")
     base = json.load(open(path)) if os.path.exists(path) else {}
     if a.record:
@@ -515,7 +547,8 @@ def s_gate(a):
             f.write(json.dumps({k: round(v, 3) for k, v in got.items()}, indent=2) + "\n")
     # What a measurement may exceed its baseline by before it is a regression: its own scatter, relative and absolute.
     slack = {"instructions": (0.02, 0), "instructions_full": (0.02, 0), "allocations": (0, 0.01), "allocations_full": (0, 0.01),
-             "rss_idle_kib": (0.02, 128), "anon_idle_kib": (0.02, 64), "bytes_per_idle_connection": (0.02, 64), "syscalls_busy": (0.02, 0.1)}
+             "rss_idle_kib": (0.02, 128), "anon_idle_kib": (0.02, 64), "bytes_per_idle_connection": (0.02, 64),
+             "rss_tls_ready_kib": (0.02, 192), "anon_tls_ready_kib": (0.02, 96), "bytes_per_idle_mtls_connection": (0.05, 256), "syscalls_busy": (0.02, 0.1)}
     worse = 0
     for k, v in got.items():
         limit = base[k] * (1 + slack[k][0]) + slack[k][1] if k in base else None

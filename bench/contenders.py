@@ -6,12 +6,13 @@ To add a proxy: copy a class, fill in the methods it can play, add it to ALL. No
   http(d, listen, up)          HTTP/1.1 in and out, keep-alive on both sides, connections pooled
   http_full(d, listen, up)     the same with what a mesh needs: metrics, an access log, timeouts
   http_clusters(d, listen, up, n)  the same with n clusters known, of which one serves
-  tls_front(d, listen, pki, resume)  TLS 1.3 in, client certificate required, answers 200 by itself; resume: with tickets
+  tls_front(d, listen, pki, resume, h2)  TLS 1.3 in, client certificate required, answers 200 by itself; resume: with tickets; h2: HTTP/2
   mesh_out(d, listen, up, pki, v)  plain in, mTLS out   v: "h1" HTTP/1.1, "h2" HTTP/2 between the two, "l4" bytes only
   mesh_in(d, listen, up, pki, v)   mTLS in (client certificate verified), plain out
   tcp(d, listen, up, splice)   bytes only; splice: True/False/None (None: the proxy's default)
   udp(d, listen, up)           datagrams, in sessions
   h2(d, listen, up, grpc)      HTTP/2 without TLS in and out (prior knowledge)
+  scale(d, listen, up, n)      http with n services of five routes and ten endpoints each
   answer(d, listen)            plain HTTP/1.1 in, answers 200 by itself (to subtract from tls_front)
 """
 import glob
@@ -34,7 +35,8 @@ class Contender:
     def http(self, d, listen, up): return None
     def http_full(self, d, listen, up): return None
     def http_clusters(self, d, listen, up, n): return None
-    def tls_front(self, d, listen, pki, resume=False): return None
+    def scale(self, d, listen, up, n): return None
+    def tls_front(self, d, listen, pki, resume=False, h2=False): return None
     def mesh_out(self, d, listen, up, pki, v): return None
     def mesh_in(self, d, listen, up, pki, v): return None
     def tcp(self, d, listen, up, splice=None): return None
@@ -102,9 +104,15 @@ defaults
         with open(argv[-1], "a") as f:
             f.write("".join("backend b%d\n    server s 127.0.0.1:%d\n" % (i, up) for i in range(n)))
         return argv
-    def tls_front(self, d, listen, pki, resume=False):
-        return self.cfg(d, "http", "%d ssl crt %s ca-file %s verify required" % (listen, pki["leaf.pem"], pki["ca.crt"]), None,
+    def tls_front(self, d, listen, pki, resume=False, h2=False):
+        return self.cfg(d, "http", "%d ssl crt %s ca-file %s verify required%s" % (listen, pki["leaf.pem"], pki["ca.crt"], " alpn h2" if h2 else ""), None,
                         extra="    http-request return status 200 content-type text/plain string ok\n", resume=resume)
+    def scale(self, d, listen, up, n):
+        rules = "".join("    use_backend s%d if { hdr(host) s%d } { path_beg /%d }\n" % (i, i, k) for i in range(n) for k in range(5))
+        backends = "".join("backend s%d\n" % i + "".join("    server e%d 127.0.0.%d:%d\n" % (k, k + 1, up) for k in range(10)) for i in range(n))
+        argv = self.cfg(d, "http", listen, up, extra=rules)
+        with open(argv[-1], "a") as f: f.write(backends)
+        return argv
     def mesh_out(self, d, listen, up, pki, v):
         if v == "plain": return None
         alpn = {"h1": "alpn http/1.1", "h2": "alpn h2", "l4": ""}[v]
@@ -150,8 +158,13 @@ class Nginx(Contender):
     def http_clusters(self, d, listen, up, n):
         more = "".join("upstream u%d { server 127.0.0.1:%d; keepalive 256; }\n" % (i, up) for i in range(n))
         return self.conf(d, more + self.UP % up + "server { listen 127.0.0.1:%d backlog=4096;\n" % listen + self.LOC % ("http", ""))
-    def tls_front(self, d, listen, pki, resume=False):
-        return self.conf(d, "server { listen 127.0.0.1:%d ssl backlog=4096; %s location / { return 200 ok; } }" % (listen, self.sslin(pki)), resume=resume)
+    def tls_front(self, d, listen, pki, resume=False, h2=False):
+        return self.conf(d, "server { listen 127.0.0.1:%d ssl%s backlog=4096; %s location / { return 200 ok; } }" % (listen, " http2" if h2 else "", self.sslin(pki)), resume=resume)
+    def scale(self, d, listen, up, n):
+        one = lambda i: "upstream s%d { %s keepalive 16; }\nserver { listen 127.0.0.1:%d; server_name s%d; %s }\n" % (
+            i, "".join("server 127.0.0.%d:%d; " % (k + 1, up) for k in range(10)), listen, i,
+            " ".join("location /%d { proxy_pass http://s%d; proxy_http_version 1.1; }" % (k, i) for k in range(5)))
+        return self.conf(d, "server_names_hash_max_size 4096;\n" + "".join(one(i) for i in range(n)))
     def mesh_out(self, d, listen, up, pki, v):
         if v == "h1":
             return self.conf(d, self.UP % up + "server { listen 127.0.0.1:%d backlog=4096;\n" % listen + self.LOC % ("https", self.sslout(pki)))
@@ -266,8 +279,15 @@ class Envoy(Contender):
     def http_clusters(self, d, listen, up, n):
         return self.config(d, self.listener(listen, self.http_filters(self.TO)), self.cluster(up),
                            *[self.cluster(up, name="outbound|80||service-%d.default.svc.cluster.local" % i) for i in range(n)])
-    def tls_front(self, d, listen, pki, resume=False):
-        return self.config(d, self.listener(listen, self.http_filters(self.OK), self.tls_in(pki, "http/1.1", resume)))
+    def tls_front(self, d, listen, pki, resume=False, h2=False):
+        return self.config(d, self.listener(listen, self.http_filters(self.OK), self.tls_in(pki, "h2" if h2 else "http/1.1", resume)))
+    def scale(self, d, listen, up, n):
+        host = lambda i: {"name": "s%d" % i, "domains": ["s%d" % i], "routes": [{"match": {"prefix": "/%d" % k}, "route": {"cluster": "s%d" % i}} for k in range(5)]}
+        filters = self.http_filters(self.TO)
+        filters[0]["typed_config"]["route_config"]["virtual_hosts"] = [host(i) for i in range(n)]
+        clusters = [dict(self.cluster(up), name="s%d" % i, load_assignment={"cluster_name": "s%d" % i, "endpoints": [{"lb_endpoints": [
+            {"endpoint": {"address": {"socket_address": {"address": "127.0.0.%d" % (k + 1), "port_value": up}}}} for k in range(10)]}]}) for i in range(n)]
+        return self.config(d, self.listener(listen, filters), *clusters)
     def mesh_out(self, d, listen, up, pki, v):
         if v == "plain": return None
         filters = self.tcp_filters() if v == "l4" else self.http_filters(self.TO)

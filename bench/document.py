@@ -199,7 +199,7 @@ def memory():
     cell = lambda v: "%.1f (%.1f)" % (v["rss"] / 1024, v["anon"] / 1024) if v else "-"
     rows = []
     for n in ORDER:
-        for kind, says in (("http", "plain"), ("tls", "mTLS")):
+        for kind, says in (("http", "plain"), ("tls", "mTLS"), ("h2tls", "HTTP/2 over mTLS")):
             r = found["result"].get(n + "/" + kind)
             if r:
                 rows.append([NAMES[n], says] + [cell(r.get(c)) for c in ("idle", "idle100", "idle10k", "flight4k")])

@@ -8,6 +8,7 @@
  *   -j        open loop with Poisson arrivals of a fixed seed in place of even spacing
  *   -P PATH   request path (default /)             -B N    send a POST body of N bytes
  *   -n        a new connection for each request (with -T: a full TLS handshake each)
+ *   -2        with -T and -H: HTTP/2 in place of HTTP/1.1
  *   -H SEC    hold: open all connections, one request on each (answered unless the path is /hold),
  *             print "held N", keep them open SEC seconds, then end
  *   -T        TLS 1.3, with -C cert -K key -A ca; no session is resumed
@@ -55,7 +56,7 @@ struct hist {
 static struct hist corrected, service;
 
 static struct conn *cs;
-static int *idle, nidle, nconn = 64, ep, use_tls, per_req, quiet_json, resumes;
+static int *idle, nidle, nconn = 64, ep, use_tls, use_h2, per_req, quiet_json, resumes;
 static struct sockaddr_in addr;
 static SSL_CTX *ctx;
 static SSL_SESSION *newest; /* ticket */
@@ -192,7 +193,8 @@ static void ready(struct conn *c)
         return;
     }
     c->st = IDLE;
-    idle[nidle++] = (int)(c - cs);
+    if (nidle < nconn) /* one that was dialled again may stand there already */
+        idle[nidle++] = (int)(c - cs);
 }
 
 static void fire(struct conn *c)
@@ -232,9 +234,53 @@ static void finished(struct conn *c)
     }
 }
 
+static void put(struct conn *c, const void *bytes, size_t n)
+{
+    ssize_t w = c->ssl ? SSL_write(c->ssl, bytes, (int)n) : send(c->fd, bytes, n, MSG_NOSIGNAL);
+    if (w != (ssize_t)n)
+        fail(c);
+}
+
+/* Frames of HTTP/2: acknowledges SETTINGS, and is finished with the end of the one stream. */
+static int eat_h2(struct conn *c, const char *p, size_t n)
+{
+    enum { HEAD = 9, DATA = 0, HEADERS = 1, RST = 3, SETTINGS = 4, GOAWAY = 7, END = 1, ACK = 1 };
+    static const char ack[HEAD] = {0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0};
+    while (n) {
+        if (c->body_left) {
+            uint64_t s = c->body_left < n ? c->body_left : n;
+            c->body_left -= s;
+            p += s;
+            n -= s;
+        } else {
+            c->buf[c->have++] = *p++;
+            n--;
+            if (c->have < HEAD)
+                continue;
+            const unsigned char *h = (const unsigned char *)c->buf;
+            c->body_left = (uint64_t)h[0] << 16 | (uint64_t)h[1] << 8 | h[2];
+            if (h[3] == RST || h[3] == GOAWAY)
+                return -1;
+            if (h[3] == SETTINGS && !(h[4] & ACK))
+                put(c, ack, sizeof ack);
+            c->in_body = (h[3] == DATA || h[3] == HEADERS) && (h[4] & END);
+            c->have = 0;
+        }
+        if (c->st == DEAD || c->st == CONNECTING)
+            return 0;
+        if (c->body_left == 0 && c->in_body) {
+            c->in_body = 0;
+            finished(c);
+        }
+    }
+    return 0;
+}
+
 /* Eats n bytes of an answer; returns 0, or -1 on a broken answer. */
 static int eat(struct conn *c, char *p, size_t n)
 {
+    if (use_h2)
+        return eat_h2(c, p, n);
     while (n) {
         if (c->in_body) {
             uint64_t s = c->body_left < n ? c->body_left : n;
@@ -285,10 +331,14 @@ static int eat(struct conn *c, char *p, size_t n)
 
 static void handshake(struct conn *c)
 {
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                  "\0\0\0\4\0\0\0\0\0"; /* SETTINGS */
     int r = SSL_do_handshake(c->ssl);
     if (r == 1) {
         resumed += (uint64_t)SSL_session_reused(c->ssl);
         watch(c, EPOLLIN, EPOLL_CTL_MOD);
+        if (use_h2)
+            put(c, preface, sizeof preface - 1);
         if (per_req)
             fire(c);
         else
@@ -393,6 +443,8 @@ static void tls_setup(const char *cert, const char *key, const char *ca)
     if (resumes)
         SSL_CTX_sess_set_new_cb(ctx, keep_ticket);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    if (use_h2)
+        SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\2h2", 3);
     if (cert && (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1 ||
                  SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)) {
         ERR_print_errors_fp(stderr);
@@ -412,7 +464,7 @@ int main(int argc, char **argv)
     double dur = 3, warm = 1;
     int hold = -1, body = 0, o;
     const char *path = "/", *cert = NULL, *key = NULL, *ca = NULL;
-    while ((o = getopt(argc, argv, "c:d:w:r:jP:B:nH:TSC:K:A:J")) != -1)
+    while ((o = getopt(argc, argv, "c:d:w:r:jP:B:nH:TS2C:K:A:J")) != -1)
         switch (o) {
         case 'c': nconn = atoi(optarg); break;
         case 'd': dur = atof(optarg); break;
@@ -425,6 +477,7 @@ int main(int argc, char **argv)
         case 'H': hold = atoi(optarg); break;
         case 'T': use_tls = 1; break;
         case 'S': resumes = 1; break;
+        case '2': use_h2 = 1; break;
         case 'C': cert = optarg; break;
         case 'K': key = optarg; break;
         case 'A': ca = optarg; break;
@@ -454,6 +507,8 @@ int main(int argc, char **argv)
     }
     if (use_tls)
         tls_setup(cert, key, ca);
+    static const char h2[] = "\0\0\16\1\5\0\0\0\1"            /* HEADERS, the stream's end */
+                             "\x82\x87\x84\x41\x09mesh.test"; /* GET https / */
     req = malloc(1024 + (size_t)body);
     req_len = (size_t)sprintf(
         req, "%s %s HTTP/1.1\r\nHost: mesh.test\r\nUser-Agent: loadgen\r\nAccept: */*\r\n",
@@ -465,6 +520,8 @@ int main(int argc, char **argv)
     req_len += (size_t)sprintf(req + req_len, "\r\n");
     memset(req + req_len, 'y', (size_t)body);
     req_len += (size_t)body;
+    if (use_h2)
+        memcpy(req, h2, req_len = sizeof h2 - 1);
 
     ep = epoll_create1(EPOLL_CLOEXEC);
     cs = calloc((size_t)nconn, sizeof *cs);
