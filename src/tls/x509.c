@@ -27,7 +27,7 @@ int64_t x509_time_s(const ASN1_TIME *time)
 {
     struct tm parts;
     if (!time || !ASN1_TIME_to_tm(time, &parts))
-        return INT64_MIN;
+        return INT64_C(-62135596800);
     return timegm(&parts);
 }
 

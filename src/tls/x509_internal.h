@@ -9,7 +9,7 @@
 
 /* One DER certificate and nothing after it; NULL otherwise. library NULL = the process's own. */
 X509 *x509_parse(OSSL_LIB_CTX *library, struct slice der);
-/* Unix seconds; INT64_MIN for a time that is none. */
+/* Unix seconds; the beginning of the year 1 for a time that is none. */
 int64_t x509_time_s(const ASN1_TIME *time);
 void x509_hash(X509 *certificate, uint8_t hash[CERTIFICATE_HASH_BYTES]);
 /* RFC 2253 with control and non-ASCII bytes escaped, cut at `size` - 1; returns the length. */

@@ -9,6 +9,20 @@ static struct tls_context *try(const struct tls_context_spec *spec, struct error
     return tls_context_create(spec, pki_now(), &context, error) ? context : NULL;
 }
 
+/* The leaf's PEM with an end that is no time: what stands there is not looked at before it is needed. */
+static void write_endless(const struct pki *leaf, struct buffer *pem)
+{
+    owned_buffer der = {0};
+    buffer_append_slice(&der, buffer_slice(&leaf->der));
+    size_t times = 0;
+    for (size_t i = 0; i + 15 <= der.size && times < 2; i++) {
+        if (memcmp(der.data + i, "\x17\x0d", 2) == 0 && ++times == 2)
+            der.data[i + 14] = '?';
+    }
+    CHECK(times == 2);
+    certificate_write_pem(buffer_slice(&der), pem);
+}
+
 TEST(mistakes_are_told_with_their_remedy)
 {
     struct pki root = pki_root("spiffe://td"), leaf = pki_leaf(&root, "spiffe://td/a"),
@@ -17,7 +31,8 @@ TEST(mistakes_are_told_with_their_remedy)
     past_spec.not_before_s = pki_now() - 2 * DAY_S;
     past_spec.not_after_s = pki_now() - DAY_S;
     struct pki past = pki_issue(&root, past_spec);
-    struct buffer wrong_order = {0}, many = {0};
+    struct buffer wrong_order = {0}, many = {0}, endless = {0};
+    write_endless(&leaf, &endless);
     certificate_write_pem(buffer_slice(&root.der), &wrong_order);
     buffer_append_slice(&wrong_order, buffer_slice(&leaf.chain));
     for (int i = 0; i <= TLS_CHAIN_MAX; i++)
@@ -32,6 +47,7 @@ TEST(mistakes_are_told_with_their_remedy)
          "requested with"},
         {{buffer_slice(&wrong_order), key_pem}, "belongs to certificate 2", "leaf first"},
         {{buffer_slice(&past.chain), buffer_slice(&past.key_pem)}, "has expired on 20", "renew"},
+        {{buffer_slice(&endless), key_pem}, "has expired on 0001-01-01", "renew"},
         {{SLICE("not PEM"), key_pem}, "no certificate in PEM", "PEM text with the leaf"},
         {{SLICE_NONE, key_pem}, "no certificate in PEM", "PEM text with the leaf"},
         {{leaf_pem, SLICE("not PEM")}, "no private key", "PEM text with a private key"},
@@ -56,6 +72,7 @@ TEST(mistakes_are_told_with_their_remedy)
     }
     buffer_fini(&wrong_order);
     buffer_fini(&many);
+    buffer_fini(&endless);
     pki_fini(&root);
     pki_fini(&leaf);
     pki_fini(&other);
