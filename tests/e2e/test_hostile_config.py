@@ -21,8 +21,8 @@ class Control:
         self.data = tmp_path / "data"
         self.data.mkdir()
         self.process = lab.start(need_tulle("tulled"), "--data", self.data, *arguments, host=lab.host("control"), ours=True)
-        self.process.wait_for((self.data / "api.sock").exists, "the API")
         self.kube = Kube(self.data)
+        self.process.wait_for(self.kube.answers, "the API")
 
 
 @pytest.fixture

@@ -97,8 +97,9 @@ def test_res_06_system_calls_that_fail(lab, calls, error, when):
 
 def control(lab, data, *arguments):
     tulled = lab.start(need_tulle("tulled"), "--data", data, *arguments, host=lab.host("control"), ours=True)
-    tulled.wait_for((data / "api.sock").exists, "the API")
-    return tulled, Kube(data)
+    kube = Kube(data)
+    tulled.wait_for(kube.answers, "the API")
+    return tulled, kube
 
 
 def service(name):
@@ -144,8 +145,8 @@ def test_res_08_a_slow_disk_holds_writes_and_nothing_else(lab, tmp_path):
     data.mkdir()
     host = lab.host("control")
     tulled = lab.start(need_tulle("tulled"), "--data", data, host=host, ours=True, env=TRACED)
-    tulled.wait_for((data / "api.sock").exists, "the API")
     writer = Kube(data)
+    tulled.wait_for(writer.answers, "the API")
     writer.create("services", service("first"))
     tracer = subprocess.Popen([strace, "-f", "-qqq", "-o", "/dev/null", "-e", "inject=fsync,fdatasync:delay_exit=3000000", "-p", str(tulled.pid)])
     try:

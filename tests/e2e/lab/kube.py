@@ -58,6 +58,13 @@ class Kube:
             raise Refused(answer.status, text.decode()[:500])
         return json.loads(text)
 
+    def answers(self):
+        """Whether the API is there yet: its socket is, a moment before it listens."""
+        try:
+            return bool(self.list("services"))
+        except OSError:
+            return False
+
     def list(self, plural):
         return self.call("GET", self.url(plural))
 
