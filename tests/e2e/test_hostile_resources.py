@@ -27,11 +27,11 @@ def statuses(callers, count, timeout=15):
 
 
 def slow_and_quick(lab, **limits):
-    """A proxy before a back end that answers /slow when the gate opens."""
+    """A proxy of one worker before a back end that answers /slow when the gate opens."""
     client, server = lab.host("client"), lab.host("server")
     gate = threading.Event()
     origin = lab.origin(server, answer=lambda request: Reply() if request.target == "/quick" or gate.wait(30) else None)
-    proxy = lab.tulle_proxy(client, bootstrap([http_listener(10000, FORWARD)], [cluster("up", origin.address, **limits)]))
+    proxy = lab.tulle_proxy(client, bootstrap([http_listener(10000, FORWARD)], [cluster("up", origin.address, **limits)]), concurrency=1)
     return client, server, gate, origin, proxy
 
 
@@ -190,7 +190,7 @@ def test_res_10_no_random_bytes_yet_is_asked_again(lab):
 def test_res_12_ten_times_the_load_is_shed_and_over_at_once(lab):
     """Beyond the cluster's limits requests are refused without waiting; the limit is held, and service goes on."""
     client, _, gate, origin, proxy = slow_and_quick(lab, circuit_breakers={
-        "thresholds": [{"max_connections": 20, "max_pending_requests": 1, "max_requests": 20}]})
+        "thresholds": [{"max_connections": 20, "max_pending_requests": 20, "max_requests": 20}]})
     before = proxy.memory_kb()["rss"]
     callers = [client.connect(10000, timeout=30) for _ in range(200)]
     for caller in callers:
