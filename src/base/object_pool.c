@@ -44,7 +44,7 @@ static void release(struct object_pool *pool, size_t bytes)
     pool->held -= bytes;
 }
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 
 void object_pool_fini(struct object_pool *pool)
 {

@@ -1,8 +1,8 @@
 /*
  * object_pool: objects of one size from slabs that are charged to the memory budget.
  *
- * Free slabs stay until object_pool_trim, so that steady state takes nothing from the heap. Under ASan every object
- * is an allocation of its own, so that use after free is seen.
+ * Free slabs stay until object_pool_trim, so that steady state takes nothing from the heap. Under the sanitizers
+ * every object is an allocation of its own, so that use after free is seen.
  */
 #pragma once
 
