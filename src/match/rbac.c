@@ -57,7 +57,7 @@ static bool policy_matches(const struct rbac_policy *policy, const struct rbac_v
 static size_t without_parameters(struct slice path, char *out)
 {
     size_t size = 0;
-    struct slice segment;
+    struct slice segment = {0};
     for (bool more = true; more;) {
         more = slice_cut(path, '/', &segment, &path);
         segment.size = slice_find_byte(segment, ';');

@@ -11,7 +11,7 @@ static uint32_t use_grants(struct upstream *upstream, uint32_t granted)
     LIST_EACH(node, &upstream->all)
     {
         struct host *host = LIST_ENTRY(node, struct host, node);
-        for (int i = 0; i < HTTP_POOLS && granted > 0; i++) {
+        for (enum http_pool i = 0; i < HTTP_POOLS && granted > 0; i++) {
             if (host->is_removed || !pool_is_starved(&host->pools[i]))
                 continue;
             pool_dial_granted(host, i);

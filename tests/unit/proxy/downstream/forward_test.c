@@ -22,7 +22,7 @@ static void dial_in_vain(void)
 {
     struct pool_waiter waiter = {0};
     struct name name = name_of(SLICE("up"));
-    struct host *host;
+    struct host *host = NULL;
     struct upstream *upstream = upstream_find(w.worker, &name);
     CHECK(upstream && upstream_pick(upstream, NULL, NULL, &host) == UPSTREAM_PICKED);
     list_init(&waiter.node);
