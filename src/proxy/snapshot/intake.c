@@ -375,9 +375,10 @@ static bool put(struct intake *intake, const struct intake_update *update, struc
     struct entry *entry = intake_find(intake, update->kind, update->name);
     if (!check_update(intake, entry, update, error))
         return false;
-    bool is_same_as_next = entry && entry->next && is_same(entry->next, update->body);
-    bool is_same_as_active =
-        entry && !entry->next && !entry->is_removed && is_same(entry->active, update->body);
+    /* What was taken away in between comes anew, be it the same: it may have lost its addresses. */
+    bool is_kept = entry && !entry->is_removed;
+    bool is_same_as_next = is_kept && entry->next && is_same(entry->next, update->body);
+    bool is_same_as_active = is_kept && !entry->next && is_same(entry->active, update->body);
     if (is_same_as_next || is_same_as_active)
         return true;
     struct resource *resource = build(intake, update, error);

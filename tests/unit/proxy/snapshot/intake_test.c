@@ -233,6 +233,27 @@ struct seen {
     char reason[256], version[32];
 };
 
+/* It came back as it was, before the commit that would have taken it away: it was gone nevertheless. */
+TEST(intake_keeps_what_is_removed_and_put_again_in_one_commit)
+{
+    static const char *const names[] = {"c", "d"};
+    struct setup s;
+    setup_init(&s);
+    for (unsigned i = 0; i < COUNT(names); i++) { /* waiting, then active */
+        const char *yaml = i == 0 ? PLAIN_EDS("c", "1s") : PLAIN_EDS("d", "1s");
+        put(&s, KIND_CLUSTER, names[i], yaml);
+        if (i == 1) {
+            put(&s, KIND_ENDPOINTS, "d", EMPTY("d"));
+            CHECK(intake_commit(s.intake));
+        }
+        intake_remove(s.intake, KIND_CLUSTER, slice_str(names[i]));
+        put(&s, KIND_CLUSTER, names[i], yaml);
+        put(&s, KIND_ENDPOINTS, names[i], i == 0 ? EMPTY("c") : EMPTY("d"));
+        CHECK(intake_commit(s.intake) && active(&s, KIND_CLUSTER, names[i]), "%s", names[i]);
+    }
+    setup_fini(&s);
+}
+
 static void see(void *to, const struct intake_entry *entry)
 {
     struct seen *seen = to;
