@@ -51,21 +51,23 @@ static bool policy_matches(const struct rbac_policy *policy, const struct rbac_v
 }
 
 /*
- * "/a;x=1/b;y" to "/a/b", and "/a/..;/b" to "/b": servers that drop parameters resolve dots afterwards. At most as long
- * as the path.
+ * "/a;x=1/b;y" to "/a/b", and "/a/..;/b" to "/b": servers that drop parameters resolve dots afterwards. At most one
+ * byte longer than the path: it begins with a slash.
  */
 static size_t without_parameters(struct slice path, char *out)
 {
     size_t size = 0;
-    struct slice segment = {0};
-    for (bool more = true; more;) {
-        more = slice_cut(path, '/', &segment, &path);
-        segment.size = slice_find_byte(segment, ';');
+    for (size_t at = 0, end; at <= path.size; at = end + 1) {
+        end = at;
+        while (end < path.size && path.data[end] != '/')
+            end++;
+        struct slice segment = slice_of(path.data + at, end - at);
+        segment = slice_first(segment, slice_find_byte(segment, ';'));
         bool is_up = slice_equals(segment, SLICE(".."));
         bool is_name = segment.size > 0 && !is_up && !slice_equals(segment, SLICE("."));
         while (is_up && size > 0 && out[--size] != '/')
             ;
-        if (is_name || !more)
+        if (is_name || end == path.size)
             out[size++] = '/';
         if (is_name) {
             memcpy(out + size, segment.data, segment.size);
@@ -92,7 +94,7 @@ static const struct rbac_policy *matching_policy(const struct rbac *rbac,
 
 struct rbac_verdict rbac_judge(const struct rbac *rbac, const struct match_request *request)
 {
-    char stripped_path[RBAC_PATH_MAX];
+    char stripped_path[RBAC_PATH_MAX + 1];
     bool lost = false;
     struct match_request watched = *request;
     watched.lost = &lost;
@@ -101,7 +103,7 @@ struct rbac_verdict rbac_judge(const struct rbac *rbac, const struct match_reque
     bool has_parameters =
         request->header && slice_find_byte(request->path, ';') != request->path.size;
     if (has_parameters) {
-        if (request->path.size > sizeof(stripped_path))
+        if (request->path.size > RBAC_PATH_MAX)
             return (struct rbac_verdict){.allowed = rbac->action == RBAC_LOG};
         size_t size = without_parameters(request->path, stripped_path);
         stripped.path = slice_of(stripped_path, size);
