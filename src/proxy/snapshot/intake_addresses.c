@@ -47,6 +47,16 @@ static bool has_claim(const struct listener *listener, struct slice claim)
     return false;
 }
 
+struct entry *intake_heir(const struct intake *intake, const struct entry *entry, uint32_t address)
+{
+    const struct listener *listener = entry->active->listener;
+    char claim[CLAIM_MAX];
+    struct slice claimed = claim_of(listener, &listener->addresses[address], claim);
+    struct entry *holder = map_get(intake->addresses, claimed);
+    bool serves = holder && holder->active && has_claim(holder->active->listener, claimed);
+    return holder == entry || serves ? NULL : holder;
+}
+
 static void plant_alias(struct intake *intake, const struct name *name,
                         const struct listener *listener)
 {

@@ -211,17 +211,36 @@ static void take_away(struct intake *intake, struct entry *entry)
     intake_drop(intake, &old);
 }
 
+/* A listener whose address another one takes over, which still waits: until then it serves. */
+static bool awaits_heir(struct intake *intake, const struct entry *entry)
+{
+    bool awaits = false;
+    if (entry->kind != KIND_LISTENER || !entry->active)
+        return false;
+    for (uint32_t i = 0; !awaits && i < entry->active->listener->address_count; i++) {
+        struct entry *heir = intake_heir(intake, entry, i);
+        awaits = heir && !heir->is_removed && heir->next &&
+                 (!is_warm(intake, heir, NULL) || !intake_try_contexts(intake, heir->next, NULL));
+    }
+    return awaits;
+}
+
 static void commit_removed(struct intake *intake)
 {
+    size_t kept = 0;
     for (size_t i = 0; i < intake->removed.count; i++) {
         struct entry *entry = intake->removed.items[i];
         if (!entry->is_removed)
             continue;
+        if (awaits_heir(intake, entry)) {
+            intake->removed.items[kept++] = entry;
+            continue;
+        }
         entry->is_removed = false;
         take_away(intake, entry);
         intake_note(intake, entry); /* to be forgotten */
     }
-    intake->removed.count = 0;
+    intake->removed.count = kept;
 }
 
 static void commit_arrived(struct intake *intake)

@@ -23,7 +23,8 @@ struct entry {
     struct name name; /* the text is the entry's own */
     enum resource_kind kind : 8;
     bool is_static;
-    bool is_removed;  /* goes with the next commit */
+    bool
+        is_removed; /* goes with the next commit, a listener when who takes its address over is complete */
     bool is_warming;  /* in the intake's list */
     bool is_changing; /* in the intake's list of names whose wanting changed */
     bool is_asked;    /* what was told by intake_interest */
@@ -105,3 +106,5 @@ void intake_claim_addresses(struct intake *intake, struct entry *entry,
 /* Those that `kept` (may be NULL) does not have, and that nobody else has claimed meanwhile. */
 void intake_release_addresses(struct intake *intake, const struct entry *entry,
                               const struct listener *listener, const struct listener *kept);
+/* Who claims an address of an active listener without serving it yet; NULL: nobody but itself. */
+struct entry *intake_heir(const struct intake *intake, const struct entry *entry, uint32_t address);

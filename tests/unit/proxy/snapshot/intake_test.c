@@ -233,6 +233,45 @@ struct seen {
     char reason[256], version[32];
 };
 
+#define RDS_LISTENER(name)                                                                         \
+    "{name: " name ", bind_to_port: false, address: {socket_address: {address: 10.0.0.1, "         \
+    "port_value: 80}}, filter_chains: [{filters: [{name: h, typed_config: {'@type': "              \
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."             \
+    "HttpConnectionManager, stat_prefix: s, rds: {route_config_name: r, config_source: {ads: "     \
+    "{}, initial_fetch_timeout: 0s}}, http_filters: [{name: r, typed_config: {'@type': "           \
+    "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}]}]}"
+
+/* Make before break: nobody listened while the heir waited for its routes. */
+TEST(intake_keeps_a_listener_until_its_heir_is_complete)
+{
+    struct setup s;
+    struct ip vip = {{0}};
+    setup_init(&s);
+    CHECK(ip_parse(SLICE("10.0.0.1"), &vip));
+    put(&s, KIND_LISTENER, "a", TCP_LISTENER("a", "80", "x"));
+    CHECK(intake_commit(s.intake));
+    for (int comes = 0; comes < 2; comes++) { /* the routes come, or the heir goes, too */
+        intake_remove(s.intake, KIND_LISTENER, SLICE("a"));
+        put(&s, KIND_LISTENER, "b", RDS_LISTENER("b"));
+        CHECK(!intake_commit(s.intake) && active(&s, KIND_LISTENER, "a"));
+        CHECK(snapshot_listener_for(publisher_newest(s.publisher), &vip, 80) ==
+              active(&s, KIND_LISTENER, "a")->listener);
+        if (comes == 0) {
+            intake_remove(s.intake, KIND_LISTENER, SLICE("b"));
+            CHECK(intake_commit(s.intake) && !active(&s, KIND_LISTENER, "a"));
+            CHECK(!snapshot_listener_for(publisher_newest(s.publisher), &vip, 80));
+            put(&s, KIND_LISTENER, "a", TCP_LISTENER("a", "80", "x"));
+            CHECK(intake_commit(s.intake));
+            continue;
+        }
+        put(&s, KIND_ROUTE, "r", "{name: r}");
+        CHECK(intake_commit(s.intake) && !active(&s, KIND_LISTENER, "a"));
+        CHECK(snapshot_listener_for(publisher_newest(s.publisher), &vip, 80) ==
+              active(&s, KIND_LISTENER, "b")->listener);
+    }
+    setup_fini(&s);
+}
+
 /* It came back as it was, before the commit that would have taken it away: it was gone nevertheless. */
 TEST(intake_keeps_what_is_removed_and_put_again_in_one_commit)
 {
