@@ -115,6 +115,12 @@ static void settle_reading(struct http_connection *connection)
         transport_read_stop(transport);
 }
 
+/* 0 is never. */
+static uint32_t sooner(uint32_t a_ms, uint32_t b_ms)
+{
+    return MIN(a_ms - 1, b_ms - 1) + 1;
+}
+
 static void settle_timers(struct http_connection *connection)
 {
     const struct http_codec *codec = connection->codec;
@@ -132,11 +138,11 @@ static void settle_timers(struct http_connection *connection)
         connection->was_idle = is_idle;
         connection->requests = codec->requests;
         connection->idle_since_ms = codec->now_ms;
-        http_timers_need(connection,
-                         is_idle ? options->idle_timeout_ms : options->stream_idle_timeout_ms);
-        http_timers_need(connection, options->write_stall_timeout_ms);
+        uint32_t soonest = is_idle ? options->idle_timeout_ms : options->stream_idle_timeout_ms;
+        soonest = sooner(soonest, options->write_stall_timeout_ms);
         if (is_idle && connection->role == HTTP_SERVER)
-            http_timers_need(connection, HTTP_REST_MS);
+            soonest = sooner(soonest, HTTP_REST_MS);
+        http_timers_need(connection, soonest);
     }
 }
 
