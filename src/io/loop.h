@@ -110,7 +110,7 @@ void loop_task_cancel(struct task *task);
 /* Called at the top of every turn, before the inbox: where a worker adopts a new snapshot. */
 void loop_on_turn(struct loop *loop, void (*on_turn)(void *owner), void *owner);
 
-/* Called when many connections have come or gone and it has been calm since, before the heap's free pages go back to the system. */
+/* Called when many connections have come or gone and it has been calm since, before the heap's free pages go back. */
 void loop_on_trim(struct loop *loop, void (*on_trim)(void *owner), void *owner);
 
 /* --- other threads ------------------------------------------------------------------------------------------ */

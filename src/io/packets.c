@@ -214,11 +214,6 @@ static uint32_t unit_of(const struct packet *packet)
     return packet->each ? packet->each : packet->size;
 }
 
-static bool same_end(const union packet_end *a, const union packet_end *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
-}
-
 /* How many packets from `at` on leave as one run. */
 static unsigned run_of(const struct sending *s, unsigned at)
 {
@@ -233,7 +228,8 @@ static unsigned run_of(const struct sending *s, unsigned at)
         bool goes_on = next_unit == unit || (!next->each && next->size > 0 && next->size < unit);
         if (!goes_on || size + next->size > UINT16_MAX - 128 ||
             (size + next->size + unit - 1) / unit > PACKET_RUN ||
-            !same_end(&next->peer, &first->peer) || !same_end(&next->local, &first->local))
+            !packet_end_equals(&next->peer, &first->peer) ||
+            !packet_end_equals(&next->local, &first->local))
             break;
         size += next->size;
     }

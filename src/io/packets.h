@@ -25,6 +25,11 @@ static inline bool packet_end_is_set(const union packet_end *end)
 {
     return end->any.sa_family != AF_UNSPEC;
 }
+/* Ends are filled from zero, so that equal ones have equal bytes. */
+static inline bool packet_end_equals(const union packet_end *a, const union packet_end *b)
+{
+    return slice_equals(slice_of(a, sizeof(*a)), slice_of(b, sizeof(*b)));
+}
 struct address packet_end_address(const union packet_end *end);
 /* Of an IP address; else "none". */
 union packet_end packet_end_of(const struct address *address);

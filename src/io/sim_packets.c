@@ -181,8 +181,8 @@ static bool joins(struct sim *sim, const struct packet *packet, const struct sim
     uint32_t each = packet->each ? packet->each : packet->size;
     return each > 0 && packet->size % each == 0 && next->size > 0 && next->size <= each &&
            packet->size + next->size <= PACKET_BYTES && packet->size / each < PACKET_RUN &&
-           memcmp(&packet->peer, &next->peer, sizeof(next->peer)) == 0 &&
-           memcmp(&packet->local, &next->local, sizeof(next->local)) == 0 && sim_chance(sim, 500);
+           packet_end_equals(&packet->peer, &next->peer) &&
+           packet_end_equals(&packet->local, &next->local) && sim_chance(sim, 500);
 }
 
 static void take(struct sim_end *end, struct packet *packet, bool is_more)

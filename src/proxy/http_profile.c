@@ -23,8 +23,10 @@ static bool is_like(const struct http_profile *profile, const struct http_profil
 {
     struct http_connection_options options = profile->options;
     options.limits = NULL;
-    return memcmp(&profile->limits, &wanted->limits, sizeof(wanted->limits)) == 0 &&
-           memcmp(&options, &wanted->options, sizeof(options)) == 0;
+    return slice_equals(slice_of(&profile->limits, sizeof(profile->limits)),
+                        slice_of(&wanted->limits, sizeof(wanted->limits))) &&
+           slice_equals(slice_of(&options, sizeof(options)),
+                        slice_of(&wanted->options, sizeof(wanted->options)));
 }
 
 struct http_profile *http_profile_ref(struct http_profile *profile)

@@ -142,14 +142,13 @@ static char *read_own_id(const struct context_certificate *certificate)
 {
     const struct der *der = &certificate->chain[0];
     X509 *leaf = x509_parse(tls_library_shared(), slice_of(der->data, der->size));
-    struct x509_names names;
+    struct x509_names names = {0};
     const char *why;
     char *id = NULL;
-    if (leaf && x509_names_list(leaf, &names, &why)) {
-        for (size_t i = 0; i < names.count && !id; i++)
-            id = names.sans[i].kind == SAN_URI ? slice_to_str(names.sans[i].text) : NULL;
-        x509_names_fini(&names);
-    }
+    bool is_read = leaf && x509_names_list(leaf, &names, &why);
+    for (size_t i = 0; is_read && i < names.count && !id; i++)
+        id = names.sans[i].kind == SAN_URI ? slice_to_str(names.sans[i].text) : NULL;
+    x509_names_fini(&names);
     X509_free(leaf);
     ERR_clear_error();
     return id;

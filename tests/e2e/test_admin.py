@@ -193,7 +193,7 @@ def test_tcp_is_counted_by_its_prefix(lab, start_proxy):
         assert other.is_closed()
     proxy.wait_for(lambda: stat(lab, proxy, "tcp.first.downstream_cx_tx_bytes_total") > 100, "bytes to the client")
     assert stat(lab, proxy, "tcp.first.downstream_cx_total") == 2 and stat(lab, proxy, "tcp.first.downstream_cx_no_route") == 0
-    assert stat(lab, proxy, "tcp.first.downstream_cx_rx_bytes_total") > 50
+    proxy.wait_for(lambda: stat(lab, proxy, "tcp.first.downstream_cx_rx_bytes_total") > 50, "bytes of both clients")
     assert stat(lab, proxy, "tcp.second.downstream_cx_no_route") == 1
     text = lab.admin(proxy, "/stats/prometheus").text
     assert re.search(r'^envoy_tcp_downstream_cx_total\{[^}]*envoy_tcp_prefix="first"[^}]*\} 2$', text, re.M)

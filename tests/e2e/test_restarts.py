@@ -187,29 +187,3 @@ def test_a_source_that_comes_late_takes_nothing_away(lab, watch):
     caller.stop()
     assert not caller.failures and set(caller.by_body) == {"v1", "v2"}, caller.failures[:5]
     assert "5 of 5 objects" in mesh.control.text(), "and it says so"
-
-
-@pytest.mark.timeout(200)
-def test_the_last_good_version_of_a_refused_rule_survives(lab, watch):
-    """A command operator that does not exist is found when the rule is made for proxies: it is told, and not sent."""
-    mesh = Mesh(lab)
-    mesh.apply(*documents(lab), route(100, 0))
-    caller, watcher = start_workloads(lab, mesh), watch(mesh)
-    bad = route(0, 100)
-    bad["spec"]["http"][0]["headers"] = {"request": {"set": {"x-odd": "%NOPE%"}}}
-    mesh.apply(bad)
-    mesh.control.wait_for(lambda: "until it is mended the version before acts" in json.dumps(mesh.get(bad).get("status", {})), "its condition")
-    mesh.kill()
-    watcher.close()
-    mesh.start()
-    watcher.connect()
-    watcher.wait_for(lambda: {"cluster", "listener"} <= watcher.answered, "an answer to the wildcards")
-    assert watcher.news == [] and watcher.removed == []
-    caller.reset()
-    caller.stop()
-    caller.run(50)
-    assert not caller.failures and set(caller.by_body) == {"v1"}, (caller.failures[:3], caller.by_body)
-    mesh.apply(route(0, 100))
-    watcher.wait_for(lambda: ("routes", "8080") in watcher.news, "the mended rule")
-    mesh.control.wait_for(lambda: caller.once().text == "v2", "answer by v2")
-    mesh.control.wait_for(lambda: "conditions" not in mesh.get(bad).get("status", {}), "end of its condition")

@@ -2,7 +2,8 @@
  * tunnel: bytes between a downstream connection and an upstream one, as a TcpProxy says.
  *
  * Each direction flows as fast as its receiver: bytes are read from one side only while the other has room, and a FIN is
- * passed on by itself. With tunneling_config the way up is a CONNECT stream (carrier.h). It pins its listener (log formats) and cluster, and nothing else of the configuration.
+ * passed on by itself. With tunneling_config the way up is a CONNECT stream (carrier.h). It pins its listener (log formats)
+ * and cluster, and nothing else of the configuration.
  */
 #pragma once
 

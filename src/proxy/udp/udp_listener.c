@@ -20,7 +20,7 @@ static struct slice key_slice(const struct udp_key *key)
 
 static struct udp_session *find(struct udp_listener *listener, const struct udp_key *key)
 {
-    if (LIKELY(listener->last && memcmp(&listener->last->key, key, sizeof(*key)) == 0))
+    if (LIKELY(listener->last && slice_equals(key_slice(&listener->last->key), key_slice(key))))
         return listener->last;
     listener->last = map_get(listener->known, key_slice(key));
     return listener->last;
