@@ -89,7 +89,7 @@ def test_floors_find(tmp_path, path, text, told):
 
 
 def words_of(tmp_path, path, text):
-    shutil.copytree(os.path.join(TOP, "script"), tmp_path / "script")
+    shutil.copytree(os.path.join(TOP, "script"), tmp_path / "script", ignore=shutil.ignore_patterns("__pycache__"))
     target = tmp_path / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
