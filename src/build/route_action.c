@@ -2,6 +2,7 @@
 
 #include "build/edits_internal.h"
 #include "build/matchers_internal.h"
+#include "build/tls_specs_internal.h"
 #include "build/values_internal.h"
 
 enum { ROUTE_TIMEOUT_MS = 15000, ROUTE_UPGRADES_MAX = 16 };
@@ -185,6 +186,27 @@ static bool build_times(struct builder *b, const RouteActionMessage *message, st
     return true;
 }
 
+typedef Envoy__Config__Route__V3__RouteAction__UpgradeConfig UpgradeMessage;
+
+static bool build_connect(struct builder *b, const UpgradeMessage *message,
+                          struct route_upgrade *upgrade)
+{
+    if (!message->connect_config)
+        return true;
+    if (!slice_equals(upgrade->kind, SLICE("connect")))
+        return build_fail_at(b, "connect_config", "this is for the upgrade_type CONNECT only");
+    upgrade->ends_here = true;
+    if (!build_enter(b, "connect_config") ||
+        !build_honours(b, message->connect_config, "proxy_protocol_config"))
+        return false;
+    const ProxyHeaderMessage *header = message->connect_config->proxy_protocol_config;
+    if (header &&
+        !build_proxy_version(b, "proxy_protocol_config", header, &upgrade->proxy_protocol))
+        return false;
+    build_leave(b);
+    return true;
+}
+
 static bool build_upgrades(struct builder *b, const RouteActionMessage *message,
                            struct route *route)
 {
@@ -194,14 +216,15 @@ static bool build_upgrades(struct builder *b, const RouteActionMessage *message,
                              ROUTE_UPGRADES_MAX);
     struct route_upgrade *upgrades = build_array(b, struct route_upgrade, count);
     for (size_t i = 0; i < count; i++) {
-        const Envoy__Config__Route__V3__RouteAction__UpgradeConfig *upgrade =
-            message->upgrade_configs[i];
+        const UpgradeMessage *upgrade = message->upgrade_configs[i];
         if (!build_enter_at(b, "upgrade_configs", i) ||
-            !build_honours(b, upgrade, "upgrade_type", "enabled") ||
+            !build_honours(b, upgrade, "upgrade_type", "enabled", "connect_config") ||
             !build_required(b, "upgrade_type", upgrade->upgrade_type, 64))
             return false;
-        upgrades[i] = (struct route_upgrade){lower(b, upgrade->upgrade_type),
-                                             pb_bool(upgrade->enabled, true)};
+        upgrades[i] = (struct route_upgrade){.kind = lower(b, upgrade->upgrade_type),
+                                             .enabled = pb_bool(upgrade->enabled, true)};
+        if (!build_connect(b, upgrade, &upgrades[i]))
+            return false;
         build_leave(b);
     }
     route->upgrades = upgrades;

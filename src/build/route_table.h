@@ -97,6 +97,8 @@ struct route_response {
 struct route_upgrade {
     struct slice kind; /* "websocket", lower case */
     bool enabled;
+    bool ends_here; /* CONNECT: its payload goes to the cluster as a TCP connection's bytes */
+    uint8_t proxy_protocol; /* before that payload: a PROXY header of this version; 0: none */
 };
 
 struct virtual_host;

@@ -348,19 +348,30 @@ bool build_downstream_socket(struct builder *b, const char *field,
 typedef Envoy__Extensions__TransportSockets__ProxyProtocol__V3__ProxyProtocolUpstreamTransport
     ProxyProtocolMessage;
 
+bool build_proxy_version(struct builder *b, const char *field, const ProxyHeaderMessage *message,
+                         uint8_t *version)
+{
+    *version = 1;
+    if (!message)
+        return true;
+    uint32_t number = (uint32_t)PB_GET(message, version, 0);
+    if (!build_enter(b, field) || !build_honours(b, message, "version"))
+        return false;
+    if (number > 1)
+        return build_fail_at(b, "version", "%u is no version", number);
+    *version = (uint8_t)(number + 1);
+    build_leave(b);
+    return true;
+}
+
 static bool build_proxy_protocol(struct builder *b, const ProxyProtocolMessage *message,
                                  struct upstream_socket *out)
 {
     if (out->proxy_protocol)
         return build_fail(b, "a PROXY header can stand only once");
-    if (!build_honours(b, message, "config", "transport_socket"))
+    if (!build_honours(b, message, "config", "transport_socket") ||
+        !build_proxy_version(b, "config", message->config, &out->proxy_protocol))
         return false;
-    uint32_t version = message->config ? (uint32_t)PB_GET(message->config, version, 0) : 0;
-    if (version > 1)
-        return build_fail_at(b, "config.version", "%u is no version", version);
-    if (message->config && message->config->pass_through_tlvs)
-        return build_fail_at(b, "config.pass_through_tlvs", "this does not act here yet");
-    out->proxy_protocol = (uint8_t)(version + 1);
     if (!message->transport_socket)
         return build_fail_at(b, "transport_socket", "this is required");
     return build_upstream_socket(b, "transport_socket", message->transport_socket, out);

@@ -15,6 +15,9 @@ MUST_USE bool build_downstream_socket(struct builder *b, const char *field,
 MUST_USE bool build_upstream_socket(struct builder *b, const char *field,
                                     const TransportSocketMessage *message,
                                     struct upstream_socket *out);
+/* Of a PROXY header: 1 or 2; NULL is 1, as in Envoy. */
+MUST_USE bool build_proxy_version(struct builder *b, const char *field,
+                                  const ProxyHeaderMessage *message, uint8_t *version);
 /* Whatever of a spec has been made, also by a builder that failed: the owner calls it for each in its list. */
 struct tls_spec *build_new_spec(struct builder *b, enum tls_role role);
 

@@ -6,6 +6,7 @@
 #include "http/url.h"
 #include "net/transport.h"
 #include "proxy/downstream/breakers.h"
+#include "proxy/downstream/connect.h"
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
@@ -330,10 +331,9 @@ static const struct route_table *find_table(struct exchange *exchange)
 static bool upgrade_is_enabled(const struct exchange *exchange)
 {
     struct slice kind = exchange->head->upgrade.size ? exchange->head->upgrade : SLICE("connect");
-    const struct route *route = exchange->record.route;
-    for (uint32_t i = 0; i < route->upgrade_count; i++)
-        if (slice_equals_nocase(route->upgrades[i].kind, kind))
-            return route->upgrades[i].enabled;
+    const struct route_upgrade *upgrade = connect_find(exchange);
+    if (upgrade)
+        return upgrade->enabled;
     for (uint32_t i = 0; i < exchange->hcm->upgrade_count; i++)
         if (slice_equals_nocase(exchange->hcm->upgrades[i].kind, kind))
             return exchange->hcm->upgrades[i].enabled;

@@ -19,6 +19,7 @@
 #include "proxy/observe/grpc_calls.h"
 #include "proxy/observe/record.h"
 #include "proxy/upstream/pool.h"
+#include "proxy/upstream/raw_stream.h"
 
 struct downstream;
 struct exchange;
@@ -37,7 +38,10 @@ struct attempt {
     struct exchange *exchange;
     struct host *host; /* a reference */
     enum http_pool pool;
-    struct pool_waiter waiter;
+    union {
+        struct pool_waiter waiter;
+        struct raw_waiter raw; /* of a CONNECT that ends here */
+    };
     bool is_waiting;
     bool is_reused; /* its connection was open before: the host may be closing it */
     bool is_headed; /* the final response head came */
@@ -79,6 +83,7 @@ struct exchange {
     uint8_t grpc_status; /* of a local reply; 0: what its HTTP status says */
     bool counts_messages;
     bool made_websocket_key;
+    const struct route_upgrade *connect; /* the CONNECT ends here; NULL: it does not */
     uint8_t priority;
     uint32_t tries_left;
     uint32_t request_limit, retry_limit; /* as they were taken */

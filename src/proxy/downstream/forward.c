@@ -7,6 +7,7 @@
 #include "build/route_table.h"
 #include "net/transport.h"
 #include "proxy/downstream/breakers.h"
+#include "proxy/downstream/connect.h"
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/heads.h"
@@ -150,7 +151,10 @@ void exchange_abort_attempt(struct exchange *exchange)
     exchange->has_attempt = false;
     loop_timer_stop(exchange_loop(exchange), &attempt->timeout);
     if (attempt->is_waiting) {
-        pool_cancel(&attempt->waiter);
+        if (exchange->connect)
+            raw_stream_cancel(&attempt->raw);
+        else
+            pool_cancel(&attempt->waiter);
         attempt->is_waiting = false;
     }
     if (attempt->stream) {
@@ -168,10 +172,8 @@ void exchange_abort_attempt(struct exchange *exchange)
     attempt->host = NULL;
 }
 
-static void on_connect_failed(struct pool_waiter *waiter, enum pool_failure failure,
-                              const char *text)
+static void connect_failed(struct attempt *attempt, enum pool_failure failure, const char *text)
 {
-    struct attempt *attempt = CONTAINER_OF(waiter, struct attempt, waiter);
     struct exchange *exchange = attempt->exchange;
     attempt->is_waiting = false;
     keep_failure(exchange, text);
@@ -198,6 +200,17 @@ static void on_connect_failed(struct pool_waiter *waiter, enum pool_failure fail
     record_flag(&exchange->record, FLAG_UF);
     exchange_reply(exchange, 503, "upstream_reset_before_response_started{connection_failure}",
                    "%s", text);
+}
+
+static void on_connect_failed(struct pool_waiter *waiter, enum pool_failure failure,
+                              const char *text)
+{
+    connect_failed(CONTAINER_OF(waiter, struct attempt, waiter), failure, text);
+}
+
+static void on_raw_failed(struct raw_waiter *waiter, enum pool_failure failure, const char *text)
+{
+    connect_failed(CONTAINER_OF(waiter, struct attempt, raw), failure, text);
 }
 
 /* --- the answer ----------------------------------------------------------------------------------------------- */
@@ -439,11 +452,27 @@ static const struct http_request *attempt_head(struct exchange *exchange)
     return head;
 }
 
-static void note_upstream(struct exchange *exchange, struct http_connection *connection)
+static void note_upstream(struct exchange *exchange, const struct transport *transport)
 {
     struct record *record = &exchange->record;
-    record->upstream = http_connection_transport(connection);
+    record->upstream = transport;
     record->upstream_start_us = loop_now_us(exchange_loop(exchange));
+}
+
+/* The try has its stream. */
+static void send_head(struct exchange *exchange, const struct http_request *head,
+                      const struct transport *transport)
+{
+    struct attempt *attempt = &exchange->attempt;
+    note_upstream(exchange, transport);
+    attempt->is_counted = true;
+    host_count(attempt->host->counters, HOST_RQ_TOTAL, 1);
+    host_count(attempt->host->counters, HOST_RQ_ACTIVE, 1);
+    bool has_body = !exchange->request_ended || exchange->body.size > 0 || exchange->has_trailers;
+    http_stream_send_request(attempt->stream, head, !has_body);
+    deadlines_try(exchange);
+    if (has_body)
+        exchange_pump_request(exchange);
 }
 
 static void send_on(struct exchange *exchange, struct http_connection *connection, bool is_reused)
@@ -458,15 +487,7 @@ static void send_on(struct exchange *exchange, struct http_connection *connectio
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
         return;
     }
-    note_upstream(exchange, connection);
-    attempt->is_counted = true;
-    host_count(attempt->host->counters, HOST_RQ_TOTAL, 1);
-    host_count(attempt->host->counters, HOST_RQ_ACTIVE, 1);
-    bool has_body = !exchange->request_ended || exchange->body.size > 0 || exchange->has_trailers;
-    http_stream_send_request(attempt->stream, head, !has_body);
-    deadlines_try(exchange);
-    if (has_body)
-        exchange_pump_request(exchange);
+    send_head(exchange, head, http_connection_transport(connection));
 }
 
 static void on_connection(struct pool_waiter *waiter, struct http_connection *connection)
@@ -474,6 +495,15 @@ static void on_connection(struct pool_waiter *waiter, struct http_connection *co
     struct attempt *attempt = CONTAINER_OF(waiter, struct attempt, waiter);
     attempt->is_waiting = false;
     send_on(attempt->exchange, connection, http_connection_requests(connection) > 0);
+}
+
+static void on_raw_ready(struct raw_waiter *waiter, struct raw_stream *raw)
+{
+    struct attempt *attempt = CONTAINER_OF(waiter, struct attempt, raw);
+    struct exchange *exchange = attempt->exchange;
+    attempt->is_waiting = false;
+    attempt->stream = raw_stream_begin(raw, exchange_arena(exchange), &upstream_events, attempt);
+    send_head(exchange, exchange->head, raw_stream_transport(raw));
 }
 
 static enum http_pool pool_for(const struct exchange *exchange, const struct cluster *cluster)
@@ -556,6 +586,34 @@ static void pin_cluster(struct exchange *exchange, const struct upstream *upstre
     exchange->record.cluster = upstream->cluster;
 }
 
+/* A connection of its own. Returns the limit that refuses it, as a clause, or NULL. */
+static const char *dial_raw(struct exchange *exchange)
+{
+    struct attempt *attempt = &exchange->attempt;
+    attempt->raw = (struct raw_waiter){.on_ready = on_raw_ready, .on_failed = on_raw_failed};
+    connect_describe(exchange, &attempt->raw);
+    return raw_stream_dial(attempt->host, &attempt->raw);
+}
+
+/* A stream on a pooled connection, now or later. Returns the limit that refuses it, as a clause, or NULL. */
+static const char *borrow(struct exchange *exchange, bool on_fresh_connection)
+{
+    struct attempt *attempt = &exchange->attempt;
+    struct http_connection *connection =
+        on_fresh_connection ? NULL : pool_borrow(attempt->host, attempt->pool);
+    if (LIKELY(connection)) {
+        attempt->is_waiting = false;
+        send_on(exchange, connection, true);
+        pool_opened(connection);
+        return NULL;
+    }
+    attempt->waiter = (struct pool_waiter){.on_ready = on_connection,
+                                           .on_failed = on_connect_failed,
+                                           .wants_fresh = on_fresh_connection};
+    list_init(&attempt->waiter.node);
+    return pool_wait(attempt->host, attempt->pool, &attempt->waiter);
+}
+
 static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
 {
     struct attempt *attempt = &exchange->attempt;
@@ -563,10 +621,7 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
     if (!upstream || !breakers_take_request(exchange, upstream))
         return;
     pin_cluster(exchange, upstream);
-    *attempt =
-        (struct attempt){.exchange = exchange,
-                         .waiter = {.on_ready = on_connection, .on_failed = on_connect_failed}};
-    list_init(&attempt->waiter.node);
+    *attempt = (struct attempt){.exchange = exchange};
     if (!pick_host(exchange, upstream))
         return;
     exchange->has_attempt = true;
@@ -576,16 +631,10 @@ static void start_attempt(struct exchange *exchange, bool on_fresh_connection)
     host_unref(exchange->record.host);
     exchange->record.host = host_ref(attempt->host);
     attempt->pool = pool_for(exchange, upstream->cluster);
-    struct http_connection *connection =
-        on_fresh_connection ? NULL : pool_borrow(attempt->host, attempt->pool);
-    if (LIKELY(connection)) {
-        send_on(exchange, connection, true);
-        pool_opened(connection);
-        return;
-    }
     attempt->is_waiting = true;
-    attempt->waiter.wants_fresh = on_fresh_connection;
-    const char *refusal = pool_wait(attempt->host, attempt->pool, &attempt->waiter);
+    const char *refusal = UNLIKELY(exchange->connect != NULL)
+                              ? dial_raw(exchange)
+                              : borrow(exchange, on_fresh_connection);
     if (refusal) {
         attempt->is_waiting = false;
         record_flag(&exchange->record, FLAG_UO);
@@ -609,6 +658,10 @@ void exchange_forward(struct exchange *exchange)
     if (!websocket_ask(exchange)) {
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
         return;
+    }
+    if (UNLIKELY(exchange->head->method == HTTP_CONNECT)) {
+        const struct route_upgrade *upgrade = connect_find(exchange);
+        exchange->connect = upgrade && upgrade->ends_here ? upgrade : NULL;
     }
     exchange->is_routed = true;
     deadlines_route(exchange);

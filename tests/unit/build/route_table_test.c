@@ -84,7 +84,8 @@ TEST(route_table_actions)
         "priority: HIGH, "
         "cluster_not_found_response_code: NOT_FOUND, append_x_forwarded_host: true, "
         "upgrade_configs: [{upgrade_type: "
-        "WebSocket, enabled: false}]}}, "
+        "WebSocket, enabled: false}, {upgrade_type: CONNECT, connect_config: "
+        "{proxy_protocol_config: {version: V2}}}]}}, "
         "{match: {safe_regex: {regex: '/s/(.*)'}}, route: {cluster: c, regex_rewrite: {pattern: "
         "{regex: '/s/(.*)'}, "
         "substitution: '/\\1'}, auto_host_rewrite: true}}, "
@@ -106,8 +107,10 @@ TEST(route_table_actions)
     CHECK(r->timeout_ms == 1500 && r->has_idle_timeout && r->idle_timeout_ms == 2000 &&
           r->max_stream_ms == 3000);
     CHECK(r->high_priority && r->missing_cluster_status == 404 && r->append_forwarded_host);
-    CHECK(r->upgrade_count == 1 && slice_equals_str(r->upgrades[0].kind, "websocket") &&
-          !r->upgrades[0].enabled);
+    CHECK(r->upgrade_count == 2 && slice_equals_str(r->upgrades[0].kind, "websocket") &&
+          !r->upgrades[0].enabled && !r->upgrades[0].ends_here);
+    CHECK(slice_equals_str(r->upgrades[1].kind, "connect") && r->upgrades[1].enabled &&
+          r->upgrades[1].ends_here && r->upgrades[1].proxy_protocol == 2);
     r = find(t, "x", "/s/a", NULL);
     CHECK(r->rewrite.regex && slice_equals_str(r->rewrite.substitution, "/\\1") &&
           r->host_how == ROUTE_HOST_AUTO);
@@ -214,6 +217,15 @@ TEST(route_table_refuses_what_it_does_not_do)
                "{base_interval: 1s, "
                "max_interval: 0.5s}}}}"),
          "max_interval: "},
+        {TABLE("{match: {prefix: /}, route: {cluster: c, upgrade_configs: [{upgrade_type: "
+               "websocket, connect_config: {}}]}}"),
+         "upgrade_configs[0].connect_config: this is for the upgrade_type CONNECT only"},
+        {TABLE("{match: {prefix: /}, route: {cluster: c, upgrade_configs: [{upgrade_type: "
+               "CONNECT, connect_config: {allow_post: true}}]}}"),
+         "connect_config.allow_post: this does not act"},
+        {TABLE("{match: {prefix: /}, route: {cluster: c, upgrade_configs: [{upgrade_type: "
+               "CONNECT, connect_config: {proxy_protocol_config: {pass_through_tlvs: {}}}}]}}"),
+         "proxy_protocol_config.pass_through_tlvs: this does not act"},
         {TABLE("{match: {prefix: /}, redirect: {host_redirect: \"a\\nb\"}}"), "host_redirect: "},
         {TABLE("{match: {prefix: /}, redirect: {scheme_redirect: 'ht tp'}}"), "scheme_redirect: "},
         {TABLE("{match: {prefix: /}, redirect: {port_redirect: 65536}}"), "port_redirect: 65536"},
