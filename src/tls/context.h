@@ -47,10 +47,9 @@ struct tls_context_spec {
     const char *ciphers; /* TLS 1.2, OpenSSL names joined by ':'; NULL: the ECDHE AEAD suites */
     const struct slice *alpn; /* in order of preference; a session may replace them */
     size_t alpn_count;
-    struct tls_ticket_keys
-        *ticket_keys;      /* servers: NULL = no resumption. Kept over a rotation of the secret. */
-    bool resume;           /* clients: keep and use tickets */
-    bool accept_expired;   /* Envoy's allow_expired_certificate */
+    struct tls_ticket_keys *ticket_keys; /* servers: NULL = no resumption */
+    bool resume;                         /* clients: keep and use tickets */
+    bool accept_expired;                 /* Envoy's allow_expired_certificate */
     uint32_t clock_skew_s; /* tolerated on notBefore and notAfter, at most TLS_CLOCK_SKEW_MAX_S */
 };
 
@@ -69,7 +68,8 @@ struct hash128 tls_context_policy(const struct tls_context *context);
 OWNED(tls_context, tls_context_unref)
 
 /* The secrets that seal resumption tickets: random, renewed by themselves every 6 h, the last two accepted.
-   Shared between threads; one set serves all contexts of a process, since a ticket is bound to its policy. */
+   Shared between threads; one set serves all contexts of a process, since a ticket is bound to the policy and to the
+   certificates that it was given under: none outlives a rotation of the secret. */
 struct tls_ticket_keys *tls_ticket_keys_create(void);
 struct tls_ticket_keys *tls_ticket_keys_ref(struct tls_ticket_keys *keys);
 void tls_ticket_keys_unref(struct tls_ticket_keys *keys);

@@ -16,7 +16,7 @@ enum {
     TICKET_IV = 16,
     TICKET_MAC = 32,
     MESSAGE_NEW_SESSION_TICKET = 4,
-    STATE_VERSION = 1,
+    STATE_VERSION = 2,
     STATE_MAX = 12 << 10
 };
 
@@ -88,13 +88,14 @@ static struct hash128 name_hash(struct slice server_name)
     return hash;
 }
 
-/* What the server wants to read back: policy, name, and the peer. */
+/* What the server wants to read back: policy, its own certificates, name, and the peer. */
 static void write_state(const struct tls_context *context, const struct peer_identity *identity,
                         struct slice server_name, struct buffer *to)
 {
     struct hash128 name = name_hash(server_name);
     buffer_append_byte(to, STATE_VERSION);
     buffer_append(to, &context->policy, sizeof(context->policy));
+    buffer_append(to, &context->own, sizeof(context->own));
     buffer_append(to, &name, sizeof(name));
     buffer_append_byte(to, identity != NULL);
     if (!identity)
@@ -146,6 +147,8 @@ bool resume_accept(struct tls_engine *engine, const struct tls_context *context,
     bool same = take_number(&reader, 1) == STATE_VERSION;
     same &= slice_equals(take(&reader, sizeof(name)),
                          slice_of(&context->policy, sizeof(context->policy)));
+    same &=
+        slice_equals(take(&reader, sizeof(name)), slice_of(&context->own, sizeof(context->own)));
     same &= slice_equals(take(&reader, sizeof(name)), slice_of(&name, sizeof(name)));
     if (!same || !reader.good)
         return false;

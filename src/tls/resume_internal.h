@@ -1,9 +1,9 @@
 /*
  * resume_internal: TLS 1.3 tickets, given by servers and kept by clients (RFC 8446 4.6.1).
  *
- * A ticket holds what the server knew of its peer, and no certificate. It is good under the policy and the server name
- * that it was given under, and until the peer's chain ends. Its form is what libssl hands to its ticket callbacks: an
- * encrypted session, in DER.
+ * A ticket holds what the server knew of its peer, and no certificate. It is good under the policy, the server's own
+ * certificates and the server name that it was given under, and until the peer's chain ends. Its form is what libssl hands
+ * to its ticket callbacks: an encrypted session, in DER.
  */
 #pragma once
 
