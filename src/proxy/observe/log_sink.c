@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RINGS_MAX = 256, PAUSE_NS = 5000000, QUIET_ROUNDS = 20 };
+enum { RINGS_MAX = 256, PAUSE_NS = 5000000, QUIET_ROUNDS = 20, LAST_ROUNDS = 100 };
 
 /* Before each line: how long it is and where it goes. */
 struct mark {
@@ -47,13 +47,14 @@ struct log_sink {
 
 /* --- files ---------------------------------------------------------------------------------------------------- */
 
+/* A pipe that nobody reads must not hold the worker that opens it: it is no log until a reader is there and we reopen. */
 static int open_file(const char *path)
 {
     if (strcmp(path, "/dev/stdout") == 0)
         return dup(STDOUT_FILENO);
     if (strcmp(path, "/dev/stderr") == 0)
         return dup(STDERR_FILENO);
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
 }
 
 int log_sink_file(struct log_sink *sink, struct slice path)
@@ -106,13 +107,17 @@ static int descriptor_of(struct log_sink *sink, int file)
 
 /* --- the writer ----------------------------------------------------------------------------------------------- */
 
-static void write_all(int fd, struct iovec *pieces, int count)
+/* A reader that stalls holds the writer, and so fills the rings; when the process ends it is waited for half a second. */
+static void write_all(const struct log_sink *sink, int fd, struct iovec *pieces, int count)
 {
+    int last_rounds = LAST_ROUNDS;
     while (fd >= 0 && count > 0) {
         ssize_t written = writev(fd, pieces, count);
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0 && errno == EAGAIN) {
+            if (atomic_load(&sink->is_ending) && last_rounds-- == 0)
+                return;
             nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
             continue;
         }
@@ -144,7 +149,7 @@ static bool drain(struct log_sink *sink, struct log_ring *ring)
         memcpy(&mark, ring->bytes + at % LOG_RING_BYTES, sizeof(mark));
         if (mark.file >= 0) {
             if (count == PIECES || (count > 0 && mark.file != file)) {
-                write_all(descriptor_of(sink, file), pieces, count);
+                write_all(sink, descriptor_of(sink, file), pieces, count);
                 count = 0;
             }
             file = mark.file;
@@ -153,7 +158,7 @@ static bool drain(struct log_sink *sink, struct log_ring *ring)
         }
         at += (sizeof(mark) + mark.size + 7) & ~(uint64_t)7;
     }
-    write_all(descriptor_of(sink, file), pieces, count);
+    write_all(sink, descriptor_of(sink, file), pieces, count);
     atomic_store_explicit(&ring->read, at, memory_order_release);
     return had_any;
 }

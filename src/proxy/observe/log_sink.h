@@ -21,7 +21,10 @@ void log_sink_destroy(struct log_sink *sink);
 void log_sink_reopen(struct log_sink *sink);
 /* One a worker; lives as long as the sink. Before the workers start. */
 struct log_ring *log_sink_add_ring(struct log_sink *sink);
-/* The number of a file ("/dev/stdout", "/var/log/x"), or -1 when it cannot be had. Locks: ask once and keep it. */
+/*
+ * The number of a file ("/dev/stdout", "/var/log/x"), or -1 when there are too many. Locks: ask once and keep it. What cannot
+ * be opened, a pipe without a reader too, is warned of and tried again at the next reopening.
+ */
 int log_sink_file(struct log_sink *sink, struct slice path);
 
 /* The worker's thread: one line, newline included; false when it was dropped. */
