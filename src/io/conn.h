@@ -87,6 +87,8 @@ enum conn_close {
 enum { CONN_LINGER_BYTES = 64 * 1024, CONN_LINGER_MS = 2000 };
 /* No event comes any more; the memory goes at the end of the turn and after the last operation. Accepts NULL. */
 void conn_close(struct conn *conn, enum conn_close how);
+/* CONN_LINGER, with another time than CONN_LINGER_MS. */
+void conn_linger(struct conn *conn, uint32_t wait_ms);
 
 /*
  * The way out for splice and for hand-over: gives the descriptor away, with bytes read but not delivered in *unread.

@@ -16,6 +16,7 @@ struct closing {
     struct conn *conn;
     uint64_t sent; /* when the timer was started: bytes that move buy time */
     size_t discarded;
+    uint32_t wait_ms; /* for the next byte to leave, and then for the peer to close */
     enum conn_close how;
 };
 
@@ -81,22 +82,22 @@ static void on_closing_timer(struct timer *timer)
     struct conn *conn = closing->conn;
     if (conn->out && conn->sent != closing->sent) {
         closing->sent = conn->sent;
-        loop_timer_start(conn->loop, timer, CONN_LINGER_MS, on_closing_timer);
+        loop_timer_start(conn->loop, timer, closing->wait_ms, on_closing_timer);
         return;
     }
     /* Bytes that never left must not look like a clean end. */
     conn_release(conn, conn->out != NULL);
 }
 
-static bool start_closing(struct conn *conn, enum conn_close how)
+static bool start_closing(struct conn *conn, enum conn_close how, uint32_t wait_ms)
 {
     struct closing *closing = loop_object_new(conn->loop, sizeof(*closing));
     if (!closing)
         return false;
-    *closing = (struct closing){.conn = conn, .sent = conn->sent, .how = how};
+    *closing = (struct closing){.conn = conn, .sent = conn->sent, .wait_ms = wait_ms, .how = how};
     conn->closing = closing;
     list_push_back(&conn->loop->closing, &closing->node);
-    loop_timer_start(conn->loop, &closing->timer, CONN_LINGER_MS, on_closing_timer);
+    loop_timer_start(conn->loop, &closing->timer, wait_ms, on_closing_timer);
     return true;
 }
 
@@ -125,13 +126,11 @@ void conn_close_step(struct conn *conn)
         return;
     conn->loop->ops->conns->finish(conn);
     conn->is_write_over = true;
-    loop_timer_start(conn->loop, &conn->closing->timer, CONN_LINGER_MS, on_closing_timer);
+    loop_timer_start(conn->loop, &conn->closing->timer, conn->closing->wait_ms, on_closing_timer);
 }
 
-void conn_close(struct conn *conn, enum conn_close how)
+static void close_within(struct conn *conn, enum conn_close how, uint32_t wait_ms)
 {
-    if (!conn)
-        return;
     assert(!conn->is_closed);
     splice_end(conn->splice);
     splice_end(conn->splice_in);
@@ -149,13 +148,24 @@ void conn_close(struct conn *conn, enum conn_close how)
     bool has_said_all = conn->is_write_over || (how == CONN_CLOSE && !conn->out);
     bool has_heard_all = how == CONN_CLOSE || conn->is_read_over;
     if (how == CONN_ABORT || is_dead || (has_said_all && has_heard_all) ||
-        !start_closing(conn, how)) {
+        !start_closing(conn, how, wait_ms)) {
         conn_release(conn, how == CONN_ABORT || (conn->out && !conn->is_connecting));
         return;
     }
     loop_flush_later(conn->loop, &conn->flush);
     if (how == CONN_LINGER && conn->is_readable)
         loop_run_later(conn->loop, &conn->run);
+}
+
+void conn_close(struct conn *conn, enum conn_close how)
+{
+    if (conn)
+        close_within(conn, how, CONN_LINGER_MS);
+}
+
+void conn_linger(struct conn *conn, uint32_t wait_ms)
+{
+    close_within(conn, CONN_LINGER, wait_ms);
 }
 
 void conn_close_all(struct loop *loop)

@@ -12,6 +12,7 @@ const struct http_connection_options http_connection_defaults = {
     .head_timeout_ms = 10 * 1000,
     .stream_idle_timeout_ms = 300 * 1000,
     .write_stall_timeout_ms = 300 * 1000,
+    .linger_ms = CONN_LINGER_MS,
     .drain_timeout_ms = 600 * 1000,
 };
 
@@ -68,7 +69,12 @@ void http_connection_finish(struct http_connection *connection, enum http_closed
 {
     if (!connection->transport)
         return;
-    transport_close(connection->transport, how);
+    if (how != CONN_LINGER)
+        transport_close(connection->transport, how);
+    else if (connection->options->linger_ms > 0)
+        transport_linger(connection->transport, connection->options->linger_ms);
+    else
+        transport_close(connection->transport, CONN_CLOSE);
     connection->transport = NULL;
     http_timers_stop(connection);
     if (connection->codec && !http_codec_is_idle(connection->codec)) {

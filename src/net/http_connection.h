@@ -25,6 +25,8 @@ struct http_connection_options {
     uint32_t stream_idle_timeout_ms; /* nothing moved on a stream */
     uint32_t
         write_stall_timeout_ms; /* bytes wait and the peer takes none; tunnels over HTTP/1 know no such */
+    uint32_t
+        linger_ms; /* closing over bytes that were not read: for the peer to read our last words, and close */
     uint32_t drain_timeout_ms; /* from drain to close with streams still open */
     /*
      * Server, draining: so long it takes what the peer sends before it has heard of it. 0: as long as needed, that is
@@ -37,7 +39,7 @@ struct http_connection_options {
     uint32_t max_requests; /* then drain; 0 = any number */
     uint8_t choice;        /* enum http_choice */
 };
-/* 1 h idle, 10 s head, 300 s stream idle and write stall, 600 s drain. */
+/* 1 h idle, 10 s head, 300 s stream idle and write stall, 2 s linger, 600 s drain. */
 extern const struct http_connection_options http_connection_defaults;
 
 enum http_closed {

@@ -208,14 +208,29 @@ static void reap(struct transport *transport)
     loop_reap_later(transport->loop, &transport->run);
 }
 
+/* False when what waits cannot be sealed any more. */
+static bool seal_last(struct transport *transport)
+{
+    return !transport->tls || transport_tls_seal_all(transport);
+}
+
 void transport_close(struct transport *transport, enum conn_close how)
 {
     if (!transport)
         return;
     assert(!transport->is_closed);
-    if (transport->tls && how != CONN_ABORT && !transport_tls_seal_all(transport))
-        how = CONN_ABORT;
-    conn_close(transport->conn, how);
+    bool is_cut = how == CONN_ABORT || !seal_last(transport);
+    conn_close(transport->conn, is_cut ? CONN_ABORT : how);
+    reap(transport);
+}
+
+void transport_linger(struct transport *transport, uint32_t wait_ms)
+{
+    assert(!transport->is_closed);
+    if (seal_last(transport))
+        conn_linger(transport->conn, wait_ms);
+    else
+        conn_close(transport->conn, CONN_ABORT);
     reap(transport);
 }
 

@@ -76,6 +76,8 @@ size_t transport_backlog(const struct transport *transport);
 
 /* No event comes any more; memory goes at the end of the turn and after the last operation. Accepts NULL. */
 void transport_close(struct transport *transport, enum conn_close how);
+/* The same by CONN_LINGER, with another time than CONN_LINGER_MS. */
+void transport_linger(struct transport *transport, uint32_t wait_ms);
 
 /* Plaintext on both sides: bulk that `from` receives goes to `to` by itself (io/splice.h). */
 void transport_splice(struct transport *from, struct transport *to);

@@ -97,6 +97,7 @@ struct http_profile *http_profile_of_hcm(struct list *profiles, const struct hcm
     profile->options.stream_idle_timeout_ms = clamp_ms(hcm->stream_idle_ms);
     profile->options.write_stall_timeout_ms = clamp_ms(hcm->flush_ms);
     profile->options.drain_grace_ms = clamp_ms(hcm->drain_ms);
+    profile->options.linger_ms = clamp_ms(hcm->delayed_close_ms);
     if (hcm->request_headers_ms)
         profile->options.head_timeout_ms = clamp_ms(hcm->request_headers_ms);
     for (uint32_t i = 0; i < hcm->upgrade_count; i++) {

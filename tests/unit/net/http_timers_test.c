@@ -26,6 +26,30 @@ TEST(a_head_that_does_not_come_is_given_up_with_408_and_silence_without)
     }
 }
 
+/* The peer has heard our last words and does not close: so long the socket stays, and no longer. */
+TEST(a_connection_lingers_as_long_as_was_configured)
+{
+    static const uint32_t times_ms[] = {0, 500, CONN_LINGER_MS, 20000};
+    EACH (linger_ms, times_ms) {
+        struct world w;
+        struct raw raw;
+        begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+        w.options[1].linger_ms = *linger_ms;
+        connect_raw(&w, &raw);
+        raw_say(&w, &raw, "G");
+        while (w.closed[3] == 0)
+            pass(&w, 1);
+        uint64_t since_ms = loop_now_ms(w.loop);
+        while (sim_open_count(w.loop) > 1)
+            pass(&w, 1);
+        uint64_t lingered_ms = loop_now_ms(w.loop) - since_ms;
+        CHECK(lingered_ms >= *linger_ms && lingered_ms <= *linger_ms + 100, "%u: %llu ms",
+              *linger_ms, (unsigned long long)lingered_ms);
+        raw_fini(&raw);
+        end_world(&w);
+    }
+}
+
 /* Slow loris: a byte now and then does not buy time. */
 TEST(a_head_must_be_whole_in_time_however_it_drips)
 {

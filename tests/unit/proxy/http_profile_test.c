@@ -66,13 +66,15 @@ TEST(timeouts_of_a_connection_manager_act)
                       .stream_idle_ms = 3,
                       .request_headers_ms = 4,
                       .drain_ms = 5,
-                      .flush_ms = 6};
+                      .flush_ms = 6,
+                      .delayed_close_ms = 7};
     struct list profiles;
     list_init(&profiles);
     struct http_profile *profile = http_profile_of_hcm(&profiles, &hcm, 1 << 20);
     const struct http_connection_options *options = &profile->options;
     CHECK(options->idle_timeout_ms == 1 && options->max_age_ms == 2 &&
           options->stream_idle_timeout_ms == 3 && options->head_timeout_ms == 4 &&
-          options->drain_grace_ms == 5 && options->write_stall_timeout_ms == 6);
+          options->drain_grace_ms == 5 && options->write_stall_timeout_ms == 6 &&
+          options->linger_ms == 7);
     http_profile_unref(profile);
 }
