@@ -122,6 +122,10 @@ static bool build_host(struct builder *b, const RouteActionMessage *message, str
         route->host_header = key;
         return build_header_key(b, "host_rewrite_header", message->host_rewrite_header, key);
     }
+    case HOST_BY(HOST_REWRITE_PATH_REGEX):
+        route->host_how = ROUTE_HOST_PATH;
+        return build_substitute(b, "host_rewrite_path_regex", message->host_rewrite_path_regex,
+                                &route->host_regex, &route->host_literal);
     default: return build_fail(b, "this kind of host rewrite does not act here yet");
     }
 }
@@ -254,9 +258,9 @@ static bool build_forward(struct table_builder *t, const RouteActionMessage *mes
     if (!build_enter(b, "route") ||
         !build_honours(b, message, "cluster", "cluster_header", "weighted_clusters",
                        "prefix_rewrite", "host_rewrite_literal", "auto_host_rewrite",
-                       "host_rewrite_header", "timeout", "retry_policy", "priority",
-                       "cluster_not_found_response_code", "max_grpc_timeout", "idle_timeout",
-                       "upgrade_configs", "regex_rewrite", "max_stream_duration",
+                       "host_rewrite_header", "host_rewrite_path_regex", "timeout", "retry_policy",
+                       "priority", "cluster_not_found_response_code", "max_grpc_timeout",
+                       "idle_timeout", "upgrade_configs", "regex_rewrite", "max_stream_duration",
                        "append_x_forwarded_host") ||
         !build_targets(b, message, route) || !build_host(b, message, route) ||
         !build_rewrite(b, message->prefix_rewrite, message->regex_rewrite, &route->rewrite) ||

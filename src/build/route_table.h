@@ -69,7 +69,13 @@ struct route_rewrite {
     struct slice substitution;
 };
 
-enum route_host { ROUTE_HOST_KEEP, ROUTE_HOST_LITERAL, ROUTE_HOST_AUTO, ROUTE_HOST_HEADER };
+enum route_host {
+    ROUTE_HOST_KEEP,
+    ROUTE_HOST_LITERAL,
+    ROUTE_HOST_AUTO,
+    ROUTE_HOST_HEADER,
+    ROUTE_HOST_PATH
+};
 
 /* One choice of a split; a route to one cluster has one target. */
 struct route_target {
@@ -123,10 +129,11 @@ struct route {
     struct route_rewrite rewrite;
     struct slice host_literal;
     const struct header_key *host_header;
-    uint64_t timeout_ms;      /* of the whole exchange; 15,000 unless configured */
-    bool has_idle_timeout;    /* else the listener's holds */
-    uint64_t idle_timeout_ms; /* of the stream */
-    bool has_max_stream;      /* else the listener's holds */
+    const struct regex *host_regex; /* ROUTE_HOST_PATH: over the path, by host_literal */
+    uint64_t timeout_ms;            /* of the whole exchange; 15,000 unless configured */
+    bool has_idle_timeout;          /* else the listener's holds */
+    uint64_t idle_timeout_ms;       /* of the stream */
+    bool has_max_stream;            /* else the listener's holds */
     uint64_t max_stream_ms;
     bool has_grpc_timeout; /* grpc-timeout is honoured, up to a maximum (0: any) */
     uint64_t grpc_timeout_max_ms;

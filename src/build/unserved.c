@@ -74,7 +74,6 @@ static const struct {
     {ACTION, 30, "request_mirror_policies"},
     {ACTION, 33, "retry_policy_typed_config"},
     {ACTION, 34, "internal_redirect_policy"},
-    {ACTION, 35, "host_rewrite_path_regex"},
     {ACTION, 37, "cluster_specifier_plugin"},
     {ACTION, 39, "inline_cluster_specifier_plugin"},
     {ACTION, 40, "early_data_policy"},

@@ -75,6 +75,8 @@ def test_rewrites_by_regex_and_by_header(lab, start_proxy):
         forward("/service/", regex_rewrite={"pattern": {"regex": "^/service/([^/]+)(/.*)$"}, "substitution": "\\2/instance/\\1"}),
         forward("/all/", regex_rewrite={"pattern": {"regex": "one"}, "substitution": "two"}),
         forward("/by-header/", host_rewrite_header="x-host-wanted"),
+        forward("/of-path/", host_rewrite_path_regex={"pattern": {"regex": "^/of-path/([^/]+)/(.*)$"}, "substitution": "\\1.example:81"},
+                regex_rewrite={"pattern": {"regex": "^/of-path/"}, "substitution": "/p/"}),
         forward("/told/", host_rewrite_literal="inner.example", append_x_forwarded_host=True)))],
         [cluster("up", origin.address)]))
 
@@ -86,6 +88,7 @@ def test_rewrites_by_regex_and_by_header(lab, start_proxy):
     assert get("/all/one/xone/one?one") == ("/all/two/xtwo/two?one", "outer.example", "-")
     assert get("/by-header/", ("X-Host-Wanted", "chosen.example")) == ("/by-header/", "chosen.example", "-")
     assert get("/by-header/") == ("/by-header/", "outer.example", "-")
+    assert get("/of-path/shop/x?y") == ("/p/shop/x?y", "shop.example:81", "-")
     assert get("/told/") == ("/told/", "inner.example", "outer.example")
 
 

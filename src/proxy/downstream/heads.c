@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { HOPS_MAX = 16, UUID_SIZE = 36, REWRITTEN_PATH_MAX = 8192 };
+enum { HOPS_MAX = 16, UUID_SIZE = 36, REWRITTEN_PATH_MAX = 8192, AUTHORITY_MAX = 512 };
 
 static bool is_tls(const struct exchange *exchange)
 {
@@ -282,6 +282,26 @@ struct slice heads_rewrite(struct exchange *exchange, const struct route_rewrite
     return slice_of(text, size);
 }
 
+/* The path without its query, rewritten; the host stays when that makes none. False when memory is refused. */
+static bool host_of_path(struct exchange *exchange, struct slice *host)
+{
+    const struct route *route = exchange->record.route;
+    const struct slice path =
+        exchange->record.original_path.size ? exchange->record.original_path : exchange->head->path;
+    char made[AUTHORITY_MAX];
+    size_t size;
+    if (!regex_replace(route->host_regex, path_only(path), route->host_literal, made, sizeof(made),
+                       &size) ||
+        !authority_is_valid(slice_of(made, size)))
+        return true;
+    char *copy = arena_try_alloc(exchange_arena(exchange), size + 1);
+    if (!copy)
+        return false;
+    memcpy(copy, made, size);
+    *host = slice_of(copy, size);
+    return true;
+}
+
 static bool rewrite_host(struct exchange *exchange)
 {
     const struct route *route = exchange->record.route;
@@ -294,6 +314,8 @@ static bool rewrite_host(struct exchange *exchange)
         if (header && authority_is_valid(header_value(header)))
             host = header_value(header);
     }
+    if (host.size == 0 && route->host_how == ROUTE_HOST_PATH && !host_of_path(exchange, &host))
+        return false;
     if (host.size == 0)
         return true;
     if (route->append_forwarded_host && !headers_add(&head->headers, exchange_arena(exchange),

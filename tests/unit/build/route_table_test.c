@@ -89,6 +89,8 @@ TEST(route_table_actions)
         "{match: {safe_regex: {regex: '/s/(.*)'}}, route: {cluster: c, regex_rewrite: {pattern: "
         "{regex: '/s/(.*)'}, "
         "substitution: '/\\1'}, auto_host_rewrite: true}}, "
+        "{match: {path: /p}, route: {cluster: c, host_rewrite_path_regex: {pattern: {regex: "
+        "'^/(.*)'}, substitution: '\\1'}}}, "
         "{match: {prefix: /}, non_forwarding_action: {}}"));
     const struct route *r = find(t, "x", "/r", NULL);
     CHECK(r->action == ROUTE_REDIRECT && r->redirect->status == 308 && r->redirect->https &&
@@ -114,6 +116,9 @@ TEST(route_table_actions)
     r = find(t, "x", "/s/a", NULL);
     CHECK(r->rewrite.regex && slice_equals_str(r->rewrite.substitution, "/\\1") &&
           r->host_how == ROUTE_HOST_AUTO);
+    r = find(t, "x", "/p", NULL);
+    CHECK(r->host_how == ROUTE_HOST_PATH && r->host_regex &&
+          slice_equals_str(r->host_literal, "\\1"));
     CHECK(find(t, "x", "/other", NULL)->action == ROUTE_REFUSE);
     arena_fini(&arena);
 }
