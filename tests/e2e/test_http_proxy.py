@@ -311,3 +311,22 @@ def test_ipv6_upstream(lab, start_proxy):
     origin = lab.origin(server)
     start_proxy(lab, client, bootstrap([http_listener(10000, FORWARD, address="::")], [cluster("up", (server.ipv6, origin.port))]))
     assert told(client.get(10000, address="::1"))["target"] == "/"
+
+
+def test_a_try_on_which_nothing_moves_is_given_up(lab, start_proxy):
+    client, calls = lab.host("client"), []
+
+    def serve(connection):
+        """Silent to the first of all requests, and to every one for /dead."""
+        request = connection.recv(65536)
+        calls.append(request.split()[1])
+        if len(calls) > 1 and calls[-1] == b"/live":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
+        connection.recv(1)
+    origin = lab.origin(lab.host("server"), serve=serve)
+    tries = {"retry_on": "5xx", "num_retries": 1, "per_try_idle_timeout": "0.5s"}
+    start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(
+        route("/", None, route={"cluster": "up", "timeout": "20s", "retry_policy": tries})))], [cluster("up", origin.address)]))
+    assert client.get(10000, "/live").body == b"ok"
+    assert client.get(10000, "/dead").status == 504
+    assert calls == [b"/live", b"/live", b"/dead", b"/dead"]

@@ -100,6 +100,13 @@ void deadlines_try(struct exchange *exchange)
         start(exchange, &attempt->timeout, retry->per_try_ms, exchange_on_try_timeout);
 }
 
+void deadlines_try_idle(struct exchange *exchange)
+{
+    const struct retry_policy *retry = exchange->record.route->retry;
+    if (retry && retry->per_try_idle_ms > 0 && !asks_tunnel(exchange))
+        http_connection_set_stream_idle(exchange->attempt.stream, retry->per_try_idle_ms);
+}
+
 void deadlines_request_ended(struct exchange *exchange)
 {
     loop_timer_stop(exchange_loop(exchange), &exchange->arrival);

@@ -16,6 +16,8 @@ void deadlines_begin(struct exchange *exchange);
 void deadlines_route(struct exchange *exchange);
 /* A try has its stream. */
 void deadlines_try(struct exchange *exchange);
+/* The same, before the request goes out: how long nothing may move on it. */
+void deadlines_try_idle(struct exchange *exchange);
 /* The request is whole. */
 void deadlines_request_ended(struct exchange *exchange);
 /* Bytes flow both ways from now on: only idleness ends it. */

@@ -316,6 +316,8 @@ static const char *reset_details(const struct http_reset *reset)
     return NULL;
 }
 
+static void fail_late(struct exchange *exchange, const char *details, const char *why);
+
 static void on_upstream_reset(struct http_stream *stream, const struct http_reset *reset)
 {
     struct attempt *attempt = stream->owner;
@@ -329,6 +331,11 @@ static void on_upstream_reset(struct http_stream *stream, const struct http_rese
     /* The answer is whole or our own; the request's rest was not wanted. */
     if (exchange->is_answered || (exchange->filters && filters_have_end(exchange)))
         return;
+    if (reset->reason == HTTP_RESET_IDLE_TIMEOUT) {
+        fail_late(exchange, "upstream_per_try_idle_timeout",
+                  "nothing moved on the try's stream for its idle timeout");
+        return;
+    }
     if (!attempt->is_headed)
         host_count(attempt->host->counters, HOST_RQ_ERROR, 1);
     if (resend_stale(exchange, reset))
@@ -414,18 +421,23 @@ void exchange_count_timeout(const struct exchange *exchange)
     host_count(exchange->attempt.host->counters, HOST_RQ_ERROR, 1);
 }
 
-void exchange_on_try_timeout(struct timer *timer)
+/* A time of the try has passed. */
+static void fail_late(struct exchange *exchange, const char *details, const char *why)
 {
-    struct attempt *attempt = CONTAINER_OF(timer, struct attempt, timeout);
-    struct exchange *exchange = attempt->exchange;
     exchange_count_timeout(exchange);
     if (try_again(exchange, FAILED_TIMEOUT, NULL))
         return;
     refuse_retries_left(exchange);
     record_flag(&exchange->record, FLAG_UT);
     exchange_abort_attempt(exchange);
-    exchange_reply(exchange, 504, "upstream_per_try_timeout",
-                   "the try's timeout passed without an answer");
+    exchange_reply(exchange, 504, details, "%s", why);
+}
+
+void exchange_on_try_timeout(struct timer *timer)
+{
+    struct attempt *attempt = CONTAINER_OF(timer, struct attempt, timeout);
+    fail_late(attempt->exchange, "upstream_per_try_timeout",
+              "the try's timeout passed without an answer");
 }
 
 /* What differs by try stands in an overlay: the host, and how many tries there were. */
@@ -487,6 +499,7 @@ static void send_on(struct exchange *exchange, struct http_connection *connectio
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
         return;
     }
+    deadlines_try_idle(exchange);
     send_head(exchange, head, http_connection_transport(connection));
 }
 
