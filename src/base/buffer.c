@@ -169,6 +169,17 @@ void buffer_append_base64(struct buffer *buffer, struct slice bytes, bool url)
     buffer_append(buffer, NULL, 0);
 }
 
+int base64_value(char c, bool url)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == (url ? '-' : '+') ? 62 : c == (url ? '_' : '/') ? 63 : -1;
+}
+
 bool buffer_equals(const struct buffer *buffer, const char *text)
 {
     return slice_equals(buffer_slice(buffer), slice_str(text));

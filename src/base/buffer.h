@@ -33,6 +33,8 @@ void buffer_format_v(struct buffer *buffer, const char *format, va_list args);
 void buffer_append_json(struct buffer *buffer, struct slice text);
 /* Base64 (RFC 4648), padded; url = the alphabet of section 5 without padding. */
 void buffer_append_base64(struct buffer *buffer, struct slice bytes, bool url);
+/* What a character of that stands for, 0 to 63; -1: it is none of the alphabet. */
+int base64_value(char c, bool url);
 bool buffer_equals(const struct buffer *buffer, const char *text);
 static inline struct slice buffer_slice(const struct buffer *buffer)
 {

@@ -1,9 +1,13 @@
 /*
- * program: the pages of the program's own file and of its libraries.
+ * program: what this process may have, and the pages of its own file and of its libraries.
  */
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
+
+/* As many files as the hard limit allows (RLIMIT_NOFILE), now; returns how many, 0 when the system does not say. */
+uint32_t program_raise_open_files(void);
 
 /*
  * Lets go of every page that equals its file: they stay in the system's page cache, and those that are used again come

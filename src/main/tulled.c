@@ -1,6 +1,7 @@
 /* tulled: the control plane. */
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/program.h"
 #include "base/slice.h"
 #include "control/monitor/monitor.h"
 #include "control/process.h"
@@ -8,7 +9,6 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 enum { EXIT_USAGE = 64 };
 
@@ -128,16 +128,6 @@ static bool read_flag(struct control_options *options, int flag)
     }
 }
 
-/* A connection a proxy: as many as this process may have. */
-static void raise_open_files(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int main(int argc, char **argv)
 {
     struct control_options options = {.trust_domain = "cluster.local",
@@ -165,7 +155,7 @@ int main(int argc, char **argv)
                              : misused("%s", "--data DIR is missing: where is the store?"));
         return EXIT_USAGE;
     }
-    raise_open_files();
+    program_raise_open_files();
     owned_error error = {0};
     if (control_process_run(&options, &error))
         return EXIT_SUCCESS;

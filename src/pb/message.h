@@ -80,15 +80,7 @@ static inline uint32_t pb_u32(const Google__Protobuf__UInt32Value *wrapper, uint
 {
     return wrapper ? wrapper->value : otherwise;
 }
-static inline uint64_t pb_u64(const Google__Protobuf__UInt64Value *wrapper, uint64_t otherwise)
-{
-    return wrapper ? wrapper->value : otherwise;
-}
 static inline bool pb_bool(const Google__Protobuf__BoolValue *wrapper, bool otherwise)
-{
-    return wrapper ? wrapper->value : otherwise;
-}
-static inline double pb_double(const Google__Protobuf__DoubleValue *wrapper, double otherwise)
 {
     return wrapper ? wrapper->value : otherwise;
 }

@@ -161,12 +161,7 @@ static bool decode_base64(struct slice text, struct arena *arena, ProtobufCBinar
     uint32_t bits = 0;
     for (size_t i = 0; i < text.size; i++) {
         char c = text.data[i];
-        int digit = c >= 'A' && c <= 'Z'   ? c - 'A'
-                    : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                    : c >= '0' && c <= '9' ? c - '0' + 52
-                    : c == '+' || c == '-' ? 62
-                    : c == '/' || c == '_' ? 63
-                                           : -1;
+        int digit = base64_value(c, c == '-' || c == '_');
         if (digit < 0)
             return false;
         bits = bits << 6 | (uint32_t)digit;

@@ -30,7 +30,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 enum {
     DRAIN_DEFAULT_S = 5,
@@ -234,17 +233,6 @@ static void on_main_turn(void *owner)
     tls_engine_turn(process->means.engine, loop_wall_us(process->loop) / 1000000, 0);
 }
 
-/* As many as we may have; gives how many. The other half is for upstream connections. */
-static uint32_t raise_open_files(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 0;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    return (uint32_t)MIN(limit.rlim_max, (rlim_t)UINT32_MAX);
-}
-
 static bool make_ground(struct process *process, struct error *error)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, 0};
@@ -272,7 +260,7 @@ static bool make_ground(struct process *process, struct error *error)
     loop_on_turn(process->loop, on_main_turn, process);
     process->publisher = publisher_create(process->loop);
     process->budget.limit = process->options->max_memory;
-    uint32_t half = raise_open_files() / 2;
+    uint32_t half = program_raise_open_files() / 2;
     process->shared = (struct worker_shared){
         .budget = &process->budget,
         .helpers = process->helpers,

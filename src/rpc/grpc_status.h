@@ -37,8 +37,6 @@ const char *grpc_code_name(enum grpc_code code);
 enum grpc_code grpc_code_parse(struct slice value);
 /* For a response without grpc-status (gRPC's http-grpc-status-mapping). */
 enum grpc_code grpc_code_of_http(unsigned http_status);
-/* The HTTP status that says the same: for JSON answers to failures of ours. */
-unsigned grpc_code_to_http(enum grpc_code code);
 
 /* Percent-encoding of grpc-message: everything outside 0x20..0x7e and '%'. Cut at GRPC_MESSAGE_MAX bytes of text. */
 void grpc_message_encode(struct buffer *to, struct slice message);

@@ -14,17 +14,6 @@ void pem_block_fini(struct pem_block *block)
     buffer_fini(&block->der);
 }
 
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* Base64 with line ends and blanks anywhere; padding only at the end, and no stray bits under it. */
 static bool decode_base64(struct slice text, uint8_t *to, size_t *size)
 {
@@ -39,7 +28,7 @@ static bool decode_base64(struct slice text, uint8_t *to, size_t *size)
             padding++;
             continue;
         }
-        int value = base64_value(c);
+        int value = base64_value(c, false);
         if (value < 0 || padding > 0)
             return false;
         bits = bits << 6 | (uint32_t)value;

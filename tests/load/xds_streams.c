@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/program.h"
 #include "io/interfaces.h"
 #include "io/loop.h"
 #include "net/dialer.h"
@@ -28,7 +29,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 struct load;
@@ -151,15 +151,6 @@ static void on_stdin(struct watch *watch, unsigned ready)
         loop_stop(CONTAINER_OF(watch, struct input, watch)->loop);
 }
 
-static void raise_open_files(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static unsigned number_of(const char *text)
 {
     uint64_t number;
@@ -183,7 +174,7 @@ int main(int argc, char **argv)
     struct interfaces *interfaces = NULL;
     setvbuf(stdout, NULL, _IOLBF, 0);
     log_set_level(NULL, LOG_WARNING);
-    raise_open_files();
+    program_raise_open_files();
     if (loop_create(&(struct loop_options){.name = "streams"}, &load.loop) != 0 ||
         interfaces_create(load.loop, &interfaces) != 0)
         return EXIT_FAILURE;

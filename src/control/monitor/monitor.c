@@ -10,7 +10,6 @@
 struct monitor {
     struct monitor_options options;
     struct rpc_server *server;
-    int listener;
 };
 
 static const char text_content[] = "text/plain; charset=UTF-8";
@@ -102,8 +101,7 @@ static bool listen_on(struct monitor *monitor, struct error *error)
     struct rpc_listen listen = {.address = options->address,
                                 .port = options->port,
                                 .hosts = address_is_loopback(&address) ? here : NULL};
-    monitor->listener = rpc_server_listen(monitor->server, &listen, error);
-    return monitor->listener >= 0;
+    return rpc_server_listen(monitor->server, &listen, error) >= 0;
 }
 
 bool monitor_create(const struct rpc_means *means, const struct monitor_options *options,
@@ -128,9 +126,4 @@ void monitor_destroy(struct monitor *monitor)
         return;
     rpc_server_close(monitor->server);
     mem_free(monitor);
-}
-
-uint16_t monitor_port(const struct monitor *monitor)
-{
-    return rpc_server_port(monitor->server, monitor->listener);
 }

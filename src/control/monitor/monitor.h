@@ -34,4 +34,3 @@ MUST_USE bool monitor_create(const struct rpc_means *means, const struct monitor
                              struct monitor **out, struct error *error);
 /* Accepts NULL. */
 void monitor_destroy(struct monitor *monitor);
-uint16_t monitor_port(const struct monitor *monitor);

@@ -2,18 +2,6 @@
 
 enum { GROUP = 4 };
 
-/* -1: no character of base64. */
-static int value_of(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static void end_group(struct base64_reader *reader, struct buffer *out)
 {
     const char bytes[] = {(char)(reader->bits >> 16), (char)(reader->bits >> 8),
@@ -26,7 +14,7 @@ bool base64_read(struct base64_reader *reader, struct slice text, struct buffer 
 {
     for (size_t i = 0; i < text.size; i++) {
         char c = text.data[i];
-        int value = c == '=' ? 0 : value_of(c);
+        int value = c == '=' ? 0 : base64_value(c, false);
         bool is_pad = c == '=';
         if (value < 0 || (is_pad ? reader->count < 2 : reader->padding > 0))
             return false;

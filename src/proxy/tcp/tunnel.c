@@ -102,12 +102,6 @@ void tunnel_close(struct tunnel *tunnel)
     tunnel_end(tunnel, CONN_ABORT);
 }
 
-void tunnel_drain(struct tunnel *tunnel)
-{
-    tunnel->record.termination = "listener_drained";
-    tunnel_end(tunnel, CONN_CLOSE);
-}
-
 /* --- who speaks first ----------------------------------------------------------------------------------------- */
 
 /* Detection goes on with the client's connection; of the tunnel nothing is told. */

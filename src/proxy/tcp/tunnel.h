@@ -91,5 +91,3 @@ void tunnel_create(struct worker *worker, struct conn *conn, struct chain *input
 void tunnels_tell(struct worker *worker);
 /* At once: the worker ends. */
 void tunnel_close(struct tunnel *tunnel);
-/* After an adoption: closes when its chain is gone by now and demanded other TLS; a change of routes lets it be. */
-void tunnel_drain(struct tunnel *tunnel);

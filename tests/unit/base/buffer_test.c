@@ -94,6 +94,20 @@ TEST(buffer_writes_base64)
     }
 }
 
+TEST(base64_values_are_those_of_what_is_written)
+{
+    for (int url = 0; url < 2; url++)
+        for (int value = 0; value < 64; value++) {
+            struct buffer text = {0};
+            const char top = (char)(value << 2);
+            buffer_append_base64(&text, slice_of(&top, 1), url);
+            CHECK(base64_value(text.data[0], url) == value, "%c", text.data[0]);
+            buffer_fini(&text);
+        }
+    CHECK(base64_value('-', false) == -1 && base64_value('+', true) == -1);
+    CHECK(base64_value('=', false) == -1 && base64_value('\0', true) == -1);
+}
+
 TEST(buffer_reads_files_up_to_a_limit)
 {
     char path[] = "/tmp/tulle-buffer-XXXXXX";

@@ -1,9 +1,11 @@
 #include "test.h"
 
+#include "base/attributes.h"
 #include "base/program.h"
 
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PAGES = 64 };
@@ -73,4 +75,15 @@ TEST(program_keeps_what_may_still_be_written)
     program_forget_pages();
     CHECK(resident_kb(at) == PAGES * 4);
     munmap(at, PAGES * 4096);
+}
+
+TEST(program_may_open_what_the_hard_limit_allows)
+{
+    struct rlimit before, after;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    struct rlimit low = {.rlim_cur = MIN(before.rlim_max, (rlim_t)32), .rlim_max = before.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    CHECK(program_raise_open_files() == MIN(before.rlim_max, (rlim_t)UINT32_MAX));
+    CHECK(getrlimit(RLIMIT_NOFILE, &after) == 0 && after.rlim_cur == before.rlim_max);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
