@@ -14,8 +14,8 @@
 /* Tasks that tasks queue run in the same turn, so many times over; then the network is heard again. */
 enum { RUN_ROUNDS = 8, FLUSH_ROUNDS = 4, WALL_REFRESH_US = 1000000 };
 
-const char *const loop_phase_names[LOOP_PHASES] = {"inbox", "timers", "events",
-                                                   "run",   "flush",  "reap"};
+const char *const loop_phase_names[LOOP_PHASES] = {"inbox",  "events", "run",
+                                                   "timers", "flush",  "reap"};
 
 /* --- making and ending ---------------------------------------------------------------------- */
 
@@ -636,10 +636,6 @@ static bool work(struct loop *loop)
     if (did || loop->on_turn)
         stopwatch_lap(&watch, LOOP_INBOX);
     feel_pressure(loop);
-    if (fire_timers(loop)) {
-        stopwatch_lap(&watch, LOOP_TIMERS);
-        did = true;
-    }
     size_t events = loop->ops->dispatch(loop);
     if (events > 0) {
         count(&loop->stats.events, events);
@@ -647,6 +643,11 @@ static bool work(struct loop *loop)
         did = true;
     }
     did |= run_phase(&loop->run, RUN_ROUNDS, &watch, LOOP_RUN);
+    if (fire_timers(loop)) {
+        stopwatch_lap(&watch, LOOP_TIMERS);
+        run_phase(&loop->run, RUN_ROUNDS, &watch, LOOP_RUN);
+        did = true;
+    }
     did |= run_phase(&loop->flush, FLUSH_ROUNDS, &watch, LOOP_FLUSH);
     watch_memory(loop);
     if (!list_is_empty(&loop->reap)) {

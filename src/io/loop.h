@@ -2,8 +2,9 @@
  * loop: one thread's event loop, and the clock, memory and queues of what lives on it.
  *
  * Everything on a loop belongs to the loop's thread; only loop_post, loop_wake and loop_stop may be called from
- * elsewhere. A turn goes: wait, inbox, timers, events, run queue, flush, reap. Callbacks come only from here, so no
- * call ever calls its caller back; what is closed in a turn keeps its memory until the end of that turn.
+ * elsewhere. A turn goes: wait, inbox, events, run queue, timers, flush, reap. What came while the thread had no
+ * processor is heard before a timer calls it silence. Callbacks come only from here, so no call ever calls its caller
+ * back; what is closed in a turn keeps its memory until the end of that turn.
  *
  * The embedded structs (timer, task, mail, watch, pressure_watch) are zeroed before first use and must be stopped,
  * cancelled or delivered before their owner goes.
@@ -172,9 +173,9 @@ void loop_unwatch_pressure(struct pressure_watch *watch);
 
 enum loop_phase {
     LOOP_INBOX,
-    LOOP_TIMERS,
     LOOP_EVENTS,
     LOOP_RUN,
+    LOOP_TIMERS,
     LOOP_FLUSH,
     LOOP_REAP,
     LOOP_PHASES

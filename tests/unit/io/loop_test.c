@@ -81,7 +81,7 @@ TEST(loop_turn_goes_in_order)
             loop_turn(loop, 10);
         CHECK(log.size == 7, "%s", log.data);
         if (*backend != LOOP_SIM)
-            CHECK(buffer_equals(&log, "mtrncfx"), "%s", log.data);
+            CHECK(buffer_equals(&log, "mrnctfx"), "%s", log.data);
         buffer_fini(&log);
         loop_destroy(loop);
     }
@@ -343,6 +343,39 @@ TEST(loop_watch_is_level_triggered)
     loop_turn(loop, 0);
     CHECK(in.count == 3, "-");
     close(fds[0]);
+    loop_destroy(loop);
+}
+
+struct patience {
+    struct timer timer;
+    const struct pipe_watch *in;
+    bool is_over;
+};
+static void on_silence(struct timer *timer)
+{
+    struct patience *patience = CONTAINER_OF(timer, struct patience, timer);
+    CHECK(patience->in->count == 1, "the bytes came first");
+    patience->is_over = true;
+}
+
+/* The thread had no processor for a while: both the bytes and the end of patience are there when it looks again. */
+TEST(loop_hears_before_it_calls_it_silence)
+{
+    struct loop *loop = open_loop(kernel_backend(), NULL);
+    struct pipe_watch in = {0};
+    struct patience patience = {.in = &in};
+    int fds[2];
+    CHECK(pipe(fds) == 0, "-");
+    CHECK(loop_watch(loop, &in.watch, fds[0], LOOP_READABLE, on_ready) == 0, "-");
+    loop_turn(loop, 0);
+    loop_timer_start(loop, &patience.timer, 1, on_silence);
+    CHECK(write(fds[1], "x", 1) == 1, "-");
+    usleep(5000);
+    loop_turn(loop, 0);
+    CHECK(patience.is_over && in.count == 1, "%d", in.count);
+    loop_unwatch(loop, &in.watch);
+    close(fds[0]);
+    close(fds[1]);
     loop_destroy(loop);
 }
 
