@@ -63,6 +63,7 @@ struct http_codec {
     uint64_t bytes_in; /* fed so far */
     uint64_t bytes_written; /* given to events->write so far */
     uint64_t bytes_sent;    /* taken by the socket so far */
+    const char *failure;    /* of the transport, while http_codec_fail runs; may be NULL then */
     uint32_t requests;      /* streams begun so far */
     uint32_t turn;    /* the loop's: what is written in a turn leaves at its end, not before */
     uint8_t protocol; /* enum http_protocol */
@@ -89,10 +90,13 @@ static inline void http_codec_eof(struct http_codec *codec, bool truncated)
 {
     codec->ops->eof(codec, truncated);
 }
-/* The transport is gone: every stream is reset for this reason. */
-static inline void http_codec_fail(struct http_codec *codec, enum http_reset_reason reason)
+/* The transport is gone: every stream is reset for this reason. `failure`: what it said, NULL: nothing. */
+static inline void http_codec_fail(struct http_codec *codec, enum http_reset_reason reason,
+                                   const char *failure)
 {
+    codec->failure = failure;
     codec->ops->lost(codec, reason);
+    codec->failure = NULL;
 }
 /* The socket took `size` bytes, and `backlog` still wait. Streams get on_sent; HTTP/2 frames more. */
 static inline void http_codec_sent(struct http_codec *codec, size_t size, size_t backlog)

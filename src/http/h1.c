@@ -74,8 +74,10 @@ void h1_fail_stream(struct h1 *h1, enum http_reset_reason reason, enum http_refu
         h1->codec.refusal = (uint8_t)refusal;
     if (!stream)
         return;
-    struct http_reset reset = {
-        .reason = (uint8_t)reason, .unseen = is_unseen(h1), .refusal = (uint8_t)refusal};
+    struct http_reset reset = {.reason = (uint8_t)reason,
+                               .unseen = is_unseen(h1),
+                               .refusal = (uint8_t)refusal,
+                               .failure = h1->codec.failure};
     h1->stream = NULL;
     stream->in = stream->out = HTTP_RESET;
     if (!stream->released)

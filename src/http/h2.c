@@ -134,9 +134,10 @@ static void tell_reset(struct h2 *h2, struct h2_stream *own, enum http_reset_rea
                        bool unseen)
 {
     struct http_stream *stream = &own->stream;
-    struct http_reset reset = {
-        .reason = (uint8_t)reason, .unseen = unseen, .refusal = own->refusal};
-    (void)h2;
+    struct http_reset reset = {.reason = (uint8_t)reason,
+                               .unseen = unseen,
+                               .refusal = own->refusal,
+                               .failure = h2->codec.failure};
     stream->in = stream->out = HTTP_RESET;
     if (!stream->released)
         stream->events->on_reset(stream, &reset);

@@ -46,6 +46,8 @@ struct http_reset {
     uint8_t reason;  /* enum http_reset_reason */
     bool unseen;     /* the peer provably did not act on the request: it may be sent again */
     uint8_t refusal; /* enum http_refusal behind HTTP_RESET_PROTOCOL and _LIMIT, else 0 */
+    /* Of a connection that failed: how, as "connection reset by peer"; NULL: it was closed. Borrowed until the call returns. */
+    const char *failure;
 };
 /* "cancel", "refused", ... */
 const char *http_reset_text(enum http_reset_reason reason);

@@ -79,7 +79,7 @@ void http_connection_finish(struct http_connection *connection, enum http_closed
     http_timers_stop(connection);
     if (connection->codec && !http_codec_is_idle(connection->codec)) {
         http_connection_enter(connection);
-        http_codec_fail(connection->codec, HTTP_RESET_DISCONNECTED);
+        http_codec_fail(connection->codec, HTTP_RESET_DISCONNECTED, failure ? failure->text : NULL);
     }
     if (!connection->is_muted)
         connection->events->on_closed(connection->owner, connection, reason, failure);
@@ -226,7 +226,7 @@ static void on_run(struct task *task)
     if (connection->transport)
         http_codec_run(connection->codec);
     else
-        http_codec_fail(connection->codec, HTTP_RESET_DISCONNECTED);
+        http_codec_fail(connection->codec, HTTP_RESET_DISCONNECTED, NULL);
     http_connection_settle(connection);
 }
 

@@ -2,6 +2,8 @@
 import json
 import os
 import re
+import socket
+import struct
 import threading
 
 import h2.errors
@@ -80,6 +82,21 @@ def test_each_cause_has_its_flag_and_details(lab, start_proxy, cause):
     assert told["code"] == row["code"] and (told["flags"] or "-") == cause.split()[0], told
     assert told["details"].startswith(row["details"]), told
     assert (told["reason"] is not None) == (cause == "UF") or cause == "UPE", told
+
+
+def test_a_reset_says_that_it_was_one(lab, start_proxy):
+    """A connection that the upstream closes and one that fails under the request are told apart."""
+    def reset(connection):
+        connection.recv(65536)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+    server = lab.origin(lab.host("server"), serve=reset)
+    logged = Logged(lab, start_proxy, clusters=lambda logged: [cluster("up", server.address)])
+    response = logged.client.get(10000, method="POST")
+    assert response.status == 503 and "reset" in response.text, response.text
+    if start_proxy.kind == "tulle":
+        assert "Connection reset by peer" in response.text, response.text
+    assert logged.told()["flags"] == "UC"
 
 
 def test_an_open_circuit_breaker_is_uo(lab, start_proxy):

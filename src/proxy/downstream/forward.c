@@ -359,7 +359,7 @@ static void on_upstream_reset(struct http_stream *stream, const struct http_rese
         details ? details : "upstream_reset_before_response_started{connection_termination}",
         "the upstream %s before %s (%s)", details ? "reset the stream" : "closed the connection",
         attempt->is_headed ? "its answer was whole" : "it answered",
-        http_reset_text((enum http_reset_reason)reset->reason));
+        reset->failure ? reset->failure : http_reset_text((enum http_reset_reason)reset->reason));
 }
 
 /* Bytes of the request left: credit downstream. What is replayed was credited the first time. */

@@ -934,7 +934,7 @@ TEST(a_client_tells_whether_the_peer_may_have_seen_the_request)
 
     begin(&bench, HTTP_CLIENT);
     ask(&bench, HTTP_GET, -1, true);
-    http_codec_fail(&bench.h1.codec, HTTP_RESET_DISCONNECTED);
+    http_codec_fail(&bench.h1.codec, HTTP_RESET_DISCONNECTED, NULL);
     CHECK(strcmp(log_of(&bench), "reset disconnected\n") == 0, "%s", log_of(&bench));
     end(&bench);
 
@@ -948,7 +948,7 @@ TEST(a_client_tells_whether_the_peer_may_have_seen_the_request)
     begin(&bench, HTTP_CLIENT);
     bench.h1.codec.established = false;
     ask(&bench, HTTP_POST, 0, true);
-    http_codec_fail(&bench.h1.codec, HTTP_RESET_DISCONNECTED);
+    http_codec_fail(&bench.h1.codec, HTTP_RESET_DISCONNECTED, NULL);
     CHECK(strcmp(log_of(&bench), "reset disconnected unseen\n") == 0, "%s", log_of(&bench));
     end(&bench);
 }

@@ -334,7 +334,7 @@ TEST(a_lost_connection_tells_which_requests_were_not_seen)
     bench.client.codec->turn += 2;
     recorder_run(&bench.client);
     buffer_reset(&bench.client.log);
-    http_codec_fail(bench.client.codec, HTTP_RESET_DISCONNECTED);
+    http_codec_fail(bench.client.codec, HTTP_RESET_DISCONNECTED, NULL);
     CHECK(strcmp(said(&bench.client), "reset disconnected\nreset disconnected unseen\n") == 0, "%s",
           said(&bench.client));
     (void)first;
