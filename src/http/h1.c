@@ -84,9 +84,11 @@ void h1_fail_stream(struct h1 *h1, enum http_reset_reason reason, enum http_refu
         stream->events->on_reset(stream, &reset);
 }
 
+/* A server that drains goes on as long as it has not said so: the peer may have begun the next request. */
 static bool may_go_on(const struct h1 *h1)
 {
-    return h1->keeps_alive && !h1->codec.draining && (!h1->got_eof || h1->pending);
+    return h1->keeps_alive && (h1_is_server(h1) || !h1->codec.draining) &&
+           (!h1->got_eof || h1->pending);
 }
 
 void h1_end_if_over(struct h1 *h1)

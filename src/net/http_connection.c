@@ -94,10 +94,19 @@ static enum http_closed reason_of(const struct http_connection *connection)
     return connection->is_max_requests ? HTTP_CLOSED_MAX_REQUESTS : HTTP_CLOSED_DONE;
 }
 
+/* Whoever reads an answer slowly has the time of a write stall for it, whether or not the connection closes behind it. */
+static bool must_write_first(const struct http_connection *connection)
+{
+    return connection->role == HTTP_SERVER && !connection->codec->refusal &&
+           transport_backlog(connection->transport) > 0;
+}
+
 /* The codec is done: what it wrote still leaves, unless only a reset tells the truth. */
 static void follow_codec(struct http_connection *connection)
 {
     struct http_codec *codec = connection->codec;
+    if (!codec->broken && must_write_first(connection))
+        return;
     if (codec->broken) {
         http_codec_run(codec); /* streams hear of it first */
         http_connection_finish(connection, reason_of(connection), CONN_ABORT, NULL);
@@ -147,7 +156,8 @@ static void settle_timers(struct http_connection *connection)
         uint32_t soonest = is_idle ? options->idle_timeout_ms : options->stream_idle_timeout_ms;
         soonest = sooner(soonest, options->write_stall_timeout_ms);
         if (is_idle && connection->role == HTTP_SERVER)
-            soonest = sooner(soonest, HTTP_REST_MS);
+            soonest = sooner(soonest, connection->drain_since_ms ? http_drain_grace_ms(connection)
+                                                                 : HTTP_REST_MS);
         http_timers_need(connection, soonest);
     }
 }
@@ -444,7 +454,7 @@ static void on_open(void *owner)
         connection->codec->established = true;
     if (connection->drain_since_ms > 0) { /* only now a request can come */
         connection->drain_since_ms = loop_now_ms(connection->loop);
-        http_timers_need(connection, HTTP_DRAIN_SILENCE_MS);
+        http_timers_need(connection, http_drain_grace_ms(connection));
     }
     if (connection->events->on_open)
         connection->events->on_open(connection->owner, connection);

@@ -30,7 +30,7 @@ struct http_connection_options {
     uint32_t drain_timeout_ms; /* from drain to close with streams still open */
     /*
      * Server, draining: so long it takes what the peer sends before it has heard of it. 0: as long as needed, that is
-     * 500 ms of silence over HTTP/1, which cannot say it, and a round trip over HTTP/2.
+     * 500 ms of silence over HTTP/1 (5 s before the first request), which cannot say it, and a round trip over HTTP/2.
      */
     uint32_t drain_grace_ms;
     uint32_t

@@ -8,8 +8,11 @@
 #include "io/loop.h"
 #include "net/http_connection.h"
 
-/* A draining HTTP/1 server that is idle closes after so much silence: a request may be under way to it. */
-enum { HTTP_DRAIN_SILENCE_MS = 500 };
+/*
+ * A draining HTTP/1 server that is idle closes after so much silence: a request may be under way to it. Whoever has just
+ * connected has something to say, and no other connection to say it on.
+ */
+enum { HTTP_DRAIN_SILENCE_MS = 500, HTTP_DRAIN_FIRST_SILENCE_MS = 5000 };
 
 /* A server that speaks HTTP/1 and was idle for so long gives its codec up until bytes come. */
 enum { HTTP_REST_MS = 2000 };
@@ -52,7 +55,10 @@ static inline void http_connection_enter(struct http_connection *connection)
 static inline uint32_t http_drain_grace_ms(const struct http_connection *connection)
 {
     uint32_t grace_ms = connection->options->drain_grace_ms;
-    return grace_ms ? grace_ms : HTTP_DRAIN_SILENCE_MS;
+    if (grace_ms)
+        return grace_ms;
+    return http_connection_requests(connection) ? HTTP_DRAIN_SILENCE_MS
+                                                : HTTP_DRAIN_FIRST_SILENCE_MS;
 }
 /* After each call of the codec: does what its flags ask for. */
 void http_connection_settle(struct http_connection *connection);

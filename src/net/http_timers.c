@@ -93,8 +93,14 @@ static bool is_waiting_in_vain(const struct http_connection *connection, uint64_
     if (codec &&
         (codec->protocol != HTTP_PROTOCOL_1 || codec->in_head || !http_codec_is_idle(codec)))
         return false;
-    return is_due(now_ms, MAX(connection->drain_since_ms, connection->idle_since_ms),
-                  http_drain_grace_ms(connection), next);
+    /* Silence begins when the peer can have heard the last answer. */
+    uint32_t grace_ms = http_drain_grace_ms(connection);
+    if (transport_backlog(connection->transport) > 0) {
+        *next = MIN(*next, now_ms + grace_ms);
+        return false;
+    }
+    uint64_t since_ms = MAX(connection->drain_since_ms, connection->idle_since_ms);
+    return is_due(now_ms, MAX(since_ms, connection->moved_ms), grace_ms, next);
 }
 
 /* A peer that takes nothing holds what waits for it. Of a tunnel its own idle timeout says when it is over. */

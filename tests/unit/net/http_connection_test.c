@@ -300,15 +300,68 @@ TEST(a_drained_server_takes_the_request_that_is_on_its_way)
     }
 }
 
+/* Soon when it has been asked before, and later when its client has just come: that one will hardly ask nothing. */
 TEST(a_drained_server_that_nobody_asks_anything_closes)
+{
+    static const uint64_t silences_ms[] = {HTTP_DRAIN_FIRST_SILENCE_MS, HTTP_DRAIN_SILENCE_MS};
+    for (unsigned asked = 0; asked < 2; asked++) {
+        struct world w;
+        struct raw raw;
+        begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+        connect_raw(&w, &raw);
+        if (asked)
+            raw_say(&w, &raw, ORIGIN_GET);
+        pass(&w, 50);
+        http_connection_drain(w.serving);
+        pass(&w, silences_ms[asked] / 5);
+        CHECK(w.serving && raw.ends == 0, "it waits");
+        pass(&w, silences_ms[asked]);
+        CHECK(!w.serving && raw.ends == 1 && w.reasons[3] == HTTP_CLOSED_DONE, "%u", asked);
+        raw_fini(&raw);
+        end_world(&w);
+    }
+}
+
+/* The head of the answer that was under way said keep-alive, so the client may have sent the next request already. */
+TEST(a_server_that_begins_to_drain_behind_a_head_takes_one_more_request)
 {
     struct world w;
     struct raw raw;
     begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
     connect_raw(&w, &raw);
+    conn_read_stop(raw.conn);
+    raw_say(&w, &raw, "GET /1/0/500000/0 HTTP/1.1\r\nHost: origin:80\r\n\r\n");
+    pass(&w, 50);
+    CHECK(w.origin.open == 1, "under way");
     http_connection_drain(w.serving);
-    pass(&w, HTTP_DRAIN_SILENCE_MS + 100);
+    conn_read_start(raw.conn);
+    pass(&w, 50);
+    CHECK(w.serving && raw.ends == 0 && !strstr(heard(&raw), "connection: close"));
+    buffer_reset(&raw.got);
+    raw_say(&w, &raw, ORIGIN_GET);
+    pass(&w, 50);
+    CHECK(strstr(heard(&raw), "200 OK") && strstr(heard(&raw), "connection: close"), "%s",
+          heard(&raw));
     CHECK(!w.serving && raw.ends == 1 && w.reasons[3] == HTTP_CLOSED_DONE);
+    raw_fini(&raw);
+    end_world(&w);
+}
+
+/* Its last words were cut when a client paused for two seconds. */
+TEST(a_connection_that_closes_behind_an_answer_lets_a_slow_reader_have_all_of_it)
+{
+    struct world w;
+    struct raw raw;
+    begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+    connect_raw(&w, &raw);
+    conn_read_stop(raw.conn);
+    raw_say(&w, &raw, "GET /1/0/100000/0 HTTP/1.1\r\nHost: origin:80\r\nConnection: close\r\n\r\n");
+    pass(&w, 20000);
+    conn_read_start(raw.conn);
+    pass(&w, 100);
+    CHECK(raw.got.size > 100000 && raw.ends == 1 && raw.errors == 0, "%zu bytes, %d errors",
+          raw.got.size, raw.errors);
+    CHECK(!w.serving && w.reasons[3] == HTTP_CLOSED_DONE);
     raw_fini(&raw);
     end_world(&w);
 }
