@@ -63,6 +63,7 @@ struct end {
     bool got_head, got_end, got_trailers, sends_trailers, sent_end, was_reset, reset_unseen;
     bool *bad;
     unsigned *open; /* counts ends that are not done */
+    char said[160]; /* by a proxy, whose answer it is when the status is 500 or more */
 };
 
 static inline void end_release(struct end *end)
@@ -199,7 +200,9 @@ static inline void end_on_data(struct http_stream *stream, struct chain *data, b
     size_t size = data->size;
     while (data->size > 0) {
         struct slice front = chain_front(data);
-        if (!is_pattern(end->plan.id, end->got, front))
+        if (end->status >= 500 && end->got == 0)
+            memcpy(end->said, front.data, MIN(front.size, sizeof(end->said) - 1));
+        else if (end->status < 500 && !is_pattern(end->plan.id, end->got, front))
             *end->bad = true;
         end->got += front.size;
         chain_consume(data, front.size);

@@ -2,12 +2,13 @@
  * proxy_world: a whole worker on a simulated loop: clients, the proxy's downstream, exchanges and upstream, origins.
  *
  * Clients arrive as accepted connections do; the proxy dials the origins by address. The configuration goes through the
- * intake and the publisher, as in the process. end_proxy_world checks that nothing is left: no connection, block, byte of
- * the budget, pin, limit or active gauge.
+ * intake and the publisher, as in the process. What is spoken on either side is a parameter: use_hops. end_proxy_world checks
+ * that nothing is left: no connection, TLS session, block, byte of the budget, pin, limit or active gauge.
  */
 #pragma once
 
 #include "net/exchanges.h"
+#include "proxy/hops.h"
 
 #include "build/yaml.h"
 
@@ -60,6 +61,8 @@ struct proxy_world {
     struct intake *intake;
     struct worker_shared shared;
     struct worker *worker;
+    struct hops hops;
+    struct tls_engine *engine; /* of the clients and the origins */
     struct process process;
     struct bootstrap bootstrap;
     Envoy__Config__Core__V3__Node node;
@@ -70,7 +73,6 @@ struct proxy_world {
     struct origin origin;
     unsigned open; /* of the clients' ends */
     bool bad;
-    bool up_is_http2;
     unsigned versions;
 };
 
@@ -115,6 +117,27 @@ static inline void put_endpoints(struct proxy_world *w, unsigned origins)
     proxy_put(w, KIND_ENDPOINTS, "up", yaml.data);
 }
 
+/* Both before listeners and clusters that need them. */
+static inline void put_secrets(struct proxy_world *w, unsigned certificate)
+{
+    struct error error = {0};
+    bool is_taken = intake_put_secret(w->intake, hops_certificate(certificate), &error) &&
+                    intake_put_secret(w->intake, hops_roots(), &error);
+    CHECK(is_taken, "%s", error.what ? error.what : "");
+}
+
+/* What the next configuration, clients and origins are like. */
+static inline void use_hops(struct proxy_world *w, struct hops hops)
+{
+    w->hops = hops;
+    w->client_options.choice = hops.down_is_http2 ? HTTP_ONLY_2 : HTTP_ONLY_1;
+    w->origin_options.choice = hops.up_is_http2 ? HTTP_ONLY_2 : HTTP_ONLY_1;
+    if (!hops.down_is_tls && !hops.up_is_tls)
+        return;
+    hops_make_pki();
+    put_secrets(w, 0);
+}
+
 static inline void put_cluster_with(struct proxy_world *w, unsigned connect_timeout_s,
                                     unsigned max_connections, unsigned max_pending)
 {
@@ -127,8 +150,11 @@ static inline void put_cluster_with(struct proxy_world *w, unsigned connect_time
     buffer_format(&yaml,
                   "{name: up, type: EDS, connect_timeout: %us, circuit_breakers: {thresholds: "
                   "[{max_connections: %u, max_pending_requests: %u, max_requests: 1000}]}, "
-                  "eds_cluster_config: {eds_config: {ads: {}, initial_fetch_timeout: 0s}}%s}",
-                  connect_timeout_s, max_connections, max_pending, w->up_is_http2 ? http2 : "");
+                  "eds_cluster_config: {eds_config: {ads: {}, initial_fetch_timeout: 0s}}%s%s}",
+                  connect_timeout_s, max_connections, max_pending, w->hops.up_is_http2 ? http2 : "",
+                  w->hops.up_is_tls
+                      ? HOPS_UPSTREAM_TLS("origin", "", "spiffe://cluster.local/ns/shop/sa/origin")
+                      : "");
     proxy_put(w, KIND_CLUSTER, "up", yaml.data);
 }
 
@@ -150,9 +176,10 @@ static inline void put_http_listener(struct proxy_world *w, unsigned route_timeo
         "HttpConnectionManager, stat_prefix: s, route_config: {name: r, virtual_hosts: [{name: v, "
         "domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: up, timeout: %us%s%s%s}}]}]"
         "}, http_filters: [{name: r, typed_config: {'@type': "
-        "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}]}]}",
+        "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}]%s}]}",
         route_timeout_s, retry_on ? ", retry_policy: {num_retries: 3, retry_on: '" : "",
-        retry_on ? retry_on : "", retry_on ? "'}" : "");
+        retry_on ? retry_on : "", retry_on ? "'}" : "",
+        w->hops.down_is_tls ? HOPS_DOWNSTREAM_TLS : "");
     proxy_put(w, KIND_LISTENER, "in", yaml.data);
 }
 
@@ -188,13 +215,27 @@ static inline void serving_on_closed(void *owner, struct http_connection *connec
 static const struct http_connection_events serving_events = {.on_request = serving_on_request,
                                                              .on_closed = serving_on_closed};
 
-static inline struct transport *plain_transport(struct loop *loop, int fd)
+/* context NULL: plaintext. */
+static inline struct transport *end_transport(struct proxy_world *w, int fd,
+                                              struct tls_context *context)
 {
     static const struct conn_events none = {0};
-    static const struct transport_options plain = {0};
-    struct conn *conn = conn_adopt(loop, fd, 0, &none, NULL);
+    struct tls_session_spec session = {.context = context};
+    struct transport_options options = {.engine = w->engine, .tls = context ? &session : NULL};
+    struct conn *conn = conn_adopt(w->loop, fd, 0, &none, NULL);
     CHECK(conn);
-    return transport_create(conn, NULL, &plain, NULL, NULL);
+    return transport_create(conn, NULL, &options, NULL, NULL);
+}
+
+static inline struct transport *client_transport(struct proxy_world *w, int fd, bool is_http2)
+{
+    return end_transport(w, fd, w->hops.down_is_tls ? hops_pki.client_contexts[is_http2] : NULL);
+}
+
+static inline struct transport *origin_transport(struct proxy_world *w, int fd)
+{
+    bool is_http2 = w->hops.up_is_http2;
+    return end_transport(w, fd, w->hops.up_is_tls ? hops_pki.origin_contexts[is_http2] : NULL);
 }
 
 static inline void origin_on_accept(void *owner, int fd, const struct address *peer)
@@ -207,7 +248,7 @@ static inline void origin_on_accept(void *owner, int fd, const struct address *p
         if (serving->http)
             continue;
         *serving = (struct serving){.world = w, .served = served};
-        serving->http = http_connection_create(plain_transport(w->loop, fd), HTTP_SERVER,
+        serving->http = http_connection_create(origin_transport(w, fd), HTTP_SERVER,
                                                &w->origin_options, &serving_events, serving);
         CHECK(serving->http);
         return;
@@ -253,8 +294,8 @@ static inline void client_connect(struct proxy_world *w, unsigned index)
 {
     struct client *client = &w->clients[index];
     client->world = w;
-    client->http = http_connection_create(plain_transport(w->loop, knock(w)), HTTP_CLIENT,
-                                          &w->client_options, &client_events, client);
+    client->http = http_connection_create(client_transport(w, knock(w), w->hops.down_is_http2),
+                                          HTTP_CLIENT, &w->client_options, &client_events, client);
     CHECK(client->http);
 }
 
@@ -282,6 +323,8 @@ static inline void begin_proxy_world(struct proxy_world *w, uint64_t seed)
                         telemetry_observer(w->process.telemetry, 0), &w->worker) == 0);
     w->client_options = w->origin_options = http_connection_defaults;
     w->client_options.choice = w->origin_options.choice = HTTP_ONLY_1;
+    w->engine = tls_engine_create(NULL);
+    tls_engine_turn(w->engine, loop_wall_us(w->loop) / 1000000, 0);
     w->origin.loop = w->loop;
     for (unsigned i = 0; i < ORIGINS; i++)
         origin_listen(w, i);
@@ -298,11 +341,11 @@ static inline size_t open_ends(const struct proxy_world *w)
     return w->open + w->origin.open;
 }
 
+/* What was closed may still have completions to come, as late as the faults say. */
 static inline void proxy_settle(struct proxy_world *w, unsigned turns)
 {
-    while (turns-- > 0)
-        if (!loop_turn(w->loop, 100) && sim_open_count(w->loop) == 0)
-            return;
+    for (unsigned quiet = 0; turns > 0 && quiet < 20; turns--)
+        quiet = loop_turn(w->loop, 100) || sim_open_count(w->loop) > 0 ? 0 : quiet + 1;
 }
 
 /* Of the connection manager whose stat_prefix is "s". */
@@ -363,6 +406,10 @@ static inline void end_proxy_world(struct proxy_world *w, uint64_t seed)
     CHECK(http_counted(w, HTTP_CX_ACTIVE) == 0 && tcp_counted(w, TCP_CX_ACTIVE) == 0,
           "seed %llu: active gauges", (unsigned long long)seed);
     check_limits(w, seed);
+    CHECK(tls_engine_counts(w->worker->engine)->sessions == 0 &&
+              tls_engine_counts(w->engine)->sessions == 0,
+          "seed %llu: TLS sessions are left", (unsigned long long)seed);
+    tls_engine_destroy(w->engine);
     publisher_collect(w->publisher);
     publisher_count(w->publisher, &counts);
     CHECK(counts.retired == 0, "seed %llu: %zu resources are pinned still",

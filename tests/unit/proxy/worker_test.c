@@ -7,23 +7,19 @@ struct run {
     struct proxy_world w;
     struct random random;
     uint64_t seed;
-    bool down_is_http2;
     unsigned asked;
 };
 enum { REQUESTS = 24 };
 static struct end ends[REQUESTS];
 
-static void begin_run(struct run *run, uint64_t seed, bool down_is_http2, bool up_is_http2)
+static void begin_run(struct run *run, uint64_t seed, struct hops hops)
 {
     struct proxy_world *w = &run->w;
     begin_proxy_world(w, seed);
     random_seed(&run->random, seed);
     run->seed = seed;
-    run->down_is_http2 = down_is_http2;
     run->asked = 0;
-    w->up_is_http2 = up_is_http2;
-    w->client_options.choice = down_is_http2 ? HTTP_ONLY_2 : HTTP_ONLY_1;
-    w->origin_options.choice = up_is_http2 ? HTTP_ONLY_2 : HTTP_ONLY_1;
+    use_hops(w, hops);
     put_cluster(w, 5, (unsigned)random_below(&run->random, 6) + 1);
     put_endpoints(w, 7);
     put_http_listener(w, 0, NULL);
@@ -90,10 +86,10 @@ static void check_answered(const struct run *run, const struct end *end)
           plan->id);
 }
 
-static void serve_with_seed(uint64_t seed, bool down_is_http2, bool up_is_http2)
+static void serve_with_seed(uint64_t seed, struct hops hops)
 {
     static struct run run;
-    begin_run(&run, seed, down_is_http2, up_is_http2);
+    begin_run(&run, seed, hops);
     struct proxy_world *w = &run.w;
     struct sim_faults faults = sim_usual_faults();
     sim_set_faults(w->loop, &faults);
@@ -106,8 +102,8 @@ static void serve_with_seed(uint64_t seed, bool down_is_http2, bool up_is_http2)
             change_configuration(&run);
         loop_turn(w->loop, 100);
     }
-    CHECK(run.asked == REQUESTS && w->open == 0, "seed %llu (%d, %d): asked %u, %u are open",
-          (unsigned long long)seed, down_is_http2, up_is_http2, run.asked, w->open);
+    CHECK(run.asked == REQUESTS && w->open == 0, "seed %llu, %s: asked %u, %u are open",
+          (unsigned long long)seed, hops_name(hops), run.asked, w->open);
     for (unsigned i = 0; i < run.asked; i++)
         check_answered(&run, &ends[i]);
     CHECK(!w->bad && !w->origin.bad, "seed %llu: wrong bytes", (unsigned long long)seed);
@@ -123,7 +119,7 @@ TEST(every_request_is_answered_while_the_configuration_changes)
     unsigned seeds = sim_seed_count(25);
     for (unsigned i = 0; i < seeds; i++)
         for (unsigned cell = 0; cell < 4; cell++)
-            serve_with_seed(sim_seed(i), cell & 1, cell & 2);
+            serve_with_seed(sim_seed(i), hops_of(cell | (sim_seed(i) + cell) % 4 << 2));
 }
 
 /* --- everything goes wrong: nothing is left, nothing half is called whole ---------------------------------------- */
@@ -183,10 +179,10 @@ static void do_harm(struct run *run)
     }
 }
 
-static void suffer_with_seed(uint64_t seed, bool down_is_http2, bool up_is_http2)
+static void suffer_with_seed(uint64_t seed, struct hops hops)
 {
     static struct run run;
-    begin_run(&run, seed, down_is_http2, up_is_http2);
+    begin_run(&run, seed, hops);
     struct proxy_world *w = &run.w;
     struct sim_faults faults = sim_usual_faults();
     faults.reset = 4;
@@ -208,8 +204,8 @@ static void suffer_with_seed(uint64_t seed, bool down_is_http2, bool up_is_http2
         loop_turn(w->loop, 100);
     }
     CHECK(run.asked == REQUESTS && w->open == 0,
-          "seed %llu (%d, %d): asked %u, %u still wait for an answer", (unsigned long long)seed,
-          down_is_http2, up_is_http2, run.asked, w->open);
+          "seed %llu, %s: asked %u, %u still wait for an answer", (unsigned long long)seed,
+          hops_name(hops), run.asked, w->open);
     for (unsigned i = 0; i < run.asked; i++)
         CHECK(ends[i].was_reset || ends[i].got_end, "seed %llu: request %u has no end",
               (unsigned long long)seed, i);
@@ -223,5 +219,5 @@ TEST(whatever_breaks_every_request_has_an_end_and_nothing_is_left)
     unsigned seeds = sim_seed_count(25);
     for (unsigned i = 0; i < seeds; i++)
         for (unsigned cell = 0; cell < 4; cell++)
-            suffer_with_seed(sim_seed(i), cell & 1, cell & 2);
+            suffer_with_seed(sim_seed(i), hops_of(cell | (sim_seed(i) + cell) % 4 << 2));
 }

@@ -24,12 +24,14 @@ struct pki {
     struct buffer key_pem;
 };
 
+/* When the tests take place: now, unless it was set before anything was made. */
+static int64_t pki_time;
+
 UNUSED static int64_t pki_now(void)
 {
-    static int64_t now;
-    if (!now)
-        now = (int64_t)time(NULL);
-    return now;
+    if (!pki_time)
+        pki_time = (int64_t)time(NULL);
+    return pki_time;
 }
 
 UNUSED static void pki_fini(struct pki *pki)
@@ -57,10 +59,11 @@ UNUSED static struct certificate_spec pki_spec(enum certificate_kind kind, const
     return spec;
 }
 
-/* issuer NULL: self-signed. */
-UNUSED static struct pki pki_issue(const struct pki *issuer, struct certificate_spec spec)
+/* issuer NULL: self-signed. Takes the key over. */
+UNUSED static struct pki pki_issue_for(struct key_pair *key, const struct pki *issuer,
+                                       struct certificate_spec spec)
 {
-    struct pki made = {.key = key_pair_generate()};
+    struct pki made = {.key = key};
     struct buffer public_key = {0};
     struct error error = {0};
     key_pair_write_public_der(made.key, &public_key);
@@ -76,6 +79,11 @@ UNUSED static struct pki pki_issue(const struct pki *issuer, struct certificate_
         buffer_append_slice(&made.chain, buffer_slice(&issuer->chain));
     key_pair_write_pem(made.key, &made.key_pem);
     return made;
+}
+
+UNUSED static struct pki pki_issue(const struct pki *issuer, struct certificate_spec spec)
+{
+    return pki_issue_for(key_pair_generate(), issuer, spec);
 }
 
 UNUSED static struct pki pki_root(const char *uri)

@@ -192,7 +192,7 @@ static void client_arrives(struct run *run, unsigned index)
     sim_pair(w->loop, fds);
     arrival_begin(w->worker, &listener, fds[1], &peer);
     client->world = w;
-    client->http = http_connection_create(plain_transport(w->loop, fds[0]), HTTP_CLIENT,
+    client->http = http_connection_create(client_transport(w, fds[0], is_http2(index)), HTTP_CLIENT,
                                           &run->options[index], &client_events, client);
     CHECK(client->http);
     run->connected_at[index] = at;
