@@ -16,6 +16,7 @@
 
 struct conn;
 struct loop;
+struct sockmap;
 
 struct conn_events {
     /* A connecting conn is through. Accepted ones are open from the start. */
@@ -51,6 +52,7 @@ struct conn_connect_options {
     uint32_t mark;       /* SO_MARK when not 0 */
     bool is_transparent; /* IP_TRANSPARENT before bind: `from` may be somebody else's address */
     int fd; /* a socket made elsewhere (another network namespace), taken over; 0 or less = none */
+    struct sockmap *sockmap; /* claims the socket for the short cut; NULL: by TCP */
     unsigned flags;
 };
 /*

@@ -9,6 +9,7 @@
 #include "io/conn_internal.h"
 #include "io/epoll_internal.h"
 #include "io/socket.h"
+#include "io/sockmap.h"
 #include "io/splice_internal.h"
 
 #include <errno.h>
@@ -247,6 +248,9 @@ static int prepare_socket(int fd, const struct conn_connect_options *options)
         error = socket_set(fd, SOL_SOCKET, SO_MARK, (int)options->mark);
     if (!error && options->is_transparent)
         error = socket_set_transparent(fd, &options->to);
+    /* Without the short cut it is a connection all the same. */
+    if (!error && options->sockmap)
+        (void)!sockmap_claim(options->sockmap, fd);
     if (error || !address_is_set(&options->from))
         return error;
     /* The kernel picks the port at connect, when it knows the peer: 64 K of them per peer. */

@@ -4,10 +4,12 @@
 #include "base/memory.h"
 #include "io/sockmap_internal.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/btf.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -322,10 +324,10 @@ static unsigned possible_cpus(void)
     unsigned last = 0;
     FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
     if (file && fgets(text, sizeof(text), file)) {
-        const char *number = strpbrk(text, "-,") ? text + strlen(text) : text;
-        while (number > text && number[-1] != '-' && number[-1] != ',')
+        const char *number = text + strcspn(text, "\n");
+        while (number > text && isdigit((unsigned char)number[-1]))
             number--;
-        (void)sscanf(number, "%u", &last);
+        last = (unsigned)strtoul(number, NULL, 10);
     }
     if (file)
         fclose(file);

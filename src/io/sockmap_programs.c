@@ -25,9 +25,9 @@ static void emit(struct code *code, unsigned opcode, unsigned to, unsigned from,
                                                  .imm = value};
 }
 
-static void load(struct code *code, unsigned size, unsigned to, unsigned from, size_t offset)
+static void load(struct code *code, unsigned size, unsigned to, unsigned from, int offset)
 {
-    emit(code, BPF_LDX | BPF_MEM | size, to, from, (int)offset, 0);
+    emit(code, BPF_LDX | BPF_MEM | size, to, from, offset, 0);
 }
 static void store(struct code *code, unsigned size, unsigned to, int offset, unsigned from)
 {
@@ -47,7 +47,7 @@ static void set(struct code *code, unsigned to, int value)
 }
 static void add(struct code *code, unsigned to, int value)
 {
-    emit(code, BPF_ALU64 | BPF_ADD | BPF_K, to, 0, 0, value);
+    emit(code, BPF_ALU64 | BPF_ADD /* | BPF_K, which is 0 */, to, 0, 0, value);
 }
 static void add_register(struct code *code, unsigned to, unsigned from)
 {
@@ -55,7 +55,7 @@ static void add_register(struct code *code, unsigned to, unsigned from)
 }
 static void set_map(struct code *code, unsigned to, int map)
 {
-    emit(code, BPF_LD | BPF_DW | BPF_IMM, to, BPF_PSEUDO_MAP_FD, 0, map);
+    emit(code, BPF_LD | BPF_DW /* | BPF_IMM, which is 0 */, to, BPF_PSEUDO_MAP_FD, 0, map);
     emit(code, 0, 0, 0, 0, 0);
 }
 static void call(struct code *code, int function)
@@ -127,7 +127,7 @@ static void find_in(struct code *code, int map, int key)
 static void copy_key(struct code *code, unsigned to, int to_offset, unsigned from, int from_offset)
 {
     for (int i = 0; i < (int)sizeof(struct sockmap_key); i += 8) {
-        load(code, BPF_DW, FIVE, from, (size_t)(from_offset + i));
+        load(code, BPF_DW, FIVE, from, from_offset + i);
         store(code, BPF_DW, to, to_offset + i, FIVE);
     }
 }
@@ -140,11 +140,11 @@ static void find_counts(struct code *code, const struct sockmap *sockmap)
     go_if(code, BPF_JEQ, ANSWER, 0, OUT);
 }
 
-static void count_one(struct code *code, size_t counter)
+static void count_one(struct code *code, int counter)
 {
     load(code, BPF_DW, ONE, ANSWER, counter);
     add(code, ONE, 1);
-    store(code, BPF_DW, ANSWER, (int)counter, ONE);
+    store(code, BPF_DW, ANSWER, counter, ONE);
 }
 
 static void end_with(struct code *code, int answer)
@@ -154,8 +154,8 @@ static void end_with(struct code *code, int answer)
     emit(code, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-#define FIELD(type, name) offsetof(struct type, name)
-#define RECORD(name) ((int)offsetof(struct sockmap_record, name))
+#define FIELD(type, name) ((int)offsetof(struct type, name))
+#define RECORD(name) FIELD(sockmap_record, name)
 
 /* --- when a connection is established ---------------------------------------------------------- */
 
@@ -192,9 +192,9 @@ static void make_key(struct code *code)
     load(code, BPF_W, TWO, CONTEXT, FIELD(bpf_sock_ops, rcv_nxt));
     load(code, BPF_W, THREE, CONTEXT, FIELD(bpf_sock_ops, snd_nxt));
     stand(code, KEYED);
-    store(code, BPF_W, STACK, KEY + (int)FIELD(sockmap_key, client_port), ONE);
-    store(code, BPF_W, STACK, KEY + (int)FIELD(sockmap_key, client_sequence), TWO);
-    store(code, BPF_W, STACK, KEY + (int)FIELD(sockmap_key, server_sequence), THREE);
+    store(code, BPF_W, STACK, KEY + FIELD(sockmap_key, client_port), ONE);
+    store(code, BPF_W, STACK, KEY + FIELD(sockmap_key, client_sequence), TWO);
+    store(code, BPF_W, STACK, KEY + FIELD(sockmap_key, server_sequence), THREE);
 }
 
 static void load_socket(struct code *code)
@@ -222,7 +222,7 @@ static void meet_client(struct code *code, const struct sockmap *sockmap)
     find_in(code, sockmap->ends, KEY);
     go_if(code, BPF_JEQ, ANSWER, 0, OUT);
     load(code, BPF_W, ONE, ANSWER, FIELD(sockmap_end, is_claimed));
-    load(code, BPF_W, TWO, STACK, (size_t)CLAIMED);
+    load(code, BPF_W, TWO, STACK, CLAIMED);
     go_if_equal(code, ONE, TWO, OUT);
     store_value(code, BPF_W, STACK, SIDE, SOCKMAP_SERVER);
 }
@@ -233,9 +233,9 @@ static void join(struct code *code, const struct sockmap *sockmap)
     stand(code, JOIN);
     load_socket(code);
     store(code, BPF_DW, STACK, END, TWO);
-    load(code, BPF_W, ONE, STACK, (size_t)CLAIMED);
-    store(code, BPF_W, STACK, END + (int)FIELD(sockmap_end, is_claimed), ONE);
-    store_value(code, BPF_W, STACK, END + (int)FIELD(sockmap_end, unused), 0);
+    load(code, BPF_W, ONE, STACK, CLAIMED);
+    store(code, BPF_W, STACK, END + FIELD(sockmap_end, is_claimed), ONE);
+    store_value(code, BPF_W, STACK, END + FIELD(sockmap_end, unused), 0);
     find_record(code, sockmap, BPF_SK_STORAGE_GET_F_CREATE);
     go_if(code, BPF_JEQ, ANSWER, 0, OUT);
     copy(code, SEVEN, ANSWER);
@@ -270,7 +270,7 @@ static void join(struct code *code, const struct sockmap *sockmap)
 static void close_end(struct code *code, const struct sockmap *sockmap)
 {
     stand(code, CLOSING);
-    load(code, BPF_W, ONE, CONTEXT, FIELD(bpf_sock_ops, args) + sizeof(uint32_t));
+    load(code, BPF_W, ONE, CONTEXT, FIELD(bpf_sock_ops, args) + (int)sizeof(uint32_t));
     go_if(code, BPF_JNE, ONE, BPF_TCP_CLOSE, OUT);
     load_socket(code);
     find_record(code, sockmap, 0);
@@ -317,7 +317,7 @@ static void find_other_end(struct code *code, const struct sockmap *sockmap)
     go_if(code, BPF_JEQ, ONE, SOCKMAP_LEFT, OUT);
     copy(code, SEVEN, ANSWER);
     copy_key(code, STACK, KEY, SEVEN, RECORD(key));
-    load(code, BPF_W, ONE, STACK, (size_t)SIDE);
+    load(code, BPF_W, ONE, STACK, SIDE);
     emit(code, BPF_ALU64 | BPF_XOR | BPF_K, ONE, 0, 0, SOCKMAP_CLIENT ^ SOCKMAP_SERVER);
     store(code, BPF_W, STACK, SIDE, ONE);
     find_in(code, sockmap->ends, KEY);
@@ -343,17 +343,17 @@ static void refuse_layers(struct code *code, const struct sockmap_offsets *offse
     load(code, BPF_DW, ONE, CONTEXT, FIELD(sk_msg_md, sk));
     call(code, BPF_FUNC_skc_to_tcp_sock);
     go_if(code, BPF_JEQ, ANSWER, 0, LAYERED);
-    load(code, BPF_DW, ONE, ANSWER, offsets->layer);
+    load(code, BPF_DW, ONE, ANSWER, (int)offsets->layer);
     go_if(code, BPF_JNE, ONE, 0, LAYERED);
     read_other_end(code, offsets->layer, 8, LAYERED);
-    load(code, BPF_DW, ONE, STACK, (size_t)WORD);
+    load(code, BPF_DW, ONE, STACK, WORD);
     go_if(code, BPF_JNE, ONE, 0, LAYERED);
 }
 
 static void refuse_full(struct code *code, const struct sockmap_offsets *offsets)
 {
     read_other_end(code, offsets->received, 4, FULL);
-    load(code, BPF_W, ONE, STACK, (size_t)WORD);
+    load(code, BPF_W, ONE, STACK, WORD);
     load(code, BPF_W, NINE, CONTEXT, FIELD(sk_msg_md, size));
     add_register(code, ONE, NINE);
     go_if(code, BPF_JGT, ONE, SOCKMAP_QUEUE_BYTES, FULL);
@@ -373,7 +373,7 @@ static void redirect(struct code *code, const struct sockmap *sockmap)
     count_one(code, FIELD(sockmap_counts, messages));
     load(code, BPF_DW, ONE, ANSWER, FIELD(sockmap_counts, bytes));
     add_register(code, ONE, NINE);
-    store(code, BPF_DW, ANSWER, (int)FIELD(sockmap_counts, bytes), ONE);
+    store(code, BPF_DW, ANSWER, FIELD(sockmap_counts, bytes), ONE);
     go(code, OUT);
 }
 
@@ -382,7 +382,7 @@ static void leave(struct code *code, const struct sockmap *sockmap)
 {
     static const struct {
         enum label label;
-        size_t counter;
+        int counter;
     } ways[] = {{ALONE, FIELD(sockmap_counts, left_alone)},
                 {FULL, FIELD(sockmap_counts, left_full)},
                 {LAYERED, FIELD(sockmap_counts, left_layered)}};

@@ -25,6 +25,8 @@ enum flag {
     FLAG_DNS,
     FLAG_NETWORK_NAMESPACE,
     FLAG_IO,
+    FLAG_SOCKMAP,
+    FLAG_SOCKMAP_FDS,
     FLAG_LOG_FORMAT,
     FLAG_VERSION,
 };
@@ -47,6 +49,8 @@ static const struct option flags[] = {
     {"dns-address", required_argument, NULL, FLAG_DNS},
     {"network-namespace", required_argument, NULL, FLAG_NETWORK_NAMESPACE},
     {"io", required_argument, NULL, FLAG_IO},
+    {"sockmap", optional_argument, NULL, FLAG_SOCKMAP},
+    {"sockmap-fds", required_argument, NULL, FLAG_SOCKMAP_FDS},
     {"log-format", required_argument, NULL, FLAG_LOG_FORMAT},
     {"version", no_argument, NULL, FLAG_VERSION},
     {NULL, 0, NULL, 0},
@@ -89,6 +93,9 @@ static void print_help(void)
            "UDP and TCP\n"
            "      --network-namespace FILE where --dns-address is\n"
            "      --io auto|epoll|io_uring how workers move bytes; also by TULLE_IO (auto)\n"
+           "      --sockmap[=CGROUP]       short cut past TCP to applications on this host, of our "
+           "cgroup and of CGROUP (repeatable)\n"
+           "      --sockmap-fds N,N,N      the same by what `tulle run` has loaded\n"
            "      --version                say which version this is\n"
            "  -h, --help                   this text\n");
 }
@@ -128,6 +135,17 @@ static bool read_size(const char *text, size_t *size)
         return false;
     *size = (size_t)(number << shift);
     return true;
+}
+
+static int read_sockmap(const char *cgroup, struct process_options *options)
+{
+    options->wants_sockmap = true;
+    if (!cgroup)
+        return -1;
+    if (options->sockmap_cgroup_count == SOCKMAP_CGROUPS_MAX)
+        return misused("--sockmap=%s is one cgroup too many", cgroup);
+    options->sockmap_cgroups[options->sockmap_cgroup_count++] = cgroup;
+    return -1;
 }
 
 /* -1: go on; else the exit code. */
@@ -181,6 +199,11 @@ static int read_flag(int flag, struct process_options *options)
         return process_io_of(optarg, &options->io)
                    ? -1
                    : misused("--io is auto, epoll or io_uring, not \"%s\"", optarg);
+    case FLAG_SOCKMAP: return read_sockmap(optarg, options);
+    case FLAG_SOCKMAP_FDS:
+        options->sockmap_fds = optarg;
+        options->wants_sockmap = true;
+        return -1;
     case FLAG_STATE: options->state_directory = optarg; return -1;
     case FLAG_CA_ADDRESS: options->ca_address = optarg; return -1;
     case FLAG_CA_ROOT: options->ca_root_path = optarg; return -1;

@@ -207,6 +207,7 @@ static int connect_now(struct attempt *attempt, int fd)
         .is_transparent = options->is_transparent,
         .fd = fd,
         .flags = options->conn_flags,
+        .sockmap = options->sockmap,
     };
     return conn_connect(attempt->dial->dialer->options.loop, &connect, &attempt_events, attempt,
                         &attempt->conn);

@@ -16,6 +16,7 @@ struct dialer;
 struct helper_pool;
 struct interfaces;
 struct loop;
+struct sockmap;
 
 enum { DIAL_ADDRESSES_MAX = 16, DIAL_RACE_DELAY_MS = 250, DIAL_TIMEOUT_MS = 5000 };
 
@@ -65,11 +66,12 @@ struct dial_options {
     size_t address_count;            /* 1 to DIAL_ADDRESSES_MAX */
     struct address from;             /* bind address; candidates of the other family are skipped */
     uint32_t mark;
-    bool is_transparent;   /* `from` is somebody else's address */
-    int network_namespace; /* descriptor of one, borrowed until the answer; 0 or less = our own */
-    uint32_t timeout_ms;   /* of the whole dial; 0 = DIAL_TIMEOUT_MS */
-    unsigned conn_flags;   /* CONN_EXEMPT */
-    uint32_t keepalive_s;  /* SO_KEEPALIVE after so much silence; 0 = off */
+    bool is_transparent;     /* `from` is somebody else's address */
+    int network_namespace;   /* descriptor of one, borrowed until the answer; 0 or less = our own */
+    uint32_t timeout_ms;     /* of the whole dial; 0 = DIAL_TIMEOUT_MS */
+    unsigned conn_flags;     /* CONN_EXEMPT */
+    uint32_t keepalive_s;    /* SO_KEEPALIVE after so much silence; 0 = off */
+    struct sockmap *sockmap; /* claims what is dialled on this host (io/sockmap.h); NULL: nothing */
 };
 /* Always answers, from the loop, unless cancelled. Returns its name for cancel. */
 handle dialer_dial(struct dialer *dialer, const struct dial_options *options,

@@ -10,6 +10,7 @@
 #include "io/loop.h"
 #include "io/resolver.h"
 #include "io/signal.h"
+#include "io/sockmap.h"
 #include "io/thread.h"
 #include "net/dialer.h"
 #include "proxy/admin/admin.h"
@@ -25,6 +26,7 @@
 #include "proxy/worker.h"
 #include "tls/engine.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,6 +227,42 @@ static void on_settled(struct timer *timer)
     program_forget_pages();
 }
 
+/* --- the short cut -------------------------------------------------------------------------------------------- */
+
+static bool adopt_sockmap(const char *text, struct sockmap **out, struct error *error)
+{
+    int fds[SOCKMAP_FDS];
+    struct slice rest = slice_str(text), word;
+    for (size_t i = 0; i < SOCKMAP_FDS; i++) {
+        uint64_t number = 0;
+        bool is_last = !slice_cut(rest, ',', &word, &rest);
+        if (is_last != (i == SOCKMAP_FDS - 1) || !slice_to_u64(word, INT_MAX, &number))
+            return error_set(error, "TUL1239", "--sockmap-fds is %d descriptors, not \"%s\"",
+                             SOCKMAP_FDS, text);
+        fds[i] = (int)number;
+    }
+    return sockmap_adopt(fds, out, error);
+}
+
+/* Wished for, not needed: without it everything goes by TCP. */
+static void make_sockmap(struct process *process)
+{
+    const struct process_options *options = process->options;
+    owned_error error = {0};
+    if (!options->wants_sockmap || options->validate_only)
+        return;
+    bool is_made = options->sockmap_fds
+                       ? adopt_sockmap(options->sockmap_fds, &process->shared.sockmap, &error)
+                       : sockmap_load(options->sockmap_cgroups, options->sockmap_cgroup_count,
+                                      &process->shared.sockmap, &error);
+    if (is_made) {
+        log_info("process", "connections to applications on this host take the sockmap short cut");
+        return;
+    }
+    owned_str text = error_text(&error, true);
+    log_error("process", "no sockmap short cut, everything goes by TCP: %s", text);
+}
+
 /* --- making --------------------------------------------------------------------------------------------------- */
 
 static void on_main_turn(void *owner)
@@ -269,6 +307,7 @@ static bool make_ground(struct process *process, struct error *error)
         .upstream_mark = process->options->upstream_mark,
         .max_connections =
             process->options->max_connections ? process->options->max_connections : half};
+    make_sockmap(process);
     process->telemetry = telemetry_create(process);
     return true;
 }
@@ -324,6 +363,7 @@ static void unmake(struct process *process)
         loop_on_turn(process->loop, NULL, NULL);
         loop_settle(process->loop);
     }
+    sockmap_destroy(process->shared.sockmap);
     tls_engine_destroy(process->means.engine);
     interfaces_destroy(process->interfaces);
     signal_watch_destroy(process->signals);

@@ -5,6 +5,7 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
+#include "io/sockmap.h"
 
 /* How workers move bytes. PROCESS_IO_AUTO: as measurement says pays (docs/decisions). */
 enum process_io { PROCESS_IO_AUTO, PROCESS_IO_EPOLL, PROCESS_IO_URING };
@@ -31,6 +32,11 @@ struct process_options {
     /* Names: answered over UDP and TCP on this address from the control plane's name table; NULL: they are not. */
     const char *dns_address;
     const char *network_namespace; /* where dns_address is; NULL: here */
+    /* The short cut to applications (io/sockmap.h). Where the kernel refuses it, everything goes by TCP. */
+    bool wants_sockmap;
+    const char *sockmap_cgroups[SOCKMAP_CGROUPS_MAX]; /* of applications that are not in ours */
+    size_t sockmap_cgroup_count;
+    const char *sockmap_fds; /* "5,6,7": of one that is loaded already; NULL: ours */
 };
 
 /* Runs until SIGTERM or /quitquitquit. Returns the exit code; says on stderr what a person must act on. */

@@ -18,6 +18,7 @@ struct helper_pool;
 struct host_counters_table;
 struct interfaces;
 struct observer;
+struct sockmap;
 struct tls_engine;
 struct udp_plane;
 struct upstream;
@@ -28,6 +29,7 @@ struct worker_shared {
     struct helper_pool *helpers;
     struct cluster_limits_table *limits;
     struct host_counters_table *host_counters;
+    struct sockmap *sockmap;  /* the short cut to applications; NULL: none */
     uint32_t upstream_mark;   /* SO_MARK of upstream sockets, 0 = none */
     uint32_t max_connections; /* downstream, of all workers; 0 = no limit */
     _Atomic uint32_t open;    /* of them */

@@ -8,6 +8,7 @@
 #include "build/listener.h"
 #include "io/interfaces.h"
 #include "io/listener.h"
+#include "io/sockmap.h"
 #include "net/dialer.h"
 #include "proxy/listen/arrival.h"
 #include "proxy/snapshot/snapshot.h"
@@ -313,6 +314,21 @@ static void post_all(struct sockets *sockets, struct socket_entry *entry, bool b
 
 /* --- following the configuration ------------------------------------------------------------------------------ */
 
+/* Applications of this host that connect here take the short cut. */
+static void claim(const struct sockets *sockets, const struct socket_entry *entry)
+{
+    struct sockmap *sockmap = sockets->workers[0]->shared->sockmap;
+    struct address bound = listen_group_address(entry->group);
+    if (!sockmap || entry->is_udp || !address_is_ip(&bound))
+        return;
+    int failure = sockmap_serve(sockmap, listen_group_fd(entry->group, 0));
+    for (unsigned i = 0; !failure && i < listen_group_count(entry->group); i++)
+        failure = sockmap_claim(sockmap, listen_group_fd(entry->group, i));
+    if (failure)
+        log_warning("listen", "connections to %s take no short cut: %s", entry->key,
+                    strerror(-failure));
+}
+
 static bool make_group(struct sockets *sockets, const struct listener *listener,
                        const struct endpoint_address *at, struct socket_entry *entry)
 {
@@ -328,8 +344,10 @@ static bool make_group(struct sockets *sockets, const struct listener *listener,
     int failure = -EINVAL;
     if (address_of(at, &options.address))
         failure = listen_group_create(&options, &entry->group);
-    if (!failure)
+    if (!failure) {
+        claim(sockets, entry);
         return true;
+    }
     buffer_format(&sockets->problem, "%slistener %.*s cannot listen on %s: %s",
                   sockets->problem.size ? "; " : "", SLICE_ARG(listener->name.text), entry->key,
                   strerror(-failure));

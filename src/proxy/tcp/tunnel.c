@@ -5,6 +5,8 @@
 #include "build/cluster.h"
 #include "build/listener.h"
 #include "build/tcp_proxy.h"
+#include "io/conn.h"
+#include "io/sockmap.h"
 #include "match/rbac.h"
 #include "proxy/listen/server_first.h"
 #include "proxy/observe/format_writer.h"
@@ -304,14 +306,23 @@ static void on_error(void *owner, const struct transport_failure *failure)
     tunnel_end(tunnel, CONN_ABORT);
 }
 
+/* splice(2) does not see what comes by the short cut. */
+static void splice_both(struct transport *one, struct transport *two, const struct sockmap *sockmap)
+{
+    if (sockmap && (sockmap_holds(sockmap, conn_fd(transport_conn(one))) ||
+                    sockmap_holds(sockmap, conn_fd(transport_conn(two)))))
+        return;
+    transport_splice(one, two);
+    transport_splice(two, one);
+}
+
 static void on_upstream_open(void *owner)
 {
     struct tunnel_side *side = owner;
     if (side->tunnel->counted.series)
         observe_tunnel_progress(side->tunnel->worker->observer, side->tunnel);
     flush(side);
-    transport_splice(side->transport, other(side)->transport);
-    transport_splice(other(side)->transport, side->transport);
+    splice_both(side->transport, other(side)->transport, side->tunnel->worker->shared->sockmap);
     pace(side);
     pace(other(side));
 }

@@ -3,6 +3,7 @@
 #include "build/cluster.h"
 #include "build/endpoints.h"
 #include "build/tls_spec.h"
+#include "io/interfaces.h"
 #include "net/dialer.h"
 #include "net/transport.h"
 #include "proxy/listen/proxy_header.h"
@@ -76,6 +77,13 @@ static bool send_header(struct dialing *dialing, struct conn *conn, uint8_t vers
     return true;
 }
 
+static const struct upstream_socket *socket_of(const struct host *host)
+{
+    static const struct endpoint no_endpoint;
+    const struct endpoint *endpoint = host->balance.endpoint;
+    return cluster_socket(host->upstream->cluster, endpoint ? endpoint : &no_endpoint);
+}
+
 static void on_dialed(void *owner, const struct dial_result *result)
 {
     struct dialing *dialing = owner;
@@ -90,10 +98,7 @@ static void on_dialed(void *owner, const struct dial_result *result)
         dialing->on_failed(dialing, POOL_GONE, "the endpoint was removed");
         return;
     }
-    static const struct endpoint no_endpoint;
-    const struct endpoint *endpoint = dialing->host->balance.endpoint;
-    const struct upstream_socket *socket =
-        cluster_socket(upstream->cluster, endpoint ? endpoint : &no_endpoint);
+    const struct upstream_socket *socket = socket_of(dialing->host);
     struct tls_session_spec session = {0};
     if (socket->tls && !tls_of(dialing, socket->tls, &session)) {
         conn_close(result->conn, CONN_CLOSE);
@@ -118,6 +123,17 @@ static void on_dialed(void *owner, const struct dial_result *result)
         fail(dialing, POOL_NO_MEMORY, "no memory is left to connect to %s%s", "");
 }
 
+/* Where the endpoint may be an application beside us; behind TLS on this host are other proxies. */
+static struct sockmap *short_cut_to(const struct host *host)
+{
+    struct sockmap *sockmap = host->worker->shared->sockmap;
+    if (LIKELY(!sockmap) || !address_is_ip(&host->address) || socket_of(host)->tls)
+        return NULL;
+    bool is_beside_us = host->network_namespace >= 0 ||
+                        interfaces_are_local(host->worker->interfaces, &host->address);
+    return is_beside_us ? sockmap : NULL;
+}
+
 void dialing_start(struct dialing *dialing, struct host *host, enum http_pool which,
                    void (*when_dialed)(struct dialing *, struct transport *),
                    void (*when_failed)(struct dialing *, enum pool_failure, const char *text))
@@ -133,7 +149,8 @@ void dialing_start(struct dialing *dialing, struct host *host, enum http_pool wh
                                    .mark = upstream->worker->shared->upstream_mark,
                                    .network_namespace = host->network_namespace,
                                    .timeout_ms = upstream->cluster->connect_timeout_ms,
-                                   .keepalive_s = upstream->cluster->keepalive.time_s};
+                                   .keepalive_s = upstream->cluster->keepalive.time_s,
+                                   .sockmap = short_cut_to(host)};
     dialing->dial = dialer_dial(upstream->worker->dialer, &options, on_dialed, dialing);
 }
 
