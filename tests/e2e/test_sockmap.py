@@ -3,10 +3,12 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import threading
 import time
+import urllib.request
 
 import pytest
 import websockets.sync.client
@@ -14,6 +16,7 @@ import websockets.sync.client
 from lab import Reply, bootstrap, cluster, http_listener, need_program, need_tulle, route, tcp_listener, virtual_host
 from lab.config import TYPE, to_yaml
 from lab.http2 import Http2Client, Http2Origin
+from lab.local_mesh import LocalMesh
 from test_http2 import http2_cluster
 from test_tcp_proxy import read_to_end
 from test_websocket import UPGRADES, WebSocketServer
@@ -255,6 +258,20 @@ def test_the_next_proxy_serves_as_the_last_one(lab):
         sidecar.origin = None
 
 
+def test_two_proxies_in_one_network(lab):
+    """As while one takes over from another: an application's socket belongs to the first, all requests are served."""
+    sidecar = web(lab)
+    document = bootstrap([http_listener(10001, virtual_host(route(to="up")))], [cluster("up", local(sidecar.origin))], admin_port=15001)
+    second = lab.tulle_proxy(sidecar.host, document, arguments=("--sockmap",), wait=False)
+    second.wait_for_port(10001)
+    for number in range(20):
+        for port in (10000, 10001):
+            with sidecar.connect(port) as client:
+                assert client.exchange("POST", f"/{number}", body=b"x" * 5000).status == 200
+                assert client.exchange("GET", f"/{number}").status == 200
+    assert sidecar.counts()["messages"] >= 40
+
+
 def test_equal_addresses_in_two_networks_never_meet(lab):
     """Two pods, every address and port the same, the clients' too: each hears its own back end."""
     pods = []
@@ -342,3 +359,35 @@ def test_a_kernel_that_refuses_is_named_and_served_without(lab):
     proxy.wait_for_log("no sockmap short cut, everything goes by TCP: .*TUL1239.*refuses.*Operation not permitted")
     proxy.wait_for_port(10000)
     assert pod.get(10000).status == 200
+
+
+def test_tulle_run_loads_it_once_for_all_sidecars(tmp_path):
+    """As root. The sidecars live in user namespaces of their own and hold descriptors only; both pods have equal addresses."""
+    mesh = LocalMesh(tmp_path)
+    mesh.need_namespaces()
+    for name in ("left", "right"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "who").write_text(name)
+    (tmp_path / "tulle.yaml").write_text("""
+mesh: { name: shortcut, sockmap: true }
+services:
+  left: { run: "exec python3 -m http.server -d left 8080", port: 8080, publish: 18080 }
+  right: { run: "exec python3 -m http.server -d right 8080", port: 8080, publish: 18081 }
+""")
+    try:
+        said = mesh.start("run", until="RESTARTS")
+        if "TUL1239" in said:
+            pytest.skip(said)
+        for turn in range(10):
+            for name, port in (("left", 18080), ("right", 18081)):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/who", timeout=10) as answer:
+                    assert answer.read().decode() == name
+        folder = tmp_path / ".tulle" / "shortcut" / "sidecars"
+        log = (folder / "left" / "sidecar.log").read_text()
+        assert "take the sockmap short cut" in log, log
+        admin = re.search(r'address: (127[0-9.]+), port_value: 15000', (folder / "left" / "bootstrap.yaml").read_text()).group(1)
+        with urllib.request.urlopen(f"http://{admin}:15000/workers", timeout=10) as answer:
+            counts = json.load(answer)["sockmap"]
+        assert counts["pairs"] >= 20 and counts["messages"] >= 40, counts
+    finally:
+        mesh.stop()

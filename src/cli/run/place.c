@@ -12,6 +12,7 @@
 #include "cli/run/sidecar.h"
 #include "io/child.h"
 #include "io/loop.h"
+#include "io/sockmap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,7 @@
 enum {
     NETWORK_FD = 3,
     TOKEN_FD = 4,
+    SOCKMAP_FD = 5, /* and the next ones */
     READY_S = 60,
     PAUSE_FIRST_MS = 200,
     PAUSE_MAX_MS = 10000,
@@ -178,6 +180,18 @@ static int token_pipe(struct place *place, struct error *error)
     return result;
 }
 
+/* Gives how many descriptors they are. */
+static unsigned hand_over_sockmap(const struct sockmap *sockmap, struct child_fd to[SOCKMAP_FDS])
+{
+    int fds[SOCKMAP_FDS];
+    if (!sockmap)
+        return 0;
+    sockmap_fds(sockmap, fds);
+    for (int i = 0; i < SOCKMAP_FDS; i++)
+        to[i] = (struct child_fd){fds[i], SOCKMAP_FD + i};
+    return SOCKMAP_FDS;
+}
+
 static bool start_sidecar(struct place *place, struct error *error)
 {
     const struct place_options *o = &place->options;
@@ -189,6 +203,7 @@ static bool start_sidecar(struct place *place, struct error *error)
                               .root_path = o->root_path,
                               .network_fd = NETWORK_FD,
                               .token_fd = TOKEN_FD,
+                              .sockmap_fd = o->sockmap ? SOCKMAP_FD : 0,
                               .folder = o->folder};
     owned_buffer yaml = {0};
     owned_str path = str_format("%s/bootstrap.yaml", o->folder);
@@ -201,11 +216,12 @@ static bool start_sidecar(struct place *place, struct error *error)
         return false;
     arena_reset(&place->arena);
     int lines = output_fd(place->sidecar.output);
-    struct child_fd fds[] = {
+    struct child_fd fds[4 + SOCKMAP_FDS] = {
         {lines, 1}, {lines, 2}, {pod_network(place->pod), NETWORK_FD}, {token, TOKEN_FD}};
+    unsigned fd_count = 4 + hand_over_sockmap(o->sockmap, &fds[4]);
     struct child_options options = {.argv = sidecar_command(&sidecar, &place->arena, program),
                                     .fds = fds,
-                                    .fd_count = COUNT(fds),
+                                    .fd_count = fd_count,
                                     .death_signal = SIGKILL,
                                     .is_group_leader = true,
                                     .prepare = pod_enter_sidecar,

@@ -15,6 +15,7 @@
 struct loop;
 struct place;
 struct registry;
+struct sockmap;
 
 struct place_options {
     const struct spec *spec;
@@ -26,6 +27,7 @@ struct place_options {
     const char *samples;  /* TULLE_SAMPLES for its command line */
     const char *root_path;
     uint16_t control_port;
+    const struct sockmap *sockmap; /* the sidecar adopts its descriptors; NULL: none */
     bool is_quiet, wants_color;
     unsigned width;
 };

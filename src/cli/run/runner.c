@@ -11,6 +11,7 @@
 #include "cli/run/ports.h"
 #include "cli/run/registry.h"
 #include "io/loop.h"
+#include "io/sockmap.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ struct runner {
     char *server;
     struct api *api;
     struct registry *registry;
+    struct sockmap *sockmap; /* NULL: not wished for, or refused */
     char **addresses, **folders;
     struct place **places;
     unsigned place_count;
@@ -141,6 +143,18 @@ static bool register_all(struct runner *runner, struct error *error)
     return true;
 }
 
+/* Wished for, not needed: one for all sidecars, which may not load it themselves. */
+static void make_sockmap(struct runner *runner)
+{
+    struct error error = {0};
+    if (!runner->options.spec->wants_sockmap)
+        return;
+    if (!sockmap_load(NULL, 0, &runner->sockmap, &error)) {
+        error_why(&error, "without the short cut everything goes by TCP");
+        complain(&error);
+    }
+}
+
 static bool make_places(struct runner *runner, struct error *error)
 {
     const struct spec *spec = runner->options.spec;
@@ -158,6 +172,7 @@ static bool make_places(struct runner *runner, struct error *error)
             .samples = runner->options.samples,
             .root_path = runner->root_path,
             .control_port = control_port(runner->control),
+            .sockmap = runner->sockmap,
             .is_quiet = runner->options.is_quiet,
             .wants_color = options_want_color(runner->options.options, STDOUT_FILENO),
             .width = runner->width};
@@ -203,6 +218,7 @@ static bool wait_for(struct runner *runner, unsigned from, unsigned to,
 static bool start_sidecars(struct runner *runner, struct error *error)
 {
     uint64_t began = clock_now_us();
+    make_sockmap(runner);
     if (!make_places(runner, error))
         return false;
     tend(runner);
@@ -321,6 +337,7 @@ void runner_stop(struct runner *runner)
     end_each(runner, place_stop_sidecar, place_has_sidecar);
     for (unsigned i = runner->place_count; i-- > 0;)
         place_destroy(runner->places[i]);
+    sockmap_destroy(runner->sockmap);
     if (runner->control && control_is_running(runner->control) && runner->is_registered)
         registry_end(runner->registry);
     registry_destroy(runner->registry);

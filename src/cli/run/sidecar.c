@@ -113,7 +113,12 @@ const char **sidecar_command(const struct sidecar *sidecar, struct arena *arena,
         "127.0.0.1:15053",
         "--network-namespace",
         arena_format(arena, "/proc/self/fd/%d", sidecar->network_fd)};
-    const char **argv = arena_calloc(arena, COUNT(words) + 1, sizeof(*argv));
+    const char **argv = arena_calloc(arena, COUNT(words) + 3, sizeof(*argv));
     memcpy(argv, words, sizeof(words));
+    if (sidecar->sockmap_fd) {
+        int first = sidecar->sockmap_fd;
+        argv[COUNT(words)] = "--sockmap-fds";
+        argv[COUNT(words) + 1] = arena_format(arena, "%d,%d,%d", first, first + 1, first + 2);
+    }
     return argv;
 }

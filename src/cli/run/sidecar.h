@@ -17,6 +17,7 @@ struct sidecar {
     const char *root_path;       /* PEM of the mesh's root */
     int network_fd;              /* the pod's network namespace, as the sidecar holds it */
     int token_fd;                /* as the sidecar holds it */
+    int sockmap_fd;              /* the first of SOCKMAP_FDS in a row; 0: none */
     const char *folder;          /* state and bootstrap live here */
 };
 enum { SIDECAR_ADMIN_PORT = 15000 };

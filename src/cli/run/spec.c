@@ -206,15 +206,20 @@ static bool read_service(struct reader *reader, const struct value *service)
 
 static bool read_mesh(struct reader *reader, const struct value *mesh)
 {
-    static const char *const keys[] = {"name", "namespace", "mtls", "capture", NULL};
-    const char *mtls = "STRICT", *capture = "auto";
+    static const char *const keys[] = {"name", "namespace", "mtls", "capture", "sockmap", NULL};
+    const char *mtls = "STRICT", *capture = "auto", *sockmap = "false";
     if (!mesh)
         return true;
     if (!check_keys(reader, mesh, "mesh", keys) ||
         !read_text(reader, mesh, "name", &reader->spec->mesh) ||
         !read_text(reader, mesh, "namespace", &reader->spec->name_space) ||
-        !read_text(reader, mesh, "mtls", &mtls) || !read_text(reader, mesh, "capture", &capture))
+        !read_text(reader, mesh, "mtls", &mtls) || !read_text(reader, mesh, "capture", &capture) ||
+        !read_text(reader, mesh, "sockmap", &sockmap))
         return false;
+    reader->spec->wants_sockmap = strcmp(sockmap, "true") == 0;
+    if (!reader->spec->wants_sockmap && strcmp(sockmap, "false") != 0)
+        return fail_at(reader, value_get(mesh, "sockmap"), "sockmap is true or false, not \"%s\"",
+                       sockmap);
     if (strcmp(mtls, "STRICT") != 0)
         return fail_at(reader, value_get(mesh, "mtls"), "mtls is STRICT here, not \"%s\"", mtls);
     if (strcmp(capture, "auto") != 0 && strcmp(capture, "namespace") != 0)

@@ -1,7 +1,7 @@
 /*
  * spec: tulle.yaml, what `tulle run` shall run.
  *
- *   mesh: { name: shop, mtls: STRICT, capture: auto }
+ *   mesh: { name: shop, mtls: STRICT, capture: auto, sockmap: true }
  *   services:
  *     web:     { run: ./web, port: 8080, publish: 8080, protocol: http, env: { CART: "http://cart:9000" } }
  *     product: { run: ./product, port: 9000, ready: /healthz, replicas: 2, versions: { v1: {}, v2: { env: { NEW: 1 } } } }
@@ -47,6 +47,7 @@ struct spec {
     struct arena arena;
     const char *mesh;       /* mesh.name; "default" */
     const char *name_space; /* of every object; "default" */
+    bool wants_sockmap;     /* mesh.sockmap: the short cut of io/sockmap.h */
     const char *directory;  /* where the file is: commands run there and config is relative to it */
     struct spec_instance *instances;
     size_t instance_count;

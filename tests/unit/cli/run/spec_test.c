@@ -1,5 +1,6 @@
 #include "cli/run/spec.h"
 
+#include "base/buffer.h"
 #include "test.h"
 
 #include <unistd.h>
@@ -66,5 +67,27 @@ TEST(spec_refuses_with_the_place)
         CHECK(strstr(error.what, c->what), "%s: %s", c->text, error.what);
         CHECK(error.where && strstr(error.where, c->line), "%s: %s", c->text, error.where);
         error_fini(&error);
+    }
+}
+
+TEST(spec_asks_for_the_short_cut_in_one_word)
+{
+    static const struct {
+        const char *text;
+        bool is_read, wants;
+    } rows[] = {
+        {"true", true, true}, {"false", true, false}, {"1", false, false}, {"[]", false, false}};
+    EACH (row, rows) {
+        struct spec spec;
+        owned_error error = {0};
+        owned_buffer text = {0};
+        buffer_format(&text, "mesh: { sockmap: %s }\nservices: { web: { run: x, port: 1 } }\n",
+                      row->text);
+        bool is_read = read_text(text.data, &spec, &error);
+        CHECK(is_read == row->is_read, "%s", row->text);
+        if (!is_read)
+            continue;
+        CHECK(spec.wants_sockmap == row->wants, "%s", row->text);
+        spec_fini(&spec);
     }
 }
