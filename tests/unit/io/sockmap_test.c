@@ -535,6 +535,44 @@ TEST(sockmap_is_noticed_by_a_blocking_read_after_a_half_close)
     close_pair(&pair);
 }
 
+TEST(sockmap_is_noticed_by_zero_copy)
+{
+    static char bytes[65536];
+    struct pair pair;
+    char control[128];
+    struct msghdr message = {.msg_control = control, .msg_controllen = sizeof(control)};
+    struct pollfd told = {0};
+    int one = 1;
+    open_pair(&pair);
+    CHECK(setsockopt(pair.application, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)) == 0);
+    CHECK(send(pair.application, bytes, sizeof(bytes), MSG_ZEROCOPY) == sizeof(bytes));
+    for (size_t got = 0; got < sizeof(bytes);) {
+        ssize_t part = recv(pair.proxy, bytes, sizeof(bytes), 0);
+        CHECK(part > 0);
+        got += (size_t)part;
+    }
+    told.fd = pair.application;
+    (void)!poll(&told, 1, 200);
+    ssize_t size = recvmsg(pair.application, &message, MSG_ERRQUEUE);
+    observe("MSG_ZEROCOPY tells when it is done", size == 0, size < 0 && errno == EAGAIN);
+    close_pair(&pair);
+}
+
+TEST(sockmap_is_noticed_by_a_close_over_unread_bytes)
+{
+    struct pair pair;
+    char byte;
+    open_pair(&pair);
+    say(pair.application, "unread");
+    close(pair.proxy);
+    struct pollfd ended = {.fd = pair.application, .events = POLLIN};
+    CHECK(poll(&ended, 1, 1000) == 1);
+    ssize_t size = recv(pair.application, &byte, 1, 0);
+    observe("a close over unread bytes resets", size < 0 && errno == ECONNRESET, size == 0);
+    pair.proxy = -1;
+    close_pair(&pair);
+}
+
 /* --- sharing ----------------------------------------------------------------------------------- */
 
 TEST(sockmap_is_shared_by_its_descriptors)
