@@ -40,6 +40,16 @@ void sim_capture_packets(struct loop *loop, const struct address *to, int fd);
 void sim_pair(struct loop *loop, int fds[2]);
 /* The peer of this conn behaves as if the cable was cut or its process had died. */
 void sim_reset(struct conn *conn);
+/*
+ * Of what is on its way to this descriptor only `bytes` more arrive, and no end; a reset still does. Holding it again sets the
+ * number anew.
+ */
+void sim_hold(struct loop *loop, int fd, size_t bytes);
+void sim_let_go(struct loop *loop, int fd);
+/* A reset reaches both ends. */
+void sim_cut(struct loop *loop, int fd);
+/* The other end of a connection; 0: it is gone. */
+int sim_peer(struct loop *loop, int fd);
 /* What conn_original_destination says on the accepting side of connections to `to`. */
 void sim_set_original_destination(struct loop *loop, const struct address *to,
                                   const struct address *original);

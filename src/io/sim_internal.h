@@ -59,6 +59,8 @@ struct sim_end {
     bool is_arriving; /* SIM_ARRIVE is on its way */
     bool is_blocked;  /* its send waits for room at the peer */
     bool has_finished;
+    bool is_held;
+    size_t allowed; /* held: so much of what is inbound may still arrive */
     /* Listeners. */
     struct acceptor *acceptor;
     VECTOR(unsigned) queue;

@@ -32,6 +32,12 @@ static size_t waiting(const struct sim_end *end)
     return end->inbound.size - end->taken;
 }
 
+/* Of that, what may be given to the conn. */
+static size_t arriving(const struct sim_end *end)
+{
+    return end->is_held ? MIN(end->allowed, waiting(end)) : waiting(end);
+}
+
 /* --- ends ------------------------------------------------------------------------------------ */
 
 unsigned sim_end_open(struct sim *sim)
@@ -241,7 +247,7 @@ static int sim_connect(struct conn *conn, const struct conn_connect_options *opt
 
 static bool has_news(const struct sim_end *end)
 {
-    return waiting(end) > 0 || end->has_fin || end->has_reset;
+    return arriving(end) > 0 || (end->has_fin && !end->is_held) || end->has_reset;
 }
 
 static void arrive_later(struct sim *sim, unsigned index)
@@ -279,7 +285,7 @@ static void deliver(struct sim *sim, unsigned index)
 {
     struct sim_end *end = end_at(sim, index);
     struct conn *conn = end->conn;
-    size_t size = waiting(end);
+    size_t size = arriving(end);
     struct block *block = NULL;
     if (!conn_is_pressed(conn) && !sim_chance(sim, sim->faults.no_buffers))
         block = block_alloc(sim->loop->blocks,
@@ -293,6 +299,7 @@ static void deliver(struct sim *sim, unsigned index)
         size = 1 + random_below(&sim->loop->random, size);
     memcpy(block->bytes, end->inbound.data + end->taken, size);
     end->taken += size;
+    end->allowed -= end->is_held ? size : 0;
     if (waiting(end) == 0) {
         buffer_reset(&end->inbound);
         end->taken = 0;
@@ -314,11 +321,11 @@ static void happen_arrive(struct sim *sim, unsigned index)
     end->is_arriving = false;
     if (sim_chance(sim, sim->faults.reset))
         reset_both(sim, index);
-    if (waiting(end) > 0)
+    if (arriving(end) > 0)
         deliver(sim, index);
     else if (end->has_reset)
         conn_broken(conn, ECONNRESET);
-    else if (end->has_fin)
+    else if (end->has_fin && !end->is_held)
         conn_received_end(conn);
     if (!conn->is_released && !task_is_queued(&conn->run))
         arrive_later(sim, index);
@@ -329,7 +336,7 @@ static void happen_fin(struct sim *sim, unsigned index)
     struct sim_end *end = end_at(sim, index);
     end->has_fin = true;
     /* A conn that is closed and has discarded enough only waits for this. */
-    if (end->conn && end->conn->is_closed && !conn_wants_bytes(end->conn))
+    if (end->conn && end->conn->is_closed && !end->is_held && !conn_wants_bytes(end->conn))
         conn_received_end(end->conn);
     else
         arrive_later(sim, index);
@@ -357,6 +364,36 @@ static void happen_reset(struct sim *sim, unsigned index)
 void sim_reset(struct conn *conn)
 {
     sim_after(sim_of(conn), SIM_RESET, end_of(conn->fd), NULL, 0);
+}
+
+void sim_hold(struct loop *loop, int fd, size_t bytes)
+{
+    struct sim_end *end = end_at(loop->sim, end_of(fd));
+    end->is_held = true;
+    end->allowed = bytes;
+    arrive_later(loop->sim, end_of(fd));
+}
+
+void sim_let_go(struct loop *loop, int fd)
+{
+    struct sim *sim = loop->sim;
+    struct sim_end *end = end_at(sim, end_of(fd));
+    end->is_held = false;
+    if (end->has_fin)
+        happen_fin(sim, end_of(fd));
+    else
+        arrive_later(sim, end_of(fd));
+}
+
+void sim_cut(struct loop *loop, int fd)
+{
+    reset_both(loop->sim, end_of(fd));
+}
+
+int sim_peer(struct loop *loop, int fd)
+{
+    struct sim_end *end = end_at(loop->sim, end_of(fd));
+    return end->is_open && peer_of(loop->sim, end) ? (int)end->peer + 1 : 0;
 }
 
 /* --- sending --------------------------------------------------------------------------------- */

@@ -25,6 +25,12 @@ enum exchange_flags {
     EARLY_RESPONSE = 256,
     GAVE_UP = 512, /* the origin resets in the middle of its answer */
     ALL_FLAGS = 511,
+    /* Where an exchange stops until end_let_go. */
+    CLIENT_KEEPS_BODY = 1 << 10, /* the second half of it, and the trailers */
+    CLIENT_READS_NOT = 1 << 11,
+    ORIGIN_ANSWERS_NOT = 1 << 12,
+    ORIGIN_KEEPS_BODY = 1 << 13,
+    ORIGIN_READS_NOT = 1 << 14,
 };
 
 enum { SEND_AHEAD = 20000, SLOW_MS = 5 };
@@ -50,6 +56,7 @@ static inline bool is_pattern(unsigned id, size_t from, struct slice bytes)
 
 /* One end of one exchange: sends a patterned body and checks the other. */
 struct end {
+    struct list node; /* the origin's: among those that stop */
     struct plan plan;
     struct http_stream *stream;
     struct loop *loop;
@@ -59,17 +66,31 @@ struct end {
     size_t to_send, sent, unsent;
     size_t got, to_get;
     unsigned status, informational;
-    bool is_origin, is_slow, is_early;
+    bool is_origin, is_slow, is_early, is_let_go, has_answered;
     bool got_head, got_end, got_trailers, sends_trailers, sent_end, was_reset, reset_unseen;
     bool *bad;
     unsigned *open; /* counts ends that are not done */
-    char said[160]; /* by a proxy, whose answer it is when the status is 500 or more */
+    char said[160]; /* by a proxy whose own answer it is, in place of the body */
 };
+
+/* The origin knows no errors but a 413 that comes early. */
+static inline bool end_is_refused(const struct end *end)
+{
+    return end->status >= 400 && !end->is_early;
+}
+
+/* Whether it stops here; a flag for each role. */
+static inline bool end_stops(const struct end *end, unsigned client, unsigned origin)
+{
+    return !end->is_let_go && end->plan.flags & (end->is_origin ? origin : client);
+}
 
 static inline void end_release(struct end *end)
 {
     if (!end->stream)
         return;
+    if (end->is_origin)
+        list_remove(&end->node);
     loop_timer_stop(end->loop, &end->timer);
     http_stream_release(end->stream);
     end->stream = NULL;
@@ -106,9 +127,13 @@ static inline void end_send_trailers(struct end *end)
 /* As much as the window of our own allows. */
 static inline void end_send(struct end *end)
 {
+    bool stops = end_stops(end, CLIENT_KEEPS_BODY, ORIGIN_KEEPS_BODY);
+    size_t most = stops ? end->to_send / 2 : end->to_send;
     while (!end->sent_end && end->unsent < SEND_AHEAD) {
         struct chain data = {0};
-        size_t size = MIN(end->to_send - end->sent, (size_t)3000);
+        size_t size = MIN(most - end->sent, (size_t)3000);
+        if (stops && size == 0)
+            return;
         bool is_last = end->sent + size == end->to_send;
         if (size > 0) {
             char *at = chain_reserve(&data, loop_blocks(end->loop), size);
@@ -144,18 +169,20 @@ static inline void end_on_slow(struct timer *timer)
 
 static inline void end_consumed(struct end *end, size_t size)
 {
-    if (!end->is_slow) {
+    bool stops = end_stops(end, CLIENT_READS_NOT, ORIGIN_READS_NOT);
+    if (!end->is_slow && !stops) {
         http_stream_consumed(end->stream, size);
         return;
     }
     end->owed += size;
-    if (!timer_is_running(&end->timer))
+    if (!stops && !timer_is_running(&end->timer))
         loop_timer_start(end->loop, &end->timer, SLOW_MS, end_on_slow);
 }
 
 static inline void end_begin_response(struct end *end)
 {
     struct http_response head;
+    end->has_answered = true;
     if (end->plan.flags & INFORMATIONAL) {
         http_response_init(&head, 103);
         http_stream_send_response(end->stream, &head, false);
@@ -173,11 +200,34 @@ static inline void end_begin_response(struct end *end)
 static inline void end_is_complete(struct end *end)
 {
     end->got_end = true;
-    if (end->got != end->to_get)
+    if (end->got != end->to_get && !end_is_refused(end))
         *end->bad = true;
-    if (end->is_origin && !end->is_early)
+    if (end->is_origin && !end->is_early && !end_stops(end, 0, ORIGIN_ANSWERS_NOT))
         end_begin_response(end);
     end_release_if_done(end);
+}
+
+/* Goes on where it had stopped; it may leave. */
+static inline void end_let_go(struct end *end)
+{
+    size_t owed = end->owed;
+    end->is_let_go = true;
+    end->owed = 0;
+    if (owed > 0)
+        http_stream_consumed(end->stream, owed);
+    if (end->is_origin && !end->has_answered && end->got_end)
+        end_begin_response(end);
+    else if (end->stream->out == HTTP_OPEN && (!end->is_origin || end->has_answered))
+        end_send(end);
+    end_release_if_done(end);
+}
+
+static inline void end_cancel(struct end *end, enum http_reset_reason reason)
+{
+    end->was_reset = true;
+    end->owed = 0;
+    http_stream_reset(end->stream, reason);
+    end_release(end);
 }
 
 static inline void end_on_response(struct http_stream *stream, struct http_response *head,
@@ -200,14 +250,14 @@ static inline void end_on_data(struct http_stream *stream, struct chain *data, b
     size_t size = data->size;
     while (data->size > 0) {
         struct slice front = chain_front(data);
-        if (end->status >= 500 && end->got == 0)
+        if (end_is_refused(end) && end->got == 0)
             memcpy(end->said, front.data, MIN(front.size, sizeof(end->said) - 1));
-        else if (end->status < 500 && !is_pattern(end->plan.id, end->got, front))
+        else if (!end_is_refused(end) && !is_pattern(end->plan.id, end->got, front))
             *end->bad = true;
         end->got += front.size;
         chain_consume(data, front.size);
     }
-    if (end->got > end->to_get)
+    if (end->got > end->to_get && !end_is_refused(end))
         *end->bad = true;
     if (size > 0)
         end_consumed(end, size);
@@ -297,7 +347,23 @@ struct origin {
     bool bad;
     unsigned open;
     unsigned requests;
+    struct list stopped; /* its ends that stop somewhere */
+    bool lets_go;        /* from now on none does */
 };
+
+static inline void origin_init(struct origin *origin, struct loop *loop)
+{
+    origin->loop = loop;
+    list_init(&origin->stopped);
+}
+
+/* Those that stop go on, and those that come do not stop. */
+static inline void origin_let_go(struct origin *origin)
+{
+    origin->lets_go = true;
+    LIST_EACH_SAFE(node, after, &origin->stopped)
+    end_let_go(LIST_ENTRY(node, struct end, node));
+}
 
 static inline void origin_on_request(void *owner, struct http_connection *connection,
                                      struct http_stream *stream)
@@ -328,6 +394,10 @@ static inline void origin_on_request(void *owner, struct http_connection *connec
                         .open = &origin->open};
     origin->open++;
     origin->requests++;
+    end->is_let_go = origin->lets_go;
+    list_init(&end->node);
+    if (plan.flags > ALL_FLAGS)
+        list_push_back(&origin->stopped, &end->node);
     stream->events = &end_events;
     stream->owner = end;
     bool is_end = stream->in == HTTP_ENDED;

@@ -105,7 +105,8 @@ static inline void begin_world(struct world *w, uint64_t seed, enum http_choice 
     w->options[0] = w->options[1] = http_connection_defaults;
     w->options[0].choice = (uint8_t)down;
     w->options[1].choice = (uint8_t)up;
-    w->relay.loop = w->origin.loop = w->loop;
+    w->relay.loop = w->loop;
+    origin_init(&w->origin, w->loop);
     list_init(&w->relay.waiting);
 }
 

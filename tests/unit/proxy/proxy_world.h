@@ -46,11 +46,13 @@ struct serving {
     struct proxy_world *world;
     struct served *served;
     struct http_connection *http;
+    int fd;
 };
 
 struct client {
     struct proxy_world *world;
     struct http_connection *http;
+    int fd;
     unsigned closed;
 };
 
@@ -69,6 +71,7 @@ struct proxy_world {
     struct http_connection_options client_options, origin_options;
     struct served origins[ORIGINS];
     struct serving serving[SERVING_MAX];
+    void (*on_serving)(struct serving *serving); /* an origin has accepted one; may be NULL */
     struct client clients[CLIENTS];
     struct origin origin;
     unsigned open; /* of the clients' ends */
@@ -247,10 +250,12 @@ static inline void origin_on_accept(void *owner, int fd, const struct address *p
         struct serving *serving = &w->serving[i];
         if (serving->http)
             continue;
-        *serving = (struct serving){.world = w, .served = served};
+        *serving = (struct serving){.world = w, .served = served, .fd = fd};
         serving->http = http_connection_create(origin_transport(w, fd), HTTP_SERVER,
                                                &w->origin_options, &serving_events, serving);
         CHECK(serving->http);
+        if (w->on_serving)
+            w->on_serving(serving);
         return;
     }
     CHECK(false, "too many connections of the proxy");
@@ -294,7 +299,8 @@ static inline void client_connect(struct proxy_world *w, unsigned index)
 {
     struct client *client = &w->clients[index];
     client->world = w;
-    client->http = http_connection_create(client_transport(w, knock(w), w->hops.down_is_http2),
+    client->fd = knock(w);
+    client->http = http_connection_create(client_transport(w, client->fd, w->hops.down_is_http2),
                                           HTTP_CLIENT, &w->client_options, &client_events, client);
     CHECK(client->http);
 }
@@ -325,7 +331,7 @@ static inline void begin_proxy_world(struct proxy_world *w, uint64_t seed)
     w->client_options.choice = w->origin_options.choice = HTTP_ONLY_1;
     w->engine = tls_engine_create(NULL);
     tls_engine_turn(w->engine, loop_wall_us(w->loop) / 1000000, 0);
-    w->origin.loop = w->loop;
+    origin_init(&w->origin, w->loop);
     for (unsigned i = 0; i < ORIGINS; i++)
         origin_listen(w, i);
 }
