@@ -278,7 +278,10 @@ static void on_response_trailers(struct http_stream *stream, struct headers *tra
     exchange_pass_response(exchange, false, &none, trailers, true);
 }
 
-/* Once, on a fresh connection: an idle one that the server closed as we sent is nobody's fault. */
+/*
+ * Once, on a fresh connection: that an idle one was closed by the server as we sent is nobody's fault, nor that the server
+ * says that it will not look at what we sent.
+ */
 static bool resend_stale(struct exchange *exchange, const struct http_reset *reset)
 {
     const struct attempt *attempt = &exchange->attempt;
@@ -287,8 +290,8 @@ static bool resend_stale(struct exchange *exchange, const struct http_reset *res
     bool is_connection = reset->reason == HTTP_RESET_DISCONNECTED ||
                          reset->reason == HTTP_RESET_TRUNCATED ||
                          reset->reason == HTTP_RESET_REFUSED;
-    if (exchange->was_resent || !attempt->is_reused || attempt->is_headed || !is_safe ||
-        !is_connection || !can_replay(exchange))
+    if (exchange->was_resent || !(attempt->is_reused || reset->unseen) || attempt->is_headed ||
+        !is_safe || !is_connection || !can_replay(exchange))
         return false;
     exchange->was_resent = true;
     exchange_abort_attempt(exchange);

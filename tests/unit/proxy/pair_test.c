@@ -244,7 +244,7 @@ static void serve_with_seed(uint64_t seed, bool pair_is_http2, unsigned *swaps)
 
 TEST(no_request_between_two_proxies_is_lost_while_everything_between_them_changes)
 {
-    unsigned seeds = sim_seed_count(12), swaps = 0;
+    unsigned seeds = sim_seed_count(8), swaps = 0;
     for (unsigned i = 0; i < seeds; i++) {
         serve_with_seed(sim_seed(i), false, &swaps);
         serve_with_seed(sim_seed(i), true, &swaps);
