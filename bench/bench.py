@@ -286,11 +286,11 @@ def s_tls(a):
     return out
 
 
-def bulk_run(path, src, conns):
+def bulk_run(path, src, conns, sink="sink"):
     def go():
         w = Window({"proxy": path.proxies}, load=[src])
         t0 = os.times()
-        p = subprocess.run(["taskset", "-c", str(LC), tool("bulk"), "sink", "-d", "2", "-w", "0.5", "-c", str(conns), "127.0.0.1:%d" % path.port], capture_output=True, text=True, timeout=60)
+        p = subprocess.run(["taskset", "-c", str(LC), tool("bulk"), sink, "-d", "2", "-w", "0.5", "-c", str(conns), "127.0.0.1:%d" % path.port], capture_output=True, text=True, timeout=60)
         if not p.stdout.strip():
             raise RuntimeError(p.stderr)
         r, t1 = json.loads(p.stdout), os.times()
@@ -315,6 +315,51 @@ def s_tcp(a):
                 paths.append(Path(n + label, p, [start(argv, p, PC, n)]))
     paths += [p for p in double([n for n in a.contenders if not n.startswith("null")], sp, ("l4",)) if p.proxies]
     return summarise(rounds(paths, a.rounds, lambda p: bulk_run(p, src, 4), "tcp"), ("gbps", "s_per_gb", "gb_per_core_s", "proxy_core"))
+
+
+def whole_run(path, be, colocated, **lo):
+    """One load run, and what everyone on the host pays for a request: client, proxy, backend."""
+    def go():
+        w, b0 = Window({"proxy": path.proxies}, load=[be]), be.cpu_us()[0]
+        r = loadgen(path.port, cpu=PC if colocated else None, **dict(lo))
+        x = w.close(r["client_cpu_us"])
+        n = max(1, r["done_total"])
+        proxy, backend_us, client = x["cpu"]["proxy"][0] / n, (be.cpu_us()[0] - b0) / n, r["client_cpu_us"] / n
+        o = {k: r[k] for k in ("rps", "p50", "s_p50", "s_p99", "errors", "non2xx")}
+        return dict(o, cpu_us=proxy, apps_us=backend_us + client, whole_us=proxy + backend_us + client), x
+    return best_try(go)
+
+
+def need_short_cut(path):
+    """The kernel may refuse it; then the proxy serves by TCP, and there is nothing to compare."""
+    log = os.path.join(H.BUILD, "log-%s.txt" % path.name)
+    text = open(log).read() if os.path.exists(log) else ""
+    if "take the sockmap short cut" not in text:
+        raise SystemExit("no sockmap short cut here:\n" + text)
+
+
+def s_sockmap(a):
+    """The short cut between applications and their proxy: CPU a request of all three and latency, small and large bodies; bulk."""
+    names, out = ("tulle", "tulle-sockmap"), {}
+    keys = ("rps", "cpu_us", "apps_us", "whole_us", "s_p50", "s_p99")
+    cases = [("128 B", 128, 64, 0), ("1 KB", 1024, 1, 0), ("1 KB", 1024, 64, 0), ("16 KB", 16384, 64, 0), ("128 KB", 131072, 16, 0), ("1 MB", 1 << 20, 16, 0), ("1 KB", 1024, 64, a.rate / 2)]
+    for label, size, conns, rate in cases:
+        be, up = backend(size, PC if rate else LC)
+        paths = single(names, up)[1:]
+        for p in paths:
+            if p.name == "tulle-sockmap": need_short_cut(p)
+        more = {"r": rate} if rate else {}
+        name = "%s, %d connections%s" % (label, conns, ", %d a second, one CPU" % rate if rate else "")
+        out[name] = summarise(rounds(paths, a.rounds, lambda p: whole_run(p, be, bool(rate), c=conns, d=a.dur, w=0.5, **more), name), keys)
+        H.stop_all()
+    sp = port()
+    src = Proc([tool("bulk"), "source", "-p", str(sp), "-t", "3000"], LC, sp)
+    paths = []
+    for n in names:
+        p = port()
+        paths.append(Path(n, p, [start(ALL[n].tcp(wdir("sockmap", n), p, sp, splice=True), p, PC, n)]))
+    out["bulk"] = summarise(rounds(paths, a.rounds, lambda p: bulk_run(p, src, 4, "copysink"), "bulk"), ("gbps", "s_per_gb", "gb_per_core_s"))
+    return out
 
 
 def udp_run(path, echo, **o):
@@ -591,7 +636,7 @@ SUITES = {k[2:]: v for k, v in list(globals().items()) if k.startswith("s_") and
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="suites:\n" + "\n".join("  %-9s %s" % (k, v.__doc__.split("\n")[0]) for k, v in SUITES.items()))
     ap.add_argument("suite", choices=list(SUITES) + ["all"])
-    ap.add_argument("-C", "--contenders", default=",".join(ALL), help="comma list of %s" % ",".join(ALL))
+    ap.add_argument("-C", "--contenders", default=",".join(n for n in ALL if n != "tulle-sockmap"), help="comma list of %s" % ",".join(ALL))
     ap.add_argument("-r", "--rounds", type=int, default=5)
     ap.add_argument("-d", "--dur", type=float, default=2.0, help="measured seconds of one run")
     ap.add_argument("-s", "--size", type=int, default=1024, help="bytes of the answer's body")

@@ -322,4 +322,14 @@ class Tulle(Envoy):
         return [program, "-c", path, "--concurrency", str(self.workers), "--io", self.io] if os.path.exists(program) else None
 
 
-ALL = {c.name: c for c in (Null("epoll"), Null("uring"), Relay("epoll"), Relay("io_uring"), Tulle("epoll"), Tulle("io_uring"), Haproxy(), Nginx(), Envoy(), Nghttpx())}
+class ShortCut(Tulle):
+    """The same with the sockmap short cut to the applications on this host: client and backend, here."""
+    def __init__(self):
+        super().__init__("epoll")
+        self.name = "tulle-sockmap"
+    def argv(self, path):
+        argv = super().argv(path)
+        return argv and argv + ["--sockmap"]
+
+
+ALL = {c.name: c for c in (Null("epoll"), Null("uring"), Relay("epoll"), Relay("io_uring"), Tulle("epoll"), Tulle("io_uring"), ShortCut(), Haproxy(), Nginx(), Envoy(), Nghttpx())}

@@ -120,6 +120,30 @@ def bulk():
     return table(["how", "proxy", "GB a CPU second: median", "min", "max", "GB/s", "tulle moves so many times as much"], rows)
 
 
+def sockmap():
+    found = load("sockmap")
+    if not found:
+        return None
+    rows = []
+    for kind, runs in found["result"].items():
+        plain, short = runs["tulle"], runs["tulle-sockmap"]
+        if kind == "bulk":
+            continue
+        for name, r in (("TCP", plain), ("short cut", short)):
+            rows.append([kind, name, range_of(r["cpu_us"]), "%.1f" % r["apps_us"]["median"], "%.0f" % r["s_p50"]["median"], "%.0f" % r["s_p99"]["median"],
+                         ratio(short["whole_us"]["median"], plain["whole_us"]["median"]) if r is short else "-"])
+    noisy = noise({(k, n): r for k, runs in found["result"].items() for n, r in runs.items()})
+    return table(["answers", "by", "CPU us a request of the proxy: median", "min", "max", "of client and backend", "p50 us", "p99", "share of TCP's CPU, all three"], rows) + noisy
+
+
+def sockmap_bulk():
+    found = load("sockmap")
+    if not found:
+        return None
+    rows = [[says, range_of(found["result"]["bulk"][n]["gb_per_core_s"], 2), "%.1f" % found["result"]["bulk"][n]["gbps"]["median"]] for n, says in (("tulle", "TCP, spliced"), ("tulle-sockmap", "short cut, then TCP, copied"))]
+    return table(["bulk", "GB a CPU second of the proxy: median", "min", "max", "GB/s"], rows)
+
+
 def split_pair(name):
     proxy, _, kind = name.partition("/")
     return proxy, kind
@@ -318,7 +342,7 @@ def plots():
 
 
 MADE = {**{name: lambda name=name: http(name) for name in ("http", "http-full", "http-w2", "http-full-w2", "http-post", "http-1m")},
-        "uring": uring, "latency": latency, "h2": h2, "bulk": bulk, "mesh": mesh, "mesh-rate": mesh_rate, "handshakes": handshakes, "instructions": instructions, "calls": calls, "memory": memory, "gate": gate, "started": started, "cost": cost}
+        "uring": uring, "latency": latency, "h2": h2, "bulk": bulk, "sockmap": sockmap, "sockmap-bulk": sockmap_bulk, "mesh": mesh, "mesh-rate": mesh_rate, "handshakes": handshakes, "instructions": instructions, "calls": calls, "memory": memory, "gate": gate, "started": started, "cost": cost}
 
 
 def fill(path):
