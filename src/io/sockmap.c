@@ -245,11 +245,13 @@ bool sockmap_load(const char *const *cgroups, size_t count, struct sockmap **out
     if (count > SOCKMAP_CGROUPS_MAX)
         return error_set(error, "TUL1239", "%zu cgroups are more than %d", count,
                          SOCKMAP_CGROUPS_MAX);
-    if (!load_all(sockmap, cgroups, count, error) || !sockmap_try(sockmap, error)) {
+    if (!load_all(sockmap, cgroups, count, error)) {
         error_fix(error, "it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON of the host, a kernel "
                          "with sockmap and type information, and cgroup2");
         return false;
     }
+    if (!sockmap_try(sockmap, error))
+        return false;
     *out = give(sockmap);
     return true;
 }
