@@ -57,7 +57,9 @@ const struct command command_capture = {
     .summary = "Send this host's traffic through its sidecar, by nftables",
     .examples = "  tulle capture show --uid 1337\n  sudo tulle capture on --uid 1337 "
                 "--skip-inbound 22 --dns",
-    .help = "All rules live in one table, inet tulle; `on` replaces it in one transaction and "
-            "`off` removes it.",
+    .help =
+        "All rules live in one table, inet tulle; `on` replaces it in one transaction and "
+        "`off` removes it. Whatever runs as the exempt user goes past the sidecar; UDP other than "
+        "names, ICMP and SCTP do, too. While no sidecar runs, what is turned to it fails.",
     .run = capture,
 };

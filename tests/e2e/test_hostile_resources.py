@@ -1,6 +1,8 @@
 """A host that gives less than is asked for (rows RES): no port, no descriptor, no disk, calls that fail. What can be served is served."""
+import os
 import select
 import subprocess
+import sys
 import threading
 import time
 
@@ -9,6 +11,7 @@ import pytest
 from lab import SANITIZED, Reply, bootstrap, cluster, http_listener, need_program, need_tulle, route, virtual_host
 from lab.hostile import CANARY_S
 from lab.kube import Kube, Refused, object_of
+from lab.wire import Closed
 from test_mtls import Pair
 
 FORWARD = virtual_host(route(to="up"))
@@ -51,6 +54,86 @@ def test_res_02_no_port_left_is_503_and_heals(lab):
     for _ in range(100):
         assert server.get(10000, "/quick", address=client.ipv4).status == 200
     assert "cx_connect_fail::0\n" not in lab.admin(proxy, "/clusters").text
+
+
+@pytest.fixture
+def memory_group():
+    """A control group of 64 MiB."""
+    path = "/sys/fs/cgroup/memory/tulle-res-04"
+    try:
+        os.makedirs(path, exist_ok=True)
+        with open(f"{path}/memory.limit_in_bytes", "w") as file:
+            file.write(str(64 << 20))
+    except OSError as error:
+        pytest.skip(f"no control group for memory can be made here: {error}")
+    yield path
+    with open(f"{path}/cgroup.procs") as inside, open("/sys/fs/cgroup/memory/cgroup.procs", "w") as outside:
+        for pid in inside.read().split():
+            outside.write(pid)
+            outside.flush()
+    os.rmdir(path)
+
+
+@pytest.mark.release
+def test_res_04_a_cap_of_64_mib_sheds_and_is_never_met(lab, memory_group):
+    """1,200 bodies of 1 MB that a back end does not take: the kernel never has to end us, and service goes on."""
+    client, server = lab.host("client"), lab.host("server")
+    origin = lab.origin(server, answer=lambda request: Reply())
+    gate = threading.Event()
+    stuck = lab.origin(server, serve=lambda connection: gate.wait(60))
+    proxy = lab.tulle_proxy(client, bootstrap([http_listener(10000, virtual_host(route("/stuck", to="stuck"), route(to="up")))], [
+        cluster("up", origin.address),
+        cluster("stuck", stuck.address, circuit_breakers={"thresholds": [{"max_connections": 4096, "max_requests": 4096,
+                                                                           "max_pending_requests": 4096}]})]),
+        concurrency=1, arguments=["--max-memory", "32M"])
+    with open(f"{memory_group}/cgroup.procs", "w") as file:
+        file.write(str(proxy.pid))
+    callers, piece = [], b"x" * 65536
+    try:
+        for _ in range(1200):
+            caller = server.connect(10000, client.ipv4, timeout=30)
+            caller.socket.setblocking(False)
+            callers.append(caller)
+            try:
+                caller.socket.send(b"POST /stuck HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + piece)
+                caller.socket.send(piece)
+            except OSError:
+                pass  # it was told to wait, or to go
+        stuck.wait_for(lambda: stuck.received, "some to pass")
+        assert proxy.is_running and proxy.memory_kb()["rss"] < 60 << 10, proxy.memory_kb()
+    finally:
+        gate.set()
+        for caller in callers:
+            caller.close()
+    with open(f"{memory_group}/memory.oom_control") as file:
+        assert "oom_kill 0" in file.read()
+
+    def serves():
+        try:
+            return client.get(10000, "/after").status == 200
+        except (Closed, OSError):
+            return False
+    proxy.wait_for(serves, "service", 30)
+
+
+def test_res_05_with_all_cores_taken_every_request_is_served(lab):
+    """Twice as many busy processes as cores: answers take longer, and none is lost."""
+    client, server = lab.host("client"), lab.host("server")
+    origin = lab.origin(server)
+    lab.tulle_proxy(client, bootstrap([http_listener(10000, FORWARD)], [cluster("up", origin.address)]))
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    waits = []
+    try:
+        with client.connect(10000, timeout=30) as connection:
+            for _ in range(200):
+                began = time.monotonic()
+                assert connection.exchange("GET", "/").status == 200
+                waits.append(time.monotonic() - began)
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    assert sorted(waits)[197] < 1.0, sorted(waits)[-5:]
 
 
 # (calls, what they give, which of them): an answer that Linux may give at any time.

@@ -63,3 +63,45 @@ TEST(a_request_is_sent_again_when_an_idle_connection_closes_that_served_nobody_y
     CHECK(w.origins[0].requests == 1);
     end_proxy_world(&w, 1);
 }
+
+/* --- RES-03: memory that peers drive is refused, from the N-th byte on ------------------------------------------- */
+
+static void finish(unsigned turns)
+{
+    for (unsigned turn = 0; turn < turns && w.open > 0; turn++)
+        loop_turn(w.loop, 100);
+}
+
+/* What it finds no memory for fails alone; when there is some again, the next request is served. */
+static void starve(size_t bytes)
+{
+    struct plan plan = {.id = 1, .request_bytes = 20000, .response_bytes = 30000},
+                after = {.id = 2};
+    static struct end next;
+    begin();
+    client_connect(&w, 0);
+    client_connect(&w, 1);
+    dial_in_vain();
+    w.budget.limit = w.budget.in_use + bytes;
+    if (client_ask(w.clients[0].http, &end, &plan, &w.bad, &w.open))
+        finish(300);
+    w.budget.limit = 0;
+    if (end.was_reset)
+        end_release(&end); /* it was the client itself that found no memory */
+    finish(5000);
+    CHECK(w.open == 0, "%zu bytes: a request hangs", bytes);
+    CHECK(!w.bad && !w.origin.bad, "%zu bytes: half a message was said to be whole", bytes);
+    if (!w.clients[1].http)
+        client_connect(&w, 1);
+    CHECK(client_ask(w.clients[1].http, &next, &after, &w.bad, &w.open));
+    finish(5000);
+    CHECK(next.got_end && next.status == 200, "%zu bytes: status %u afterwards", bytes,
+          next.status);
+    end_proxy_world(&w, 1);
+}
+
+TEST(wherever_memory_is_refused_one_request_fails_and_nothing_is_lost)
+{
+    for (size_t bytes = 1; bytes < 200000; bytes += 997)
+        starve(bytes);
+}
