@@ -120,16 +120,10 @@ build_least_request(struct builder *b,
 {
     if (!message)
         return true;
-    if (!build_enter(b, "least_request_lb_config") ||
-        !build_honours(b, message, "choice_count", "active_request_bias") ||
+    if (!build_enter(b, "least_request_lb_config") || !build_honours(b, message, "choice_count") ||
         !build_u32(b, "choice_count", message->choice_count, 2, 2, UINT32_MAX, &cluster->choices))
         return false;
     cluster->choices = MIN(cluster->choices, (uint32_t)CLUSTER_CHOICES_MAX);
-    double bias =
-        message->active_request_bias ? PB_GET(message->active_request_bias, default_value, 0) : 1;
-    if (!(bias >= 0 && bias <= 100))
-        return build_fail_at(b, "active_request_bias", "a bias is between 0 and 100");
-    cluster->active_request_bias = bias;
     build_leave(b);
     return true;
 }
@@ -142,20 +136,11 @@ static bool build_original(struct builder *b,
         return true;
     uint32_t port;
     if (!build_enter(b, "original_dst_lb_config") ||
-        !build_honours(b, message, "use_http_header", "http_header_name",
-                       "upstream_port_override") ||
+        !build_honours(b, message, "upstream_port_override") ||
         !build_u32(b, "upstream_port_override", message->upstream_port_override, 0, 0, 65535,
                    &port))
         return false;
     cluster->port_override = (uint16_t)port;
-    if (PB_GET(message, use_http_header, false)) {
-        const char *name = message->http_header_name;
-        cluster->destination_header = arena_new(&b->memory->arena, struct header_key);
-        if (!build_header_key(b, "http_header_name",
-                              name && *name ? name : "x-envoy-original-dst-host",
-                              cluster->destination_header))
-            return false;
-    }
     build_leave(b);
     return true;
 }
@@ -166,7 +151,6 @@ static bool build_original(struct builder *b,
 static bool build_policy(struct builder *b, const ClusterMessage *message, struct cluster *cluster)
 {
     cluster->choices = 2;
-    cluster->active_request_bias = 1;
     switch ((int)PB_GET(message, lb_policy, 0)) {
     case LB(ROUND_ROBIN): cluster->policy = CLUSTER_ROUND_ROBIN; break;
     case LB(LEAST_REQUEST): cluster->policy = CLUSTER_LEAST_REQUEST; break;
@@ -215,9 +199,8 @@ static bool build_bind(struct builder *b, const Envoy__Config__Core__V3__BindCon
     if (!message)
         return true;
     if (!build_enter(b, "upstream_bind_config") ||
-        !build_honours(b, message, "source_address", "freebind", "extra_source_addresses"))
+        !build_honours(b, message, "source_address", "extra_source_addresses"))
         return false;
-    cluster->freebind = pb_bool(message->freebind, false);
     for (size_t i = 0; i <= message->n_extra_source_addresses; i++) {
         const SocketAddressMessage *source =
             i == 0 ? message->source_address : message->extra_source_addresses[i - 1]->address;
@@ -248,7 +231,6 @@ static bool build_dns(struct builder *b, const ClusterMessage *message, struct c
     cluster->dns_respect_ttl = PB_GET(message, respect_dns_ttl, false);
     return build_ms32(b, "dns_refresh_rate", message->dns_refresh_rate, CLUSTER_DNS_REFRESH_MS,
                       &cluster->dns_refresh_ms) &&
-           build_ms32(b, "dns_jitter", message->dns_jitter, 0, &cluster->dns_jitter_ms) &&
            build_ms32(b, "cleanup_interval", message->cleanup_interval, CLUSTER_CLEANUP_MS,
                       &cluster->idle_endpoint_ms);
 }
@@ -282,8 +264,6 @@ static bool build_thresholds(struct builder *b, const ThresholdsMessage *message
            build_u32(b, "max_requests", message->max_requests, 1024, 0, UINT32_MAX,
                      &limits->requests) &&
            build_u32(b, "max_retries", message->max_retries, 3, 0, UINT32_MAX, &limits->retries) &&
-           build_u32(b, "max_connection_pools", message->max_connection_pools, UINT32_MAX, 1,
-                     UINT32_MAX, &limits->connection_pools) &&
            build_retry_budget(b, message->retry_budget, limits);
 }
 
@@ -293,7 +273,6 @@ static bool build_limits(struct builder *b, const ClusterMessage *message, struc
                                                    .pending_requests = 1024,
                                                    .requests = 1024,
                                                    .retries = 3,
-                                                   .connection_pools = UINT32_MAX,
                                                    .retry_budget_percent = -1};
     bool seen[2] = {false, false};
     cluster->limits[0] = cluster->limits[1] = defaults;
@@ -303,8 +282,7 @@ static bool build_limits(struct builder *b, const ClusterMessage *message, struc
         uint32_t priority = (uint32_t)PB_GET(thresholds, priority, 0);
         if (!build_enter_at(b, "circuit_breakers.thresholds", i) ||
             !build_honours(b, thresholds, "priority", "max_connections", "max_pending_requests",
-                           "max_requests", "max_retries", "track_remaining", "max_connection_pools",
-                           "retry_budget"))
+                           "max_requests", "max_retries", "track_remaining", "retry_budget"))
             return false;
         if (priority > 1)
             return build_fail_at(b, "priority", "%u is no priority", priority);
@@ -396,23 +374,20 @@ static bool build_protocol(struct builder *b, const UpstreamHttpMessage *message
 static bool build_upstream_http(struct builder *b, const UpstreamHttpMessage *message,
                                 struct cluster *cluster)
 {
-    if (!build_honours(b, message, "common_http_protocol_options", "upstream_http_protocol_options",
-                       "explicit_http_config", "use_downstream_protocol_config", "auto_config") ||
-        !build_http_options(b, "common_http_protocol_options",
-                            message->common_http_protocol_options, &cluster->options) ||
-        !build_protocol(b, message, cluster))
-        return false;
     const Envoy__Config__Core__V3__UpstreamHttpProtocolOptions *names =
         message->upstream_http_protocol_options;
-    if (!names)
-        return true;
-    cluster->auto_sni = PB_GET(names, auto_sni, false);
-    cluster->auto_san_validation = PB_GET(names, auto_san_validation, false);
-    if (!names->override_auto_sni_header || !*names->override_auto_sni_header)
-        return true;
-    cluster->auto_sni_header = arena_new(&b->memory->arena, struct header_key);
-    return build_header_key(b, "upstream_http_protocol_options.override_auto_sni_header",
-                            names->override_auto_sni_header, cluster->auto_sni_header);
+    /* Names that are taken from a request would need a pool for each. Without them a server is not verified: no guess here. */
+    if (names && (!build_enter(b, "upstream_http_protocol_options") ||
+                  !build_honours_fields(b, &names->base, (const char *const[]){NULL})))
+        return false;
+    if (names)
+        build_leave(b);
+    return build_honours(b, message, "common_http_protocol_options",
+                         "upstream_http_protocol_options", "explicit_http_config",
+                         "use_downstream_protocol_config", "auto_config") &&
+           build_http_options(b, "common_http_protocol_options",
+                              message->common_http_protocol_options, &cluster->options) &&
+           build_protocol(b, message, cluster);
 }
 
 static bool build_extensions(struct builder *b, const ClusterMessage *message,
@@ -482,7 +457,7 @@ static void build_metadata(struct builder *b, const ClusterMessage *message,
 static bool build(struct builder *b, const ClusterMessage *message, struct cluster *cluster)
 {
     /* Harmless: lrs_server (load reports are not asked for by anybody we know), wait_for_warm_on_init (we always wait) and
-     * typed_dns_resolver_config (every resolver is c-ares). */
+     * typed_dns_resolver_config (every resolver is c-ares); dns_jitter (each name is asked for at a time of its own). */
     if (!build_honours(b, message, "name", "type", "eds_cluster_config", "connect_timeout",
                        "per_connection_buffer_limit_bytes", "lb_policy", "circuit_breakers",
                        "dns_refresh_rate", "dns_lookup_family", "cleanup_interval",

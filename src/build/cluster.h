@@ -40,8 +40,7 @@ enum { CLUSTER_UNLIMITED = UINT32_MAX, CLUSTER_MATCHES_MAX = 64 };
 /* One per routing priority. UNLIMITED costs nothing. */
 struct cluster_limits {
     uint32_t connections, pending_requests, requests,
-        retries; /* 1024, 1024, 1024 and 3 unless configured */
-    uint32_t connection_pools;
+        retries;                 /* 1024, 1024, 1024 and 3 unless configured */
     double retry_budget_percent; /* < 0: none, `retries` holds */
     uint32_t retry_budget_minimum;
 };
@@ -73,16 +72,13 @@ struct cluster {
     struct name endpoints_name;  /* EDS: what to ask for. Others: the cluster's own name */
     uint32_t endpoints_wait_ms;  /* EDS: warm without endpoints after that; 0: wait for ever */
     struct endpoints *endpoints; /* STATIC, STRICT_DNS (templates): a reference */
-    uint32_t dns_refresh_ms, dns_jitter_ms;
+    uint32_t dns_refresh_ms;
     bool dns_respect_ttl;
     uint32_t idle_endpoint_ms; /* ORIGINAL_DST: how long an endpoint that nobody uses is kept */
     uint16_t port_override;    /* ORIGINAL_DST; 0: none */
-    struct header_key
-        *destination_header; /* ORIGINAL_DST use_http_header; NULL: the connection's destination */
 
     /* Picking. */
-    uint32_t choices;           /* least request: how many are compared */
-    double active_request_bias; /* least request */
+    uint32_t choices; /* least request: how many are compared */
     bool locality_weighted;
     double panic_percent; /* 50 unless configured; 0: never panic */
 
@@ -90,7 +86,6 @@ struct cluster {
     uint32_t connect_timeout_ms; /* 5,000 unless configured */
     uint32_t buffer_limit;       /* bytes a connection; 1 MiB unless configured */
     struct ip bind_v4, bind_v6;  /* source addresses; `any`: the kernel chooses */
-    bool freebind;
     struct keepalive keepalive;
     struct upstream_socket socket;
     const struct upstream_socket_match *matches;
@@ -100,8 +95,6 @@ struct cluster {
     struct http_options options; /* of connections */
     struct http1_options http1;
     struct http2_options http2;
-    bool auto_sni, auto_san_validation;
-    struct header_key *auto_sni_header; /* NULL: the host */
 
     struct cluster_limits limits[2]; /* by routing priority: default, high */
 

@@ -11,7 +11,6 @@ enum {
     HCM_HEAD_KB = 60,
     HCM_HEAD_KB_MAX = 8192,
     HCM_UPGRADES_MAX = 16,
-    HCM_HOPS_MAX = 1000,
 };
 
 #define ROUTES_BY(name)                                                                            \
@@ -79,19 +78,10 @@ static bool build_flags(struct builder *b, const HcmMessage *message, struct hcm
     hcm->strip_matching_port = PB_GET(message, strip_matching_host_port, false);
     hcm->strip_any_port = message->strip_port_mode_case != 0 && message->strip_any_host_port;
     hcm->strip_trailing_dot = PB_GET(message, strip_trailing_host_dot, false);
-    hcm->append_forwarded_port = PB_GET(message, append_x_forwarded_port, false);
-    hcm->add_user_agent = pb_bool(message->add_user_agent, false);
-    hcm->keep_connection_on_bad_message =
-        pb_bool(message->stream_error_on_invalid_http_message, false);
-    hcm->xff_trusted_hops = PB_GET(message, xff_num_trusted_hops, 0);
     hcm->stat_prefix = build_text(b, pb_str(message->stat_prefix));
     hcm->server_name = build_text(b, pb_str(message->server_name));
-    hcm->via = build_text(b, pb_str(message->via));
     if (hcm->strip_any_port && hcm->strip_matching_port)
         return build_fail_at(b, "strip_any_host_port", "strip_matching_host_port excludes this");
-    if (hcm->xff_trusted_hops > HCM_HOPS_MAX)
-        return build_fail_at(b, "xff_num_trusted_hops", "%u is more than %d", hcm->xff_trusted_hops,
-                             HCM_HOPS_MAX);
     if (!hcm->use_remote_address && message->internal_address_config)
         return build_fail_at(b, "internal_address_config", "this needs use_remote_address");
     return true;
@@ -104,26 +94,26 @@ static void build_cert_details(const HcmMessage *message, struct hcm *hcm)
     if (!details)
         return;
     hcm->cert_subject = pb_bool(details->subject, false);
-    hcm->cert_pem = PB_GET(details, cert, false);
     hcm->cert_dns = PB_GET(details, dns, false);
     hcm->cert_uri = PB_GET(details, uri, false);
     hcm->cert_chain = PB_GET(details, chain, false);
 }
 
-static bool build_scheme(struct builder *b, const HcmMessage *message, struct hcm *hcm)
+static bool check_cert_details(struct builder *b, const HcmMessage *message)
+{
+    return !message->set_current_client_cert_details ||
+           !PB_GET(message->set_current_client_cert_details, cert, false) ||
+           build_fail_at(b, "set_current_client_cert_details.cert", "this does not act here yet");
+}
+
+static bool check_scheme(struct builder *b, const HcmMessage *message)
 {
     const Envoy__Config__Core__V3__SchemeHeaderTransformation *scheme =
         message->scheme_header_transformation;
-    hcm->scheme = SLICE("");
-    if (!scheme)
-        return true;
-    hcm->scheme_from_upstream = PB_GET(scheme, match_upstream, false);
-    if (scheme->transformation_case == 0)
-        return true;
-    hcm->scheme = build_text(b, pb_str(scheme->scheme_to_overwrite));
-    return slice_equals(hcm->scheme, SLICE("http")) || slice_equals(hcm->scheme, SLICE("https")) ||
+    /* Harmless: match_upstream. What the client said goes on, and "http" where it said nothing; servers look at TLS itself. */
+    return !scheme || scheme->transformation_case == 0 ||
            build_fail_at(b, "scheme_header_transformation.scheme_to_overwrite",
-                         "the scheme is http or https");
+                         "this does not act here yet");
 }
 
 static bool build_times(struct builder *b, const HcmMessage *message, struct hcm *hcm)
@@ -212,24 +202,24 @@ bool build_hcm(struct builder *b, const HcmMessage *message, const struct hcm **
     *out = hcm;
     if (!build_honours(
             b, message, "codec_type", "stat_prefix", "rds", "route_config", "http_filters",
-            "add_user_agent", "http_protocol_options", "http2_protocol_options", "server_name",
-            "drain_timeout", "access_log", "use_remote_address", "generate_request_id",
+            "http_protocol_options", "http2_protocol_options", "server_name", "drain_timeout",
+            "access_log", "use_remote_address", "generate_request_id",
             "forward_client_cert_details", "set_current_client_cert_details", "proxy_100_continue",
-            "xff_num_trusted_hops", "skip_xff_append", "via", "upgrade_configs",
-            "stream_idle_timeout", "internal_address_config", "delayed_close_timeout",
-            "request_timeout", "max_request_headers_kb", "normalize_path",
+            "skip_xff_append", "upgrade_configs", "stream_idle_timeout", "internal_address_config",
+            "delayed_close_timeout", "request_timeout", "max_request_headers_kb", "normalize_path",
             "preserve_external_request_id", "merge_slashes", "server_header_transformation",
             "common_http_protocol_options", "request_id_extension",
             "always_set_request_id_in_response", "strip_matching_host_port",
             "stream_error_on_invalid_http_message", "request_headers_timeout",
             "strip_any_host_port", "path_with_escaped_slashes_action", "strip_trailing_host_dot",
-            "scheme_header_transformation", "append_x_forwarded_port", "stream_flush_timeout"))
+            "scheme_header_transformation", "stream_flush_timeout"))
         return false;
     build_cert_details(message, hcm);
-    return build_choices(b, message, hcm) && build_flags(b, message, hcm) &&
-           build_scheme(b, message, hcm) && build_times(b, message, hcm) &&
-           build_internal(b, message, hcm) && build_upgrades(b, message, hcm) &&
-           check_request_id(b, message) && build_routes(b, message, hcm) &&
+    return check_cert_details(b, message) && build_choices(b, message, hcm) &&
+           build_flags(b, message, hcm) && check_scheme(b, message) &&
+           build_times(b, message, hcm) && build_internal(b, message, hcm) &&
+           build_upgrades(b, message, hcm) && check_request_id(b, message) &&
+           build_routes(b, message, hcm) &&
            build_http_filters(b, message->http_filters, message->n_http_filters, &hcm->filters,
                               &hcm->filter_count) &&
            note_grpc_stats(hcm) &&

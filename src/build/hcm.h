@@ -80,8 +80,8 @@ struct hcm {
     enum hcm_client_cert client_cert : 8;
     enum hcm_server_header server_header : 8;
     enum hcm_slashes slashes : 8;
-    enum hcm_grpc_stats grpc_stats : 8; /* what a grpc_stats filter asks for */
-    bool cert_subject, cert_pem, cert_dns, cert_uri, cert_chain; /* what APPEND and SET tell */
+    enum hcm_grpc_stats grpc_stats : 8;                /* what a grpc_stats filter asks for */
+    bool cert_subject, cert_dns, cert_uri, cert_chain; /* what APPEND and SET tell */
     bool use_remote_address;
     bool skip_xff_append;
     bool generate_request_id; /* true unless configured */
@@ -90,13 +90,7 @@ struct hcm {
     bool proxy_100_continue;
     bool normalize_path, merge_slashes;
     bool strip_any_port, strip_matching_port, strip_trailing_dot;
-    bool append_forwarded_port;
-    bool add_user_agent;
-    bool keep_connection_on_bad_message;
-    bool scheme_from_upstream;
-    struct slice scheme; /* overwrites the request's; empty: keep */
-    struct slice stat_prefix, server_name, via;
-    uint32_t xff_trusted_hops;
+    struct slice stat_prefix, server_name;
     uint32_t max_head_kb;        /* 60 unless configured */
     uint64_t stream_idle_ms;     /* 5 min unless configured */
     uint64_t request_ms;         /* to the request's end */

@@ -24,8 +24,9 @@ bool build_http_options(struct builder *b, const char *field, const HttpOptionsM
                    UINT32_MAX, &out->max_requests))
         return false;
     uint32_t action = (uint32_t)PB_GET(message, headers_with_underscores_action, 0);
-    if (action > HTTP_UNDERSCORES_DROP)
-        return build_fail_at(b, "headers_with_underscores_action", "%u is no action", action);
+    if (action > HTTP_UNDERSCORES_REFUSE)
+        return build_fail_at(b, "headers_with_underscores_action",
+                             "only ALLOW and REJECT_REQUEST act here yet");
     out->underscores = (enum http_underscores)action;
     build_leave(b);
     return true;
@@ -33,13 +34,11 @@ bool build_http_options(struct builder *b, const char *field, const HttpOptionsM
 
 typedef Envoy__Config__Core__V3__Http1ProtocolOptions__HeaderKeyFormat KeyFormatMessage;
 
-static bool build_key_format(struct builder *b, const KeyFormatMessage *message,
-                             struct http1_options *out)
+static bool check_key_format(struct builder *b, const KeyFormatMessage *message)
 {
     switch ((int)message->header_format_case) {
     case ENVOY__CONFIG__CORE__V3__HTTP1_PROTOCOL_OPTIONS__HEADER_KEY_FORMAT__HEADER_FORMAT_PROPER_CASE_WORDS:
-        out->proper_case = true;
-        return true;
+        return build_fail_at(b, "header_key_format", "proper_case_words does not act here yet");
     case ENVOY__CONFIG__CORE__V3__HTTP1_PROTOCOL_OPTIONS__HEADER_KEY_FORMAT__HEADER_FORMAT_STATEFUL_FORMATTER: {
         const AnyMessage *any = message->stateful_formatter->typed_config;
         const char *url = any ? pb_str(any->type_url) : "";
@@ -47,7 +46,6 @@ static bool build_key_format(struct builder *b, const KeyFormatMessage *message,
                          "PreserveCaseFormatterConfig"))
             return build_fail_at(b, "header_key_format.stateful_formatter",
                                  "only preserve_case can be had");
-        out->keep_case = true;
         return true;
     }
     default: return build_fail_at(b, "header_key_format", "say which format");
@@ -57,18 +55,19 @@ static bool build_key_format(struct builder *b, const KeyFormatMessage *message,
 bool build_http1_options(struct builder *b, const char *field, const Http1OptionsMessage *message,
                          struct http1_options *out)
 {
-    *out = (struct http1_options){.absolute_url = true, .default_host = SLICE("")};
+    *out = (struct http1_options){.default_host = SLICE("")};
     if (!message)
         return true;
+    /* Harmless: accept_http_10, for it is always taken, and preserve_case, for between HTTP/1 and HTTP/1 names keep theirs. */
     if (!build_enter(b, field) ||
         !build_honours(b, message, "allow_absolute_url", "accept_http_10",
                        "default_host_for_http_10", "header_key_format", "enable_trailers"))
         return false;
-    out->absolute_url = pb_bool(message->allow_absolute_url, true);
-    out->accept_http_10 = PB_GET(message, accept_http_10, false);
+    if (!pb_bool(message->allow_absolute_url, true))
+        return build_fail_at(b, "allow_absolute_url", "absolute targets are always taken");
     out->default_host = build_text(b, pb_str(message->default_host_for_http_10));
     out->send_trailers = PB_GET(message, enable_trailers, false);
-    if (message->header_key_format && !build_key_format(b, message->header_key_format, out))
+    if (message->header_key_format && !check_key_format(b, message->header_key_format))
         return false;
     build_leave(b);
     return true;
@@ -80,13 +79,11 @@ static bool build_pings(struct builder *b,
 {
     if (!message)
         return true;
+    /* Harmless: interval_jitter, for connections are pinged by their own silence and so at times of their own. */
     if (!build_enter(b, "connection_keepalive") ||
         !build_ms(b, "interval", message->interval, 0, &out->ping_interval_ms) ||
         !build_ms(b, "timeout", message->timeout, 0, &out->ping_timeout_ms) ||
-        !build_ms(b, "connection_idle_interval", message->connection_idle_interval, 0,
-                  &out->ping_idle_ms) ||
-        !build_percent(b, "interval_jitter", message->interval_jitter, 15,
-                       &out->ping_jitter_percent))
+        !build_honours(b, message, "interval", "timeout", "interval_jitter"))
         return false;
     if (out->ping_interval_ms > 0 && out->ping_timeout_ms == 0)
         return build_fail_at(b, "timeout", "this is required");
@@ -98,13 +95,12 @@ bool build_http2_options(struct builder *b, const char *field, const Http2Option
                          struct http2_options *out)
 {
     enum { WINDOW_LEAST = 65535, WINDOW_MOST = INT32_MAX, STREAMS_MOST = 1000 };
-    *out = (struct http2_options){.header_table_bytes = 4096,
-                                  .max_streams = 100,
-                                  .stream_window = 1 << 17,
-                                  .connection_window = 1 << 20};
+    *out = (struct http2_options){
+        .max_streams = 100, .stream_window = 1 << 17, .connection_window = 1 << 20};
     if (!message)
         return true;
-    /* The limits on floods and frames are our codec's own, and stricter. */
+    /* The limits on floods and frames are our codec's own, and stricter. Harmless, too:
+     * override_stream_error_on_invalid_http_message, for what can be a stream's error is one. */
     if (!build_enter(b, field) ||
         !build_honours(b, message, "hpack_table_size", "max_concurrent_streams",
                        "initial_stream_window_size", "initial_connection_window_size",
@@ -113,8 +109,6 @@ bool build_http2_options(struct builder *b, const char *field, const Http2Option
                        "max_inbound_priority_frames_per_stream",
                        "max_inbound_window_update_frames_per_data_frame_sent",
                        "override_stream_error_on_invalid_http_message", "connection_keepalive") ||
-        !build_u32(b, "hpack_table_size", message->hpack_table_size, 4096, 0, 65536,
-                   &out->header_table_bytes) ||
         !build_u32(b, "initial_stream_window_size", message->initial_stream_window_size, 1 << 17,
                    WINDOW_LEAST, WINDOW_MOST, &out->stream_window) ||
         !build_u32(b, "initial_connection_window_size", message->initial_connection_window_size,
@@ -123,10 +117,10 @@ bool build_http2_options(struct builder *b, const char *field, const Http2Option
                    &out->max_streams) ||
         !build_pings(b, message->connection_keepalive, out))
         return false;
+    if (pb_u32(message->hpack_table_size, 4096) != 4096)
+        return build_fail_at(b, "hpack_table_size", "only 4096 acts here yet");
     out->max_streams = MIN(out->max_streams, (uint32_t)STREAMS_MOST);
     out->allow_connect = PB_GET(message, allow_connect, false);
-    out->keep_connection_on_bad_message =
-        pb_bool(message->override_stream_error_on_invalid_http_message, false);
     build_leave(b);
     return true;
 }

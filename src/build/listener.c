@@ -49,9 +49,8 @@ static bool build_rbac_filter(struct builder *b, const RbacFilterMessage *messag
     filter->kind = NETWORK_RBAC;
     filter->rules_prefix = build_text(b, pb_str(message->stat_prefix));
     filter->shadow_prefix = build_text(b, pb_str(message->shadow_rules_stat_prefix));
-    filter->every_read = enforcement == 1;
-    if (enforcement > 1)
-        return build_fail_at(b, "enforcement_type", "%u is no type", enforcement);
+    if (enforcement > 0)
+        return build_fail_at(b, "enforcement_type", "only ONE_TIME_ON_FIRST_BYTE acts here yet");
     return build_honours(b, message, "rules", "shadow_rules", "stat_prefix", "enforcement_type",
                          "shadow_rules_stat_prefix") &&
            build_rbac_at(b, "rules", message->rules, &filter->rules) &&

@@ -53,7 +53,6 @@ struct network_filter {
     struct slice name;
     const struct rbac *rules, *shadow; /* RBAC */
     struct slice rules_prefix, shadow_prefix;
-    bool every_read; /* RBAC: judge again and again instead of once */
 };
 
 struct filter_chain {
@@ -91,9 +90,6 @@ struct listener {
     struct slice stat_prefix;
 
     bool original_dst; /* listener filter: find out where the connection was going */
-    bool original_src; /* listener filter: upstream connections come from the client's address */
-    bool original_src_port;
-    uint32_t original_src_mark;
     struct listener_detection tls_inspector, http_inspector;
     bool proxy_protocol, proxy_protocol_optional;
     bool proxy_protocol_v1, proxy_protocol_v2; /* accepted versions */

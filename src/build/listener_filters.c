@@ -4,7 +4,6 @@
 
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb-c.h"
 #include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb-c.h"
-#include "envoy/extensions/filters/listener/original_src/v3/original_src.pb-c.h"
 #include "envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.pb-c.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h"
 
@@ -86,7 +85,6 @@ static bool build_detection(struct builder *b, const ListenerFilterMessage *mess
 
 typedef Envoy__Extensions__Filters__Listener__TlsInspector__V3__TlsInspector TlsInspectorMessage;
 typedef Envoy__Extensions__Filters__Listener__ProxyProtocol__V3__ProxyProtocol ProxyProtocolMessage;
-typedef Envoy__Extensions__Filters__Listener__OriginalSrc__V3__OriginalSrc OriginalSrcMessage;
 
 /* Harmless in a TLS inspector: initial_read_buffer_size, for blocks have a size of their own. */
 static bool build_tls_inspector(struct builder *b, const TlsInspectorMessage *message,
@@ -112,15 +110,6 @@ static bool build_proxy_protocol(struct builder *b, const ProxyProtocolMessage *
     }
     return build_honours(b, message, "allow_requests_without_proxy_protocol", "disallowed_versions",
                          "stat_prefix");
-}
-
-static bool build_original_src(struct builder *b, const OriginalSrcMessage *message,
-                               struct listener *listener)
-{
-    listener->original_src = true;
-    listener->original_src_port = PB_GET(message, bind_port, false);
-    listener->original_src_mark = PB_GET(message, mark, 0);
-    return build_honours(b, message, "bind_port", "mark");
 }
 
 static bool build_filter(struct builder *b, const ListenerFilterMessage *message,
@@ -150,9 +139,6 @@ static bool build_filter(struct builder *b, const ListenerFilterMessage *message
         type ==
         &envoy__extensions__filters__listener__proxy_protocol__v3__proxy_protocol__descriptor) {
         ok = build_proxy_protocol(b, (const ProxyProtocolMessage *)inner, listener);
-    } else if (type ==
-               &envoy__extensions__filters__listener__original_src__v3__original_src__descriptor) {
-        ok = build_original_src(b, (const OriginalSrcMessage *)inner, listener);
     } else {
         return build_fail(b, "this is no listener filter that acts here yet");
     }

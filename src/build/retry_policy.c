@@ -117,8 +117,7 @@ bool build_retry_policy(struct builder *b, const RetryPolicyMessage *message,
     if (!build_enter(b, "retry_policy") ||
         !build_honours(b, message, "retry_on", "num_retries", "per_try_timeout",
                        "retry_host_predicate", "host_selection_retry_max_attempts",
-                       "retriable_status_codes", "retry_back_off", "retriable_headers",
-                       "retriable_request_headers", "per_try_idle_timeout") ||
+                       "retriable_status_codes", "retry_back_off", "per_try_idle_timeout") ||
         !build_ok_at(b, "retry_on",
                      retry_on_parse(slice_str(pb_str(message->retry_on)), &policy->on, b->error)) ||
         !build_u32(b, "num_retries", message->num_retries, 1, 0, UINT32_MAX, &policy->retries) ||
@@ -126,11 +125,7 @@ bool build_retry_policy(struct builder *b, const RetryPolicyMessage *message,
         !build_ms(b, "per_try_idle_timeout", message->per_try_idle_timeout, 0,
                   &policy->per_try_idle_ms) ||
         !build_codes(b, message, policy) || !build_back_off(b, message->retry_back_off, policy) ||
-        !build_predicates(b, message, policy) ||
-        !build_header_matches(b, "retriable_headers", message->retriable_headers,
-                              message->n_retriable_headers, &policy->response_headers) ||
-        !build_header_matches(b, "retriable_request_headers", message->retriable_request_headers,
-                              message->n_retriable_request_headers, &policy->request_headers))
+        !build_predicates(b, message, policy))
         return false;
     if (policy->retries > ROUTE_RETRIES_MAX)
         return build_fail_at(b, "num_retries", "%u is more than %d", policy->retries,
@@ -139,8 +134,6 @@ bool build_retry_policy(struct builder *b, const RetryPolicyMessage *message,
         return build_fail_at(b, "host_selection_retry_max_attempts", "%ld is not between 0 and %d",
                              attempts, RETRY_HOST_ATTEMPTS_MAX);
     policy->host_attempts = attempts ? (uint32_t)attempts : 1;
-    policy->response_header_count = (uint32_t)message->n_retriable_headers;
-    policy->request_header_count = (uint32_t)message->n_retriable_request_headers;
     build_leave(b);
     *out = policy;
     return true;

@@ -117,10 +117,12 @@ static bool build_host(struct table_builder *t, const VirtualHostMessage *messag
         return false;
     if (message->n_domains == 0)
         return build_fail_at(b, "domains", "this is required");
-    if (tls > HOST_TLS_ALWAYS)
+    if (tls > 2)
         return build_fail_at(b, "require_tls", "%u is no requirement", tls);
+    if (tls == 1)
+        return build_fail_at(b, "require_tls", "EXTERNAL_ONLY does not act here yet; ALL does");
     host->name = build_text(b, message->name);
-    host->require_tls = (enum host_tls)tls;
+    host->requires_tls = tls == 2;
     host->attempt_count_to_upstream = PB_GET(message, include_request_attempt_count, false);
     host->attempt_count_to_downstream = PB_GET(message, include_attempt_count_in_response, false);
     return build_retry_policy(b, message->retry_policy, &t->retry) &&
@@ -163,28 +165,14 @@ static bool build_domains(struct table_builder *t, const RouteTableMessage *mess
         domain_table_build(&t->table->domains, entries, count, t->b.memory, t->b.error));
 }
 
-static bool build_internal_headers(struct builder *b, const RouteTableMessage *message,
-                                   struct route_table *table)
-{
-    struct header_key *keys = build_array(b, struct header_key, message->n_internal_only_headers);
-    for (size_t i = 0; i < message->n_internal_only_headers; i++) {
-        if (!build_header_key(b, "internal_only_headers", message->internal_only_headers[i],
-                              &keys[i]))
-            return false;
-    }
-    table->internal_headers = keys;
-    table->internal_header_count = (uint32_t)message->n_internal_only_headers;
-    return true;
-}
-
 static bool build(struct table_builder *t, const RouteTableMessage *message)
 {
     struct builder *b = &t->b;
-    if (!build_honours(b, message, "name", "virtual_hosts", "internal_only_headers",
-                       "response_headers_to_add", "response_headers_to_remove",
-                       "request_headers_to_add", "validate_clusters", "request_headers_to_remove",
-                       "most_specific_header_mutations_wins", "max_direct_response_body_size_bytes",
-                       "ignore_port_in_host_matching", "metadata") ||
+    if (!build_honours(b, message, "name", "virtual_hosts", "response_headers_to_add",
+                       "response_headers_to_remove", "request_headers_to_add", "validate_clusters",
+                       "request_headers_to_remove", "most_specific_header_mutations_wins",
+                       "max_direct_response_body_size_bytes", "ignore_port_in_host_matching",
+                       "metadata") ||
         !build_u32(b, "max_direct_response_body_size_bytes",
                    message->max_direct_response_body_size_bytes, 4096, 0, UINT32_MAX, &t->max_body))
         return false;
@@ -196,8 +184,7 @@ static bool build(struct table_builder *t, const RouteTableMessage *message)
                                                                         : ROUTE_CLUSTERS_ANY;
     t->table->ignore_port = PB_GET(message, ignore_port_in_host_matching, false);
     if (!build_edits_of(b, message, &t->request_edits, &t->response_edits) ||
-        !build_hosts(t, message) || !build_domains(t, message) ||
-        !build_internal_headers(b, message, t->table))
+        !build_hosts(t, message) || !build_domains(t, message))
         return false;
     t->table->clusters = build_keep_unique(b, b->clusters.items, b->clusters.count);
     return true;

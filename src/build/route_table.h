@@ -53,13 +53,9 @@ struct retry_policy {
     uint64_t back_off_ms, back_off_max_ms; /* 25 and 250 unless configured */
     uint32_t
         host_attempts; /* picks of another endpoint when the one picked was tried before; 0: take any */
-    uint32_t
-        priorities_every; /* previous_priorities: after so many tries, leave out their priorities; 0: never */
     bool other_hosts; /* previous_hosts */
     const uint16_t *status_codes;
     uint32_t status_code_count;
-    const struct header_match *response_headers, *request_headers;
-    uint32_t response_header_count, request_header_count;
 };
 
 struct route_rewrite {
@@ -156,11 +152,9 @@ struct route {
 
 enum route_clusters { ROUTE_CLUSTERS_DEFAULT, ROUTE_CLUSTERS_CHECKED, ROUTE_CLUSTERS_ANY };
 
-enum host_tls { HOST_TLS_ANY, HOST_TLS_EXTERNAL, HOST_TLS_ALWAYS };
-
 struct virtual_host {
     struct slice name;
-    enum host_tls require_tls : 8;
+    bool requires_tls; /* requests without are redirected */
     bool attempt_count_to_upstream, attempt_count_to_downstream;
     struct route_list rules;
     const struct route *routes; /* parallel to rules.rules */
@@ -175,8 +169,6 @@ struct route_table {
     const struct virtual_host *hosts;
     uint32_t host_count;
     /* Internal-only headers are taken off requests from outside. */
-    const struct header_key *internal_headers;
-    uint32_t internal_header_count;
     struct name_list clusters; /* that routes name, each once */
     /* Whether a cluster that is not there refuses the table; unless it says so, it does where the table is spelled out
      * in a listener and does not where it is sent by name. */

@@ -270,7 +270,7 @@ static bool build_server(struct builder *b, const DownstreamTlsMessage *message,
                          struct tls_spec *spec)
 {
     if (!build_honours(b, message, "common_tls_context", "require_client_certificate",
-                       "require_sni", "disable_stateless_session_resumption",
+                       "disable_stateless_session_resumption",
                        "disable_stateful_session_resumption") ||
         !build_common(b, message->common_tls_context, spec))
         return false;
@@ -285,7 +285,6 @@ static bool build_server(struct builder *b, const DownstreamTlsMessage *message,
     spec->peer_certificate = required   ? TLS_PEER_REQUIRED
                              : verifies ? TLS_PEER_OPTIONAL
                                         : TLS_PEER_NOT_ASKED;
-    spec->require_server_name = pb_bool(message->require_sni, false);
     if (message->session_ticket_keys_type_case != 0)
         spec->resume = !message->disable_stateless_session_resumption;
     name_context(b, spec);
@@ -295,15 +294,12 @@ static bool build_server(struct builder *b, const DownstreamTlsMessage *message,
 static bool build_client(struct builder *b, const UpstreamTlsMessage *message,
                          struct tls_spec *spec)
 {
-    if (!build_honours(b, message, "common_tls_context", "sni", "max_session_keys", "auto_host_sni",
-                       "auto_sni_san_validation") ||
+    if (!build_honours(b, message, "common_tls_context", "sni", "max_session_keys") ||
         !build_common(b, message->common_tls_context, spec))
         return false;
     spec->server_name = build_text(b, pb_str(message->sni));
     if (spec->server_name.size > 255)
         return build_fail_at(b, "sni", "a server name has at most 255 bytes");
-    spec->server_name_from_host = PB_GET(message, auto_host_sni, false);
-    spec->expect_host = PB_GET(message, auto_sni_san_validation, false);
     spec->resume = pb_u32(message->max_session_keys, 1) > 0;
     name_context(b, spec);
     return true;

@@ -40,11 +40,6 @@ struct tls_spec {
     size_t expected_count;
     /* Clients. */
     struct slice server_name; /* SNI */
-    bool
-        server_name_from_host; /* auto_sni: the request's host, unless the cluster says otherwise */
-    bool expect_host;          /* auto_san_validation */
-    /* Servers. */
-    bool require_server_name;
 };
 
 /* Of one object. */

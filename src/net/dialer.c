@@ -181,7 +181,9 @@ static void on_connected(void *owner)
     struct dial_result result = {
         .status = DIAL_OK, .conn = give(attempt->conn), .address = attempt->address};
     if (dial->options.keepalive_s) {
-        int error = conn_set_keepalive(result.conn, dial->options.keepalive_s, 0, 0);
+        int error =
+            conn_set_keepalive(result.conn, dial->options.keepalive_s,
+                               dial->options.keepalive_interval_s, dial->options.keepalive_probes);
         (void)error; /* a Unix socket has none, and needs none */
     }
     answer(dial, &result);

@@ -66,11 +66,12 @@ struct dial_options {
     size_t address_count;            /* 1 to DIAL_ADDRESSES_MAX */
     struct address from;             /* bind address; candidates of the other family are skipped */
     uint32_t mark;
-    bool is_transparent;     /* `from` is somebody else's address */
-    int network_namespace;   /* descriptor of one, borrowed until the answer; 0 or less = our own */
-    uint32_t timeout_ms;     /* of the whole dial; 0 = DIAL_TIMEOUT_MS */
-    unsigned conn_flags;     /* CONN_EXEMPT */
-    uint32_t keepalive_s;    /* SO_KEEPALIVE after so much silence; 0 = off */
+    bool is_transparent;   /* `from` is somebody else's address */
+    int network_namespace; /* descriptor of one, borrowed until the answer; 0 or less = our own */
+    uint32_t timeout_ms;   /* of the whole dial; 0 = DIAL_TIMEOUT_MS */
+    unsigned conn_flags;   /* CONN_EXEMPT */
+    uint32_t keepalive_s;  /* SO_KEEPALIVE after so much silence; 0 = off */
+    uint32_t keepalive_interval_s, keepalive_probes; /* 0 = as the kernel has it */
     struct sockmap *sockmap; /* claims what is dialled on this host (io/sockmap.h); NULL: nothing */
 };
 /* Always answers, from the loop, unless cancelled. Returns its name for cancel. */

@@ -33,8 +33,9 @@ struct http_connection_options {
      * 500 ms of silence over HTTP/1 (5 s before the first request), which cannot say it, and a round trip over HTTP/2.
      */
     uint32_t drain_grace_ms;
+    uint32_t ping_interval_ms; /* HTTP/2: PING after so much silence. 0 = never */
     uint32_t
-        ping_interval_ms; /* HTTP/2: PING after so much silence; no answer within it closes. 0 = never */
+        ping_timeout_ms;   /* without an answer it closes after so much more; 0: the same again */
     uint32_t max_age_ms;   /* of the connection; then drain */
     uint32_t max_requests; /* then drain; 0 = any number */
     uint8_t choice;        /* enum http_choice */

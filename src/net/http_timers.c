@@ -75,10 +75,12 @@ static bool check_ping(struct http_connection *connection, uint64_t now_ms, uint
         return false;
     if (!is_due(now_ms, codec->heard_ms, interval_ms, next))
         return false;
+    uint32_t timeout_ms = connection->options->ping_timeout_ms;
+    uint32_t answer_ms = timeout_ms ? timeout_ms : interval_ms;
     if (h2_ping_is_open(codec))
-        return true;
+        return is_due(now_ms, codec->heard_ms + interval_ms, answer_ms, next);
     h2_ping(codec);
-    *next = MIN(*next, now_ms + interval_ms);
+    *next = MIN(*next, now_ms + answer_ms);
     return false;
 }
 

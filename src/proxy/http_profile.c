@@ -66,6 +66,7 @@ static void apply_http2(struct http_profile *profile, const struct http2_options
     profile->limits.allow_connect |= http2->allow_connect;
     profile->limits.offer_extended_connect |= http2->allow_connect;
     profile->options.ping_interval_ms = clamp_ms(http2->ping_interval_ms);
+    profile->options.ping_timeout_ms = clamp_ms(http2->ping_timeout_ms);
 }
 
 static void apply_common(struct http_profile *profile, const struct http_options *options)

@@ -159,3 +159,45 @@ def test_least_request_spares_the_busy(lab, start_proxy):
     seen = [[request.target for request in origin.take()] for origin in origins]
     held = seen[0] if "/held" in seen[0] else seen[1]
     assert len(seen[0]) + len(seen[1]) == 301 and is_fair(len(held) - 1, 300, 0.25, z=4), (len(seen[0]), len(seen[1]), len(held))
+
+
+def test_a_host_may_demand_tls(lab, start_proxy):
+    client = lab.host("client")
+    start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(route("/", direct_response={"status": 200}), require_tls="ALL"))]))
+    answer = client.get(10000, "/a?b", host="shop.example")
+    assert answer.status == 301 and answer.header("location") == "https://shop.example/a?b"
+
+
+def test_a_client_may_be_told_of_tries(lab, start_proxy):
+    client, statuses = lab.host("client"), iter([503, 503, 200])
+    origin = lab.origin(lab.host("server"), answer=lambda request: Reply(status=next(statuses)))
+    start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(
+        route("/", None, route={"cluster": "up", "retry_policy": {"retry_on": "5xx", "num_retries": 3}}),
+        include_attempt_count_in_response=True))], [cluster("up", origin.address)]))
+    answer = client.get(10000)
+    assert answer.status == 200 and answer.header("x-envoy-attempt-count") == "3"
+
+
+def test_a_grpc_status_in_the_head_may_be_tried_again(lab, start_proxy):
+    client, statuses = lab.host("client"), iter(["14", "5", "14", "0"])
+    origin = lab.origin(lab.host("server"), answer=lambda request: Reply(
+        headers=[("content-type", "application/grpc"), ("grpc-status", next(statuses))]))
+    start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(
+        route("/", None, route={"cluster": "up", "retry_policy": {"retry_on": "unavailable", "num_retries": 1}})))],
+        [cluster("up", origin.address)]))
+    kind = [("content-type", "application/grpc"), ("te", "trailers")]
+    assert [client.get(10000, method="POST", headers=kind).header("grpc-status") for _ in range(2)] == ["5", "0"]
+
+
+def test_the_address_that_requests_come_from(lab, start_proxy):
+    client, peers = lab.host("client"), []
+
+    def serve(connection):
+        peers.append(connection.getpeername()[0])
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    origin = lab.origin(client, serve=serve)
+    start_proxy(lab, client, bootstrap([http_listener(10000, virtual_host(route(to="up")))], [cluster(
+        "up", ("127.0.0.1", origin.port), upstream_bind_config={"source_address": {"address": "127.0.0.6", "port_value": 0}})]))
+    assert client.get(10000).status == 200
+    assert peers == ["::ffff:127.0.0.6"]

@@ -235,9 +235,8 @@ void exchange_reply(struct exchange *exchange, unsigned status, const char *deta
 
 /* --- redirects and direct responses --------------------------------------------------------------------------- */
 
-static struct slice location_of(struct exchange *exchange)
+static struct slice location_of(struct exchange *exchange, const struct route_redirect *redirect)
 {
-    const struct route_redirect *redirect = exchange->record.route->redirect;
     const struct http_request *head = exchange->head;
     bool was_tls = transport_session(http_connection_transport(exchange->downstream->http)) != NULL;
     struct slice scheme = redirect->scheme.size        ? redirect->scheme
@@ -269,21 +268,34 @@ static struct slice location_of(struct exchange *exchange)
     return slice_of(text, size);
 }
 
-static void redirect(struct exchange *exchange)
+static void redirect(struct exchange *exchange, const struct route_redirect *how)
 {
     struct http_response *response = arena_try_alloc(exchange_arena(exchange), sizeof(*response));
-    struct slice location = location_of(exchange);
+    struct slice location = location_of(exchange, how);
     if (!response || !location.data) {
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
         return;
     }
-    http_response_init(response, exchange->record.route->redirect->status);
+    http_response_init(response, how->status);
     exchange->record.details = "direct_response";
     if (!headers_add_id(&response->headers, exchange_arena(exchange), HEADER_LOCATION, location)) {
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
         return;
     }
     exchange_respond(exchange, response, SLICE_NONE);
+}
+
+/* require_tls of its virtual host: the same place, with TLS. */
+static bool redirect_to_tls(struct exchange *exchange)
+{
+    static const struct route_redirect to_tls = {
+        .https = true, .status = 301, .scheme = {"", 0}, .host = {"", 0}, .path = {"", 0}};
+    const struct virtual_host *host = exchange->record.route->host;
+    if (LIKELY(!host || !host->requires_tls) ||
+        transport_session(http_connection_transport(exchange->downstream->http)))
+        return false;
+    redirect(exchange, &to_tls);
+    return true;
 }
 
 static void respond_directly(struct exchange *exchange)
@@ -384,9 +396,11 @@ void exchange_act(struct exchange *exchange)
     if (UNLIKELY(exchange->reroutes) && !find_again(exchange))
         return;
     const struct route *route = exchange->record.route;
+    if (redirect_to_tls(exchange))
+        return;
     switch (route->action) {
     case ROUTE_FORWARD: exchange_forward(exchange); return;
-    case ROUTE_REDIRECT: redirect(exchange); return;
+    case ROUTE_REDIRECT: redirect(exchange, route->redirect); return;
     case ROUTE_RESPOND: respond_directly(exchange); return;
     case ROUTE_REFUSE:
         exchange_reply(exchange, 403, "route_refused", "the route refuses this request");

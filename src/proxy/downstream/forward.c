@@ -15,6 +15,7 @@
 #include "proxy/filter/filters.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/worker.h"
+#include "rpc/grpc_status.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,23 @@ enum attempt_failure {
     FAILED_TIMEOUT
 };
 
+/* A gRPC call that failed at once has its status in the head, as an HTTP answer without a body. */
+static bool grpc_is_retriable(const struct retry_policy *retry,
+                              const struct http_response *response)
+{
+    static const uint32_t reasons[GRPC_CODES] = {
+        [GRPC_CANCELLED] = RETRY_GRPC_CANCELLED,
+        [GRPC_DEADLINE_EXCEEDED] = RETRY_GRPC_DEADLINE_EXCEEDED,
+        [GRPC_INTERNAL] = RETRY_GRPC_INTERNAL,
+        [GRPC_RESOURCE_EXHAUSTED] = RETRY_GRPC_RESOURCE_EXHAUSTED,
+        [GRPC_UNAVAILABLE] = RETRY_GRPC_UNAVAILABLE,
+    };
+    uint64_t code;
+    struct slice status = headers_value(&response->headers, HEADER_GRPC_STATUS);
+    return status.size > 0 && slice_to_u64(status, GRPC_CODES - 1, &code) &&
+           (retry->on & reasons[code]);
+}
+
 static bool status_is_retriable(const struct retry_policy *retry,
                                 const struct http_response *response)
 {
@@ -39,6 +57,8 @@ static bool status_is_retriable(const struct retry_policy *retry,
     if ((retry->on & RETRY_5XX) && status >= 500)
         return true;
     if ((retry->on & RETRY_GATEWAY_ERROR) && status >= 502 && status <= 504)
+        return true;
+    if ((retry->on >> 16) && grpc_is_retriable(retry, response))
         return true;
     if ((retry->on & RETRY_RETRIABLE_4XX) && status == 409)
         return true;

@@ -11,6 +11,7 @@
 #include "proxy/observe/format_writer.h"
 #include "proxy/worker.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { HOPS_MAX = 16, UUID_SIZE = 36, REWRITTEN_PATH_MAX = 8192, AUTHORITY_MAX = 512 };
@@ -343,14 +344,28 @@ bool heads_route_request(struct exchange *exchange)
     return rewrite_host(exchange);
 }
 
+static bool tell_attempts(struct exchange *exchange, struct headers *headers)
+{
+    const struct route *route = exchange->record.route;
+    char *text;
+    if (!route || !route->host || !route->host->attempt_count_to_downstream ||
+        exchange->record.attempts == 0)
+        return true;
+    text = arena_try_alloc(exchange_arena(exchange), 8);
+    return text && headers_set_id(
+                       headers, exchange_arena(exchange), HEADER_X_ENVOY_ATTEMPT_COUNT,
+                       slice_of(text, (size_t)snprintf(text, 8, "%u", exchange->record.attempts)));
+}
+
 bool heads_route_response(struct exchange *exchange, struct http_response *response)
 {
     const struct hcm *hcm = exchange->hcm;
     const struct route *route = exchange->record.route;
     const struct route_target *target = exchange->record.target;
     struct arena *arena = exchange_arena(exchange);
-    if (route && !apply_levels(exchange, target ? &target->response_edits : NULL,
-                               route->response_edits, &response->headers))
+    if (!tell_attempts(exchange, &response->headers) ||
+        (route && !apply_levels(exchange, target ? &target->response_edits : NULL,
+                                route->response_edits, &response->headers)))
         return false;
     bool sets_server = hcm && hcm->server_name.size > 0 &&
                        (hcm->server_header == HCM_SERVER_OVERWRITE ||

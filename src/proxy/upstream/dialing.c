@@ -150,7 +150,13 @@ void dialing_start(struct dialing *dialing, struct host *host, enum http_pool wh
                                    .network_namespace = host->network_namespace,
                                    .timeout_ms = upstream->cluster->connect_timeout_ms,
                                    .keepalive_s = upstream->cluster->keepalive.time_s,
+                                   .keepalive_interval_s = upstream->cluster->keepalive.interval_s,
+                                   .keepalive_probes = upstream->cluster->keepalive.probes,
                                    .sockmap = short_cut_to(host)};
+    const struct ip *from =
+        address_is_v4(&host->address) ? &upstream->cluster->bind_v4 : &upstream->cluster->bind_v6;
+    if (UNLIKELY(!ip_is_any(from)) && !address_is_unix(&host->address))
+        options.from = upstream_address(from, 0);
     dialing->dial = dialer_dial(upstream->worker->dialer, &options, on_dialed, dialing);
 }
 

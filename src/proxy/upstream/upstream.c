@@ -13,26 +13,25 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ORIGINAL_DST: hosts at most, a cluster and worker; and how long one is kept that nobody uses. */
-enum { ORIGINALS_MAX = 16384, ORIGINAL_IDLE_MS = 5000 };
+/* ORIGINAL_DST: hosts at most, a cluster and worker. */
+enum { ORIGINALS_MAX = 16384 };
 
 /* --- hosts ---------------------------------------------------------------------------------------------------- */
 
+struct address upstream_address(const struct ip *ip, uint16_t port)
+{
+    struct slice bytes = ip_bytes(ip);
+    const uint8_t *b = (const uint8_t *)bytes.data;
+    if (bytes.size == 16)
+        return address_v6(b, port);
+    return address_v4((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3],
+                      port);
+}
+
 static bool address_of(const struct endpoint_address *from, struct address *to)
 {
-    struct slice ip;
     switch (from->kind) {
-    case ENDPOINT_IP:
-        ip = ip_bytes(&from->ip);
-        if (ip.size == 16) {
-            *to = address_v6(ip.data, from->port);
-        } else {
-            const uint8_t *b = (const uint8_t *)ip.data;
-            *to =
-                address_v4((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3],
-                           from->port);
-        }
-        return true;
+    case ENDPOINT_IP: *to = upstream_address(&from->ip, from->port); return true;
     case ENDPOINT_PIPE: {
         owned_str text = str_format("unix:%.*s", SLICE_ARG(from->text));
         return address_parse(slice_str(text), to);
@@ -392,12 +391,12 @@ enum upstream_pick upstream_pick_udp(struct upstream *upstream, const struct add
     return UPSTREAM_PICKED;
 }
 
-static bool is_unused(const struct host *host, uint64_t now_ms)
+static bool is_unused(const struct host *host, uint32_t idle_ms, uint64_t now_ms)
 {
     for (int i = 0; i < HTTP_POOLS; i++)
         if (host->pools[i].connections || !list_is_empty(&host->pools[i].waiting))
             return false;
-    return host->references == 1 && host->unused_since_ms + ORIGINAL_IDLE_MS <= now_ms;
+    return host->references == 1 && host->unused_since_ms + idle_ms <= now_ms;
 }
 
 bool upstreams_tidy(struct worker *worker)
@@ -410,7 +409,7 @@ bool upstreams_tidy(struct worker *worker)
         struct map_iterator each = {0};
         while (upstream->originals && map_next(upstream->originals, &each)) {
             struct host *host = each.value;
-            if (!is_unused(host, now_ms)) {
+            if (!is_unused(host, upstream->cluster->idle_endpoint_ms, now_ms)) {
                 more = true;
                 continue;
             }

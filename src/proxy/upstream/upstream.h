@@ -58,6 +58,7 @@ struct upstream {
 
 /* The cluster of that name, or NULL when the configuration has none. Valid until the next adoption. */
 struct upstream *upstream_find(struct worker *worker, const struct name *cluster);
+struct address upstream_address(const struct ip *ip, uint16_t port);
 /* After an adoption: brings every upstream up to date. */
 void upstreams_follow(struct worker *worker);
 /* Every few seconds: hosts of ORIGINAL_DST that nobody used. True while some are left. */

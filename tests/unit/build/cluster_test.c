@@ -94,7 +94,7 @@ TEST(cluster_that_spells_out_its_endpoints)
               "dns_lookup_family: V4_ONLY, dns_jitter: 0.1s, " ADDRESSES("example.com") "}");
     CHECK(dns->kind == CLUSTER_STRICT_DNS && dns->endpoints->has_hosts &&
           dns->dns_refresh_ms == 60000);
-    CHECK(dns->dns_respect_ttl && dns->dns_family == DNS_V4 && dns->dns_jitter_ms == 100);
+    CHECK(dns->dns_respect_ttl && dns->dns_family == DNS_V4);
     CHECK(!slice_equals(dns->endpoints_name.text, fixed->endpoints_name.text));
     arena_fini(&arena);
 }
@@ -183,6 +183,29 @@ TEST(cluster_refuses_what_it_does_not_do)
         {"{name: c, upstream_connection_options: {tcp_keepalive: {keepalive_probes: 1000}}}",
          "keepalive_probes"},
         {"{name: c, least_request_lb_config: {choice_count: 1}}", "choice_count"},
+        {"{name: c, least_request_lb_config: {active_request_bias: {default_value: 2}}}",
+         "active_request_bias: this does not act"},
+        {"{name: c, circuit_breakers: {thresholds: [{max_connection_pools: 3}]}}",
+         "max_connection_pools: this does not act"},
+        {"{name: c, original_dst_lb_config: {use_http_header: true}}",
+         "use_http_header: this does not act"},
+        {"{name: c, upstream_bind_config: {source_address: {address: 10.0.0.1, port_value: 0}, "
+         "freebind: true}}",
+         "freebind: this does not act"},
+        {"{name: c, typed_extension_protocol_options: "
+         "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': "
+         "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
+         "explicit_http_config: {http_protocol_options: {}}, upstream_http_protocol_options: "
+         "{auto_sni: true, auto_san_validation: true}}}}",
+         "upstream_http_protocol_options.auto_sni: this does not act"},
+        {"{name: c, typed_extension_protocol_options: "
+         "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': "
+         "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
+         "explicit_http_config: {http2_protocol_options: {hpack_table_size: 8192}}}}}",
+         "hpack_table_size: only 4096"},
+        {"{name: c, transport_socket: {name: x, typed_config: {'@type': type.googleapis.com/"
+         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, auto_host_sni: true}}}",
+         "auto_host_sni: this does not act"},
         {"{name: c, round_robin_lb_config: {slow_start_config: {}}}", "slow_start_config"},
     };
     EACH (row, cases) {

@@ -122,7 +122,7 @@ TEST(listener_of_istio_virtual_inbound)
     CHECK(tls->expected_count == 1 && tls->expected[0].how == SAN_MATCH_PREFIX && tls->ciphers);
     const struct hcm *hcm = meshed->http;
     CHECK(hcm->client_cert == HCM_CERT_APPEND && hcm->cert_uri && hcm->cert_subject &&
-          hcm->cert_dns && !hcm->cert_pem);
+          hcm->cert_dns);
     CHECK(hcm->routes->host_count == 1);
     arena_fini(&arena);
 }
@@ -228,6 +228,33 @@ TEST(listener_refuses_what_it_does_not_do)
              "localReplyConfig: {}, " ISTIO_RDS) "]}"),
          "local_reply_config: this does not act"},
         {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM(
+             "xffNumTrustedHops: 1, " ISTIO_RDS) "]}"),
+         "xff_num_trusted_hops: this does not act"},
+        {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM("via: x, " ISTIO_RDS) "]}"),
+         "via: this does not act"},
+        {LISTENER(
+             "default_filter_chain: {filters: [" ISTIO_HCM("addUserAgent: true, " ISTIO_RDS) "]}"),
+         "add_user_agent: this does not act"},
+        {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM(
+             "appendXForwardedPort: true, " ISTIO_RDS) "]}"),
+         "append_x_forwarded_port: this does not act"},
+        {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM(
+             "setCurrentClientCertDetails: {cert: true}, " ISTIO_RDS) "]}"),
+         "set_current_client_cert_details.cert: this does"},
+        {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM(
+             "schemeHeaderTransformation: {schemeToOverwrite: https}, " ISTIO_RDS) "]}"),
+         "scheme_to_overwrite: this does"},
+        {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM(
+             "commonHttpProtocolOptions: {headersWithUnderscoresAction: "
+             "DROP_HEADER}, " ISTIO_RDS) "]}"),
+         "headers_with_underscores_action: only ALLOW and REJECT"},
+        {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM(
+             "httpProtocolOptions: {allowAbsoluteUrl: false}, " ISTIO_RDS) "]}"),
+         "allow_absolute_url: "},
+        {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM(
+             "httpProtocolOptions: {headerKeyFormat: {properCaseWords: {}}}, " ISTIO_RDS) "]}"),
+         "header_key_format: proper_case_words"},
+        {LISTENER("default_filter_chain: {filters: [" ISTIO_HCM(
              "routeConfig: {virtualHosts: [{name: h}]}") "]}"),
          "route_config: virtual_hosts[0].domains"},
         {LISTENER("listener_filters: [{name: x}], default_filter_chain: {" TO("a") "}"),
@@ -236,6 +263,19 @@ TEST(listener_refuses_what_it_does_not_do)
                   "type.googleapis.com/google.protobuf.Empty}}], "
                   "default_filter_chain: {" TO("a") "}"),
          "no listener filter"},
+        {LISTENER("listener_filters: [{name: x, typed_config: {'@type': type.googleapis.com/"
+                  "envoy.extensions.filters.listener.original_src.v3.OriginalSrc}}], "
+                  "default_filter_chain: {" TO("a") "}"),
+         "no listener filter"},
+        {LISTENER("default_filter_chain: {filters: [{name: x, typed_config: {'@type': "
+                  "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC, stat_prefix: "
+                  "x, enforcement_type: CONTINUOUS}}, " ISTIO_TCP("a") "]}"),
+         "enforcement_type: only"},
+        {LISTENER("default_filter_chain: {transport_socket: {name: x, typed_config: {'@type': "
+                  "type.googleapis.com/"
+                  "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, require_sni: "
+                  "true}}, " TO("a") "}"),
+         "require_sni: this does not act"},
         {LISTENER("traffic_direction: OUTBOUND, default_filter_chain: {" TO("''") "}"),
          "cluster: this is required"},
         {LISTENER("default_filter_chain: {filters: [{name: t, typed_config: {'@type': "

@@ -231,6 +231,15 @@ TEST(route_table_refuses_what_it_does_not_do)
         {TABLE("{match: {prefix: /}, route: {cluster: c, upgrade_configs: [{upgrade_type: "
                "CONNECT, connect_config: {proxy_protocol_config: {pass_through_tlvs: {}}}}]}}"),
          "proxy_protocol_config.pass_through_tlvs: this does not act"},
+        {"{name: t, virtual_hosts: [{name: h, domains: [x], require_tls: EXTERNAL_ONLY}]}",
+         "require_tls: EXTERNAL_ONLY"},
+        {"{name: t, internal_only_headers: [x-a]}", "internal_only_headers: this does not act"},
+        {TABLE("{match: {prefix: /}, route: {cluster: c, retry_policy: {retriable_headers: [{name: "
+               "a}]}}}"),
+         "retriable_headers: this does not act"},
+        {TABLE("{match: {prefix: /}, route: {cluster: c, retry_policy: {retriable_request_headers: "
+               "[{name: a}]}}}"),
+         "retriable_request_headers: this does not act"},
         {TABLE("{match: {prefix: /}, redirect: {host_redirect: \"a\\nb\"}}"), "host_redirect: "},
         {TABLE("{match: {prefix: /}, redirect: {scheme_redirect: 'ht tp'}}"), "scheme_redirect: "},
         {TABLE("{match: {prefix: /}, redirect: {port_redirect: 65536}}"), "port_redirect: 65536"},

@@ -130,13 +130,14 @@ TEST(a_peer_that_answers_no_ping_is_gone)
     struct world w;
     begin_world(&w, 1, HTTP_ONLY_2, HTTP_ONLY_2);
     w.options[1].ping_interval_ms = 1000;
+    w.options[1].ping_timeout_ms = 5000;
     int fds[2];
     struct raw raw = {0};
     sim_pair(w.loop, fds);
     raw.conn = conn_adopt(w.loop, fds[1], 0, &raw_events, &raw);
     conn_read_start(raw.conn);
     w.up = join(&w, fds[0], HTTP_CLIENT, &w.options[1], &up_connection_events, &w.relay);
-    pass(&w, 900);
+    pass(&w, 5000);
     CHECK(w.closed[2] == 0);
     pass(&w, 1200);
     CHECK(w.closed[2] == 1 && w.reasons[2] == HTTP_CLOSED_PING);

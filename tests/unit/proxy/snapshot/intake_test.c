@@ -690,7 +690,7 @@ static char *text_of(enum resource_kind kind, int i, int shape)
                           140 + shape);
     case KIND_ROUTE:
         return str_format(
-            "{name: r%d, ignore_port_in_host_matching: %s, internal_only_headers: [x-%d]}", i,
+            "{name: r%d, ignore_port_in_host_matching: %s, response_headers_to_remove: [x-%d]}", i,
             shape % 2 ? "true" : "false", shape);
     case KIND_LISTENER:
         if (shape == 3)
