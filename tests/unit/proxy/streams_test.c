@@ -157,6 +157,7 @@ static void meet_fate(void)
             end_let_go(origin);
         break;
     case ORIGIN_CANCELS:
+        run.w.origin.lets_go = true; /* it may be asked again */
         if (origin)
             end_cancel(origin,
                        (enum http_reset_reason)random_below(&run.random, HTTP_RESET_REASONS));
