@@ -1,5 +1,5 @@
 /*
- * An origin that breaks HTTP/2 in every way that it can: over plaintext and mTLS, asked over HTTP/1 and HTTP/2.
+ * An origin that breaks HTTP/2 in every way that it can (row H2-42): over plaintext and mTLS, asked over HTTP/1 and HTTP/2.
  *
  * It writes its frames by hand. Half of the hosts behave; what goes to those is answered as if nothing were, nobody gets a
  * byte that is not theirs, memory stays bounded, and nothing is left. TULLE_SEEDS says how many seeds.

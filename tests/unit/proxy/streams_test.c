@@ -1,6 +1,6 @@
 /*
  * One exchange stops, or is given up by either side, at every state that it can be in, while others on the same connection
- * go on: over every kind of hop, up to 100 streams on a connection. And servers say GOAWAY in the middle of bodies.
+ * go on (row H2-43): over every kind of hop, up to 100 streams on a connection. And servers say GOAWAY in the middle of bodies.
  * TULLE_SEEDS says how many seeds.
  */
 #include "proxy/worker.h"
