@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Nothing can be formatted any more, so the line is written as it is. */
 NORETURN COLD static void die_of_memory(void)
@@ -86,4 +87,34 @@ char *str_format_v(const char *format, va_list args)
 void mem_trim(void)
 {
     malloc_trim(0);
+}
+
+static void *map(size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+/* The kernel maps one beside the other, so after the first they mostly come aligned. */
+void *mem_map(size_t bytes, size_t alignment)
+{
+    char *at = map(bytes);
+    size_t past = (uintptr_t)at & (alignment - 1);
+    if (!at || past == 0)
+        return at;
+    munmap(at, bytes);
+    at = map(bytes + alignment);
+    if (!at)
+        return NULL;
+    past = (uintptr_t)at & (alignment - 1);
+    size_t before = past ? alignment - past : 0;
+    if (before > 0)
+        munmap(at, before);
+    munmap(at + before + bytes, alignment - before);
+    return at + before;
+}
+
+void mem_unmap(void *memory, size_t bytes)
+{
+    munmap(memory, bytes);
 }

@@ -22,6 +22,13 @@ void mem_free_secret(void *memory, size_t size);
 /* After much has come and gone (a start, a burst of connections): the heap's free pages go back to the system. */
 void mem_trim(void);
 
+/*
+ * Zeroed pages of their own, aligned to a power of two; NULL when the system has none. For slabs: what is given back by
+ * mem_unmap leaves the process.
+ */
+void *mem_map(size_t bytes, size_t alignment);
+void mem_unmap(void *memory, size_t bytes);
+
 /* A zeroed struct on the heap: struct pool *p = mem_new(struct pool). */
 #define mem_new(type) ((type *)mem_calloc(1, sizeof(type)))
 

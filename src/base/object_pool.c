@@ -4,12 +4,10 @@
 #include "base/memory.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Slabs are aligned to their size, so that an object finds its slab by masking. */
-enum { SLAB_BYTES = 16384, SLAB_HEADER = 64 };
+enum { SLAB_BYTES = OBJECT_POOL_SLAB_BYTES, SLAB_HEADER = 64 };
 
 struct free_object {
     struct free_object *next;
@@ -17,6 +15,7 @@ struct free_object {
 
 struct slab {
     struct list node;
+    struct object_pool *pool;
     struct free_object *free;
     size_t in_use;
     size_t untouched; /* objects at the end that were never lent out */
@@ -51,12 +50,12 @@ void object_pool_fini(struct object_pool *pool)
     assert(pool->in_use == 0);
 }
 
-void *object_pool_get(struct object_pool *pool)
+void *object_pool_take(struct object_pool *pool)
 {
     if (!charge(pool, pool->object_size))
         return NULL;
     pool->in_use++;
-    return mem_calloc(1, pool->object_size);
+    return mem_alloc(pool->object_size);
 }
 
 void object_pool_put(struct object_pool *pool, void *object)
@@ -78,40 +77,17 @@ static size_t slab_objects(const struct object_pool *pool)
     return (SLAB_BYTES - SLAB_HEADER) / pool->object_size;
 }
 
-static void *map(size_t bytes)
-{
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
-        abort();
-    return at;
-}
-
-/*
- * From the system: the heap would put a header before each slab, and so make two more pages resident for four, and keep
- * what is freed. The kernel maps one beside the other, so after the first they come aligned.
- */
-static struct slab *slab_map(void)
-{
-    char *at = map(SLAB_BYTES);
-    size_t past = (uintptr_t)at % SLAB_BYTES;
-    if (past == 0)
-        return (struct slab *)(void *)at;
-    munmap(at, SLAB_BYTES);
-    at = map((size_t)2 * SLAB_BYTES);
-    past = (uintptr_t)at % SLAB_BYTES;
-    size_t before = past ? SLAB_BYTES - past : 0;
-    if (before > 0)
-        munmap(at, before);
-    munmap(at + before + SLAB_BYTES, SLAB_BYTES - before);
-    return (struct slab *)(void *)(at + before);
-}
-
 static struct slab *slab_add(struct object_pool *pool)
 {
     if (!charge(pool, SLAB_BYTES))
         return NULL;
-    struct slab *slab = slab_map();
-    *slab = (struct slab){.untouched = slab_objects(pool)};
+    /* From the system: the heap would put a header before each slab, and so make two more pages resident for four. */
+    struct slab *slab = mem_map(SLAB_BYTES, SLAB_BYTES);
+    if (!slab) {
+        release(pool, SLAB_BYTES);
+        return NULL;
+    }
+    *slab = (struct slab){.pool = pool, .untouched = slab_objects(pool)};
     list_push_front(&pool->partial, &slab->node);
     return slab;
 }
@@ -119,7 +95,7 @@ static struct slab *slab_add(struct object_pool *pool)
 static void slab_drop(struct object_pool *pool, struct slab *slab)
 {
     list_remove(&slab->node);
-    munmap(slab, SLAB_BYTES);
+    mem_unmap(slab, SLAB_BYTES);
     release(pool, SLAB_BYTES);
 }
 
@@ -129,7 +105,7 @@ void object_pool_fini(struct object_pool *pool)
     object_pool_trim(pool);
 }
 
-void *object_pool_get(struct object_pool *pool)
+void *object_pool_take(struct object_pool *pool)
 {
     struct slab *slab = list_is_empty(&pool->partial)
                             ? slab_add(pool)
@@ -150,12 +126,22 @@ void *object_pool_get(struct object_pool *pool)
         list_remove(&slab->node);
         list_push_back(&pool->full, &slab->node);
     }
-    return memset(object, 0, pool->object_size);
+    return object;
+}
+
+static struct slab *slab_of(const void *object)
+{
+    return (struct slab *)((uintptr_t)object & ~(uintptr_t)(SLAB_BYTES - 1));
+}
+
+struct object_pool *object_pool_of(const void *object)
+{
+    return slab_of(object)->pool;
 }
 
 void object_pool_put(struct object_pool *pool, void *object)
 {
-    struct slab *slab = (struct slab *)((uintptr_t)object & ~(uintptr_t)(SLAB_BYTES - 1));
+    struct slab *slab = slab_of(object);
     struct free_object *entry = object;
     if (!slab->free && slab->untouched == 0) {
         list_remove(&slab->node);
@@ -182,3 +168,9 @@ void object_pool_trim(struct object_pool *pool)
 }
 
 #endif
+
+void *object_pool_get(struct object_pool *pool)
+{
+    void *object = object_pool_take(pool);
+    return object ? memset(object, 0, pool->object_size) : NULL;
+}

@@ -66,3 +66,20 @@ TEST(str_copies_and_formats)
     CHECK(strcmp(none, "") == 0);
     CHECK(strcmp(text, "tulle-7") == 0);
 }
+
+TEST(memory_maps_zeroed_pages_as_they_are_aligned)
+{
+    static const size_t alignments[] = {4096, 16384, 1 << 20};
+    EACH (alignment, alignments) {
+        char *pages[5];
+        for (size_t i = 0; i < COUNT(pages); i++) {
+            pages[i] = mem_map(12288, *alignment);
+            CHECK(pages[i] && (uintptr_t)pages[i] % *alignment == 0, "%zu", *alignment);
+            CHECK(pages[i][0] == 0 && pages[i][12287] == 0);
+            memset(pages[i], 1, 12288);
+        }
+        for (size_t i = 0; i < COUNT(pages); i++)
+            mem_unmap(pages[i], 12288);
+    }
+    CHECK(mem_map(SIZE_MAX / 2, 4096) == NULL, "the system has no such memory");
+}
