@@ -19,6 +19,23 @@ foreach(source IN LISTS UNIT_TESTS)
   endif()
 endforeach()
 
+# Slabs are there only without the sanitizers, so what is made of them is tested without them as well.
+file(GLOB BARE_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/base/*.c ${PROJECT_SOURCE_DIR}/src/http/*.c)
+add_library(bare_rooms STATIC EXCLUDE_FROM_ALL ${BARE_SOURCES})
+target_link_libraries(bare_rooms PUBLIC tulle_flags PkgConfig::NGHTTP2 PkgConfig::XXHASH Threads::Threads m)
+target_compile_options(bare_rooms PUBLIC -fno-sanitize=all)
+target_link_options(bare_rooms PUBLIC -fno-sanitize=all)
+foreach(stem base/object_pool base/area_pool base/slab_heap http/h2_memory)
+  string(REPLACE "/" "." test_name ${stem})
+  set(target unit.${test_name}.bare)
+  add_executable(${target} tests/unit/${stem}_test.c)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/unit)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit)
+  target_link_libraries(${target} PRIVATE bare_rooms PkgConfig::CMOCKA)
+  add_test(NAME ${target} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${target} PROPERTIES LABELS unit TIMEOUT 300)
+endforeach()
+
 # The oracle of HTTP/1 (Debian ships llhttp as C source): what it reads differently from us must have a reason.
 if(EXISTS /usr/share/llhttp/llhttp.c)
   add_library(llhttp_oracle STATIC /usr/share/llhttp/llhttp.c /usr/share/llhttp/api.c /usr/share/llhttp/http.c)

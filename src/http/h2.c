@@ -309,7 +309,11 @@ void h2_leave(struct h2 *h2)
 static void keep(struct h2 *h2, struct block *block, struct slice bytes)
 {
     if (!h2->pending)
-        h2->pending = mem_new(struct chain);
+        h2->pending = slab_heap_take_zeroed(h2->heap, sizeof(*h2->pending));
+    if (!h2->pending) {
+        h2_break(h2);
+        return;
+    }
     if (block)
         block_ref(block);
     chain_append_block(h2->pending, block, bytes.data, bytes.size);
@@ -332,6 +336,10 @@ static void on_fatal(struct h2 *h2, ssize_t error)
 /* Gives bytes to the session; false when the rest must wait or be dropped. */
 static bool work(struct h2 *h2, struct block *block, struct slice bytes)
 {
+    if (UNLIKELY(h2->is_resting) && !h2_wake_memory(h2)) {
+        h2_break(h2);
+        return false;
+    }
     if (h2->turn != h2->codec.turn) {
         h2->turn = h2->codec.turn;
         /* A request that was cut off by the last turn's budget counts in this one. */
@@ -405,7 +413,7 @@ static void read_pending(struct h2 *h2)
         block_unref(front.block);
     }
     chain_fini(waiting);
-    mem_free(waiting);
+    slab_heap_give_back(h2->heap, waiting);
 }
 
 static void run(struct http_codec *codec)
@@ -570,11 +578,11 @@ static void destroy(struct http_codec *codec)
     nghttp2_session_del(h2->session);
     if (h2->pending) {
         chain_fini(h2->pending);
-        mem_free(h2->pending);
+        slab_heap_give_back(h2->heap, h2->pending);
     }
     chain_fini(&h2->wire);
     chain_fini(&h2->data);
-    mem_free(h2);
+    slab_heap_give_back(h2->heap, h2);
 }
 
 /* --- making ------------------------------------------------------------------------------------------------- */
@@ -627,8 +635,10 @@ static int new_session(struct h2 *h2)
         nghttp2_option_set_stream_reset_rate_limit(option, (uint64_t)limits->reset_burst * 10,
                                                    limits->reset_per_s);
         nghttp2_option_set_max_reserved_remote_streams(option, 0);
-        error = h2_is_server(h2) ? nghttp2_session_server_new2(&h2->session, callbacks, h2, option)
-                                 : nghttp2_session_client_new2(&h2->session, callbacks, h2, option);
+        nghttp2_mem memory = h2_memory(h2);
+        error = h2_is_server(h2)
+                    ? nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &memory)
+                    : nghttp2_session_client_new3(&h2->session, callbacks, h2, option, &memory);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -662,9 +672,13 @@ static int submit_settings(struct h2 *h2)
 
 struct http_codec *h2_create(enum http_role role, const struct http_codec_events *events,
                              const struct http_codec_consumer *consumer,
-                             const struct http_limits *limits, struct block_pool *pool, void *owner)
+                             const struct http_limits *limits, struct block_pool *pool,
+                             struct slab_heap *heap, void *owner)
 {
-    struct h2 *h2 = mem_new(struct h2);
+    struct h2 *h2 = slab_heap_take_zeroed(heap, sizeof(*h2));
+    if (!h2)
+        return NULL;
+    h2->heap = heap;
     h2->codec = (struct http_codec){.ops = &h2_ops,
                                     .events = events,
                                     .consumer = consumer,
@@ -681,12 +695,12 @@ struct http_codec *h2_create(enum http_role role, const struct http_codec_events
     h2->codec.in_head = role == HTTP_SERVER; /* until the preface's SETTINGS have come */
     h2->glitches.left = limits->glitch_burst;
     if (new_session(h2)) {
-        mem_free(h2);
+        slab_heap_give_back(heap, h2);
         return NULL;
     }
     if (submit_settings(h2)) {
         nghttp2_session_del(h2->session);
-        mem_free(h2);
+        slab_heap_give_back(heap, h2);
         return NULL;
     }
     events->wake(&h2->codec);

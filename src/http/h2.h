@@ -11,15 +11,18 @@
 #include "http/codec.h"
 
 struct h2;
+struct slab_heap;
 
 /*
- * On the heap; http_codec_destroy frees it. A server expects the client's preface as its first bytes. The codec's own
+ * From the worker's heap, which outlives it, like all that nghttp2 takes; http_codec_destroy frees it. A server expects the client's preface as its first bytes. The codec's own
  * preface (SETTINGS) is written from the first http_codec_run, for which it wakes. NULL when memory is refused.
  */
 struct http_codec *h2_create(enum http_role role, const struct http_codec_events *events,
                              const struct http_codec_consumer *consumer,
                              const struct http_limits *limits, struct block_pool *pool,
-                             void *owner);
+                             struct slab_heap *heap, void *owner);
+/* Nothing is under way and nothing was for a while: gives up what memory it can. The next frame takes it back. */
+void h2_rest(struct http_codec *codec);
 /* A PING; when its answer comes, h2_ping_rtt_ms tells. For health and keepalive. */
 void h2_ping(struct http_codec *codec);
 /* True while a PING waits for its answer. */

@@ -1,12 +1,13 @@
 /*
  * h2_internal: what the parts of the HTTP/2 codec share: h2.c is the codec, h2_in.c hears nghttp2's callbacks,
- * h2_out.c sends, h2_head.c translates heads.
+ * h2_out.c sends, h2_head.c translates heads, h2_memory.c lends the session its memory.
  *
  * nghttp2 forbids to send or receive from inside its callbacks, where most of our events are delivered. So calls on
  * streams only submit; frames are packed by h2_pump, after the session has returned or in the codec's run.
  */
 #pragma once
 
+#include "base/slab_heap.h"
 #include "http/h2.h"
 
 #include <nghttp2/nghttp2.h>
@@ -22,6 +23,10 @@ struct bucket {
 struct h2 {
     struct http_codec codec;
     nghttp2_session *session;
+    struct slab_heap *heap;
+    void *frame_buffer; /* nghttp2's, as is the table; NULL where it has them no more */
+    void *stream_table;
+    uint32_t stream_table_bytes;
     struct chain *pending; /* input that a turn's budget cut off; NULL while empty */
     struct chain data;     /* payload of the DATA frame being received */
     int32_t data_id;       /* its stream */
@@ -53,6 +58,7 @@ struct h2 {
     uint8_t frame_seen; /* bytes of frame_head */
     uint8_t frame_head[13];
     uint8_t busy;
+    bool is_resting; /* these are */
     bool in_session; /* inside nghttp2: no packing now */
     bool is_failed;  /* the session is of no use any more */
     bool got_goaway;
@@ -147,6 +153,11 @@ enum http_reset_reason h2_reason_of(uint32_t error_code);
 void h2_glitch(struct h2 *h2, uint32_t cost);
 /* GOAWAY with ENHANCE_YOUR_CALM. */
 void h2_calm(struct h2 *h2);
+
+/* h2_memory.c */
+nghttp2_mem h2_memory(struct h2 *h2);
+/* Before the session works again after h2_rest; false when memory is refused. */
+MUST_USE bool h2_wake_memory(struct h2 *h2);
 
 /* h2_in.c: the callbacks that hear the peer. */
 void h2_set_callbacks(nghttp2_session_callbacks *callbacks);

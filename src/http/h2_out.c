@@ -117,8 +117,23 @@ static void tell_sent(struct h2 *h2)
     }
 }
 
+/* A session that rests and has nothing to say goes on resting. */
+static bool is_awake(struct h2 *h2)
+{
+    if (LIKELY(!h2->is_resting))
+        return true;
+    if (h2->is_failed || !nghttp2_session_want_write(h2->session))
+        return false;
+    if (h2_wake_memory(h2))
+        return true;
+    h2_break(h2);
+    return false;
+}
+
 void h2_pump(struct h2 *h2)
 {
+    if (!is_awake(h2))
+        return;
     while (!h2->is_failed && !is_enough(h2)) {
         h2->in_session = true;
         bool is_well = pack(h2);

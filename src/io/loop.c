@@ -75,6 +75,7 @@ int loop_create(const struct loop_options *options, struct loop **out)
         random_seed_from_kernel(&loop->random);
     for (size_t i = 0; i < OBJECT_CLASSES; i++)
         object_pool_init(&loop->objects[i], loop->budget, (i + 1) * OBJECT_CLASS_BYTES);
+    slab_heap_init(&loop->heap, loop->budget);
 
     int error = loop->ops->open(loop);
     if (error) {
@@ -121,6 +122,7 @@ void loop_destroy(struct loop *loop)
     drop_spare_chains(loop);
     for (size_t i = 0; i < OBJECT_CLASSES; i++)
         object_pool_fini(&loop->objects[i]);
+    slab_heap_fini(&loop->heap);
     handle_table_destroy(loop->handles);
     block_pool_destroy(loop->blocks);
     wheel_destroy(loop->wheel);
@@ -158,6 +160,11 @@ int64_t loop_wall_us(const struct loop *loop)
 struct block_pool *loop_blocks(const struct loop *loop)
 {
     return loop->blocks;
+}
+
+struct slab_heap *loop_heap(struct loop *loop)
+{
+    return &loop->heap;
 }
 
 size_t loop_blocks_in_use(const struct loop *loop)
@@ -417,7 +424,7 @@ void loop_unwatch_pressure(struct pressure_watch *watch)
 
 static size_t memory_held(const struct loop *loop)
 {
-    size_t held = block_pool_held(loop->blocks);
+    size_t held = block_pool_held(loop->blocks) + slab_heap_held(&loop->heap);
     for (size_t i = 0; i < OBJECT_CLASSES; i++)
         held += loop->objects[i].held;
     return held;
@@ -431,6 +438,7 @@ static void trim(struct loop *loop)
     block_pool_trim(loop->blocks);
     for (size_t i = 0; i < OBJECT_CLASSES; i++)
         object_pool_trim(&loop->objects[i]);
+    slab_heap_trim(&loop->heap);
 }
 
 static void feel_pressure(struct loop *loop)

@@ -61,6 +61,8 @@ uint64_t loop_now_us(const struct loop *loop);
 /* The time of this turn in microseconds since 1970, for people. Simulated loops start at 2026-01-01. */
 int64_t loop_wall_us(const struct loop *loop);
 struct block_pool *loop_blocks(const struct loop *loop);
+/* Memory of any size for libraries; to be given back before the loop ends. */
+struct slab_heap *loop_heap(struct loop *loop);
 /* Bytes of blocks lent out, without those that the back end holds ready for the kernel. */
 size_t loop_blocks_in_use(const struct loop *loop);
 struct memory_budget *loop_memory(const struct loop *loop);

@@ -5,6 +5,7 @@
 
 #include "base/chain.h"
 #include "base/object_pool.h"
+#include "base/slab_heap.h"
 #include "io/loop.h"
 #include "io/splice_internal.h"
 
@@ -67,6 +68,7 @@ struct loop {
     struct handle_table *handles;
     struct random random;
     struct object_pool objects[OBJECT_CLASSES];
+    struct slab_heap heap;
     struct chain *spare_chains[SPARE_CHAINS]; /* empty ones, so that most loans touch nothing */
     unsigned spare_chain_count;
 

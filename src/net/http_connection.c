@@ -155,9 +155,10 @@ static void settle_timers(struct http_connection *connection)
         connection->idle_since_ms = codec->now_ms;
         uint32_t soonest = is_idle ? options->idle_timeout_ms : options->stream_idle_timeout_ms;
         soonest = sooner(soonest, options->write_stall_timeout_ms);
-        if (is_idle && connection->role == HTTP_SERVER)
-            soonest = sooner(soonest, connection->drain_since_ms ? http_drain_grace_ms(connection)
-                                                                 : HTTP_REST_MS);
+        if (is_idle && connection->role == HTTP_SERVER && connection->drain_since_ms)
+            soonest = sooner(soonest, http_drain_grace_ms(connection));
+        else if (is_idle && http_connection_may_rest(connection))
+            soonest = sooner(soonest, HTTP_REST_MS);
         http_timers_need(connection, soonest);
     }
 }
@@ -291,7 +292,7 @@ static bool begin_codec(struct http_connection *connection, enum http_protocol p
     struct block_pool *pool = loop_blocks(connection->loop);
     if (protocol == HTTP_PROTOCOL_2) {
         connection->codec = h2_create(role, &codec_events, &codec_consumer, limits_of(connection),
-                                      pool, connection);
+                                      pool, loop_heap(connection->loop), connection);
         if (!connection->codec)
             return false;
     } else {
@@ -312,14 +313,18 @@ static bool begin_codec(struct http_connection *connection, enum http_protocol p
 }
 
 /*
- * Between two requests an HTTP/1 codec knows nothing that its connection does not, so a connection that waits long
- * does without. Bytes make a new one.
+ * Between two requests an HTTP/1 codec knows nothing that its connection does not, so a server's connection that waits
+ * long does without; bytes make a new one. An HTTP/2 codec gives up what its next frame brings back.
  */
 bool http_connection_rest(struct http_connection *connection)
 {
-    if (connection->codec->protocol != HTTP_PROTOCOL_1 || connection->role != HTTP_SERVER ||
-        connection->requests == 0 || task_is_queued(&connection->run) ||
-        transport_backlog(connection->transport) > 0 || !h1_is_at_rest(connection->codec))
+    if (connection->codec->protocol == HTTP_PROTOCOL_2) {
+        h2_rest(connection->codec);
+        return false;
+    }
+    if (connection->role != HTTP_SERVER || connection->requests == 0 ||
+        task_is_queued(&connection->run) || transport_backlog(connection->transport) > 0 ||
+        !h1_is_at_rest(connection->codec))
         return false;
     drop_codec(connection);
     connection->is_resting = true;

@@ -68,6 +68,11 @@ void http_connection_finish(struct http_connection *connection, enum http_closed
 
 /* Gives the codec up when nothing would be lost by it; true when it did. */
 bool http_connection_rest(struct http_connection *connection);
+/* Whether that could be of use. */
+static inline bool http_connection_may_rest(const struct http_connection *connection)
+{
+    return connection->role == HTTP_SERVER || connection->codec->protocol == HTTP_PROTOCOL_2;
+}
 
 /* http_timers.c */
 /* Makes sure that the timer fires within delay_ms; 0 = no need. */

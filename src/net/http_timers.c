@@ -175,7 +175,7 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
         http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_ABORT, NULL);
         return true;
     }
-    if (codec && is_unused && connection->role == HTTP_SERVER &&
+    if (codec && is_unused && http_connection_may_rest(connection) &&
         is_due(now_ms, connection->idle_since_ms, HTTP_REST_MS, next))
         (void)http_connection_rest(connection);
     return false;

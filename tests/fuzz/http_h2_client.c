@@ -1,6 +1,7 @@
 /* A hostile upstream's bytes on an HTTP/2 client connection with some requests under way, of which one waits for 100. */
 #include "http_relay.h"
 
+#include "base/slab_heap.h"
 #include "http/h2.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -79,13 +80,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const size_t cuts[] = {16000, 1, 17, 1000};
     static const enum http_method methods[STREAMS] = {HTTP_GET, HTTP_POST, HTTP_HEAD, HTTP_CONNECT};
     struct block_pool *pool = block_pool_create(NULL);
+    struct slab_heap heap;
+    slab_heap_init(&heap, NULL);
     struct http_limits limits = http_limits_default;
     limits.max_head_bytes = 4096;
     limits.max_headers = 24;
     limits.glitch_burst = 50;
     struct exchange exchanges[STREAMS] = {0};
     struct http_codec *codec =
-        h2_create(HTTP_CLIENT, &codec_events, &listen_consumer, &limits, pool, NULL);
+        h2_create(HTTP_CLIENT, &codec_events, &listen_consumer, &limits, pool, &heap, NULL);
     codec->established = true;
     http_codec_run(codec);
     for (unsigned i = 0; i < STREAMS; i++) {
@@ -122,5 +125,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     http_codec_destroy(codec);
     require(block_pool_in_use(pool) == 0);
     block_pool_destroy(pool);
+    slab_heap_fini(&heap);
     return 0;
 }

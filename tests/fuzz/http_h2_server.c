@@ -4,11 +4,13 @@
  */
 #include "http_relay.h"
 
+#include "base/slab_heap.h"
 #include "http/h2.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct block_pool *pool;
+static struct slab_heap heap;
 static struct http_limits limits;
 
 struct hop {
@@ -145,6 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned mode = data[0];
     static const size_t cuts[] = {16000, 1, 17, 1000};
     pool = block_pool_create(NULL);
+    slab_heap_init(&heap, NULL);
     limits = http_limits_default;
     limits.allow_connect = true;
     limits.offer_extended_connect = true;
@@ -155,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct attack attack = {.mode = mode};
     list_init(&attack.hops);
     struct http_codec *codec =
-        h2_create(HTTP_SERVER, &codec_events, &consumer, &limits, pool, &attack);
+        h2_create(HTTP_SERVER, &codec_events, &consumer, &limits, pool, &heap, &attack);
     http_codec_run(codec);
     if (!(mode & 32)) {
         feed(codec, pool, h2_preface(), 16000);
@@ -178,5 +181,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     http_codec_destroy(codec);
     require(block_pool_in_use(pool) == 0);
     block_pool_destroy(pool);
+    slab_heap_fini(&heap);
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "http/h2.h"
 
 #include "base/memory.h"
+#include "base/slab_heap.h"
 #include "recorder.h"
 #include "test.h"
 
@@ -9,6 +10,7 @@
 /* A client and a server joined in memory. */
 struct bench {
     struct block_pool *pool;
+    struct slab_heap heap;
     struct http_limits limits;
     struct recorder client, server;
     struct arena arena; /* client streams' */
@@ -20,11 +22,12 @@ static void begin(struct bench *bench)
     struct block_pool *pool = block_pool_create(NULL);
     struct http_limits limits = bench->limits;
     *bench = (struct bench){.pool = pool, .limits = limits};
+    slab_heap_init(&bench->heap, NULL);
     bench->client.pool = bench->server.pool = pool;
     bench->client.codec = h2_create(HTTP_CLIENT, &recorder_codec_events, &recorder_consumer,
-                                    &bench->limits, pool, &bench->client);
+                                    &bench->limits, pool, &bench->heap, &bench->client);
     bench->server.codec = h2_create(HTTP_SERVER, &recorder_codec_events, &recorder_consumer,
-                                    &bench->limits, pool, &bench->server);
+                                    &bench->limits, pool, &bench->heap, &bench->server);
     bench->client.codec->established = bench->server.codec->established = true;
     arena_init(&bench->arena, pool);
 }
@@ -43,6 +46,7 @@ static void end(struct bench *bench)
     CHECK(block_pool_in_use(bench->pool) == 0, "%zu bytes are still lent out",
           block_pool_in_use(bench->pool));
     block_pool_destroy(bench->pool);
+    slab_heap_fini(&bench->heap);
 }
 
 static bool move_wire(struct recorder *from, struct recorder *to, size_t cut)
