@@ -150,6 +150,13 @@ static void forget_unannounced(const struct h2 *h2, struct http_stream *stream)
         stream->released = true;
 }
 
+void h2_forget(struct h2 *h2, struct h2_stream *own)
+{
+    if (h2->heading == own)
+        h2->heading = NULL;
+    nghttp2_session_set_stream_user_data(h2->session, (int32_t)own->stream.id, NULL);
+}
+
 void h2_stream_closed(struct h2 *h2, struct h2_stream *own, uint32_t error_code)
 {
     struct http_stream *stream = &own->stream;
@@ -158,7 +165,7 @@ void h2_stream_closed(struct h2 *h2, struct h2_stream *own, uint32_t error_code)
     forget_unannounced(h2, stream);
     chain_fini(&own->out);
     chain_fini(&own->held);
-    nghttp2_session_set_stream_user_data(h2->session, (int32_t)stream->id, NULL);
+    h2_forget(h2, own);
     bool is_well = stream->in == HTTP_ENDED && own->is_end_packed;
     if (stream->released || stream->in == HTTP_RESET || is_well) {
         h2_reap_if_over(h2, own);

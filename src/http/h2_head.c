@@ -68,7 +68,8 @@ static bool is_within_limits(const struct h2 *h2, struct h2_stream *own, size_t 
     return !own->refusal;
 }
 
-void h2_take_field(struct h2 *h2, struct h2_stream *own, struct slice name, struct slice value)
+void h2_take_field(struct h2 *h2, struct h2_stream *own, struct slice name, struct slice value,
+                   bool is_sensitive)
 {
     if (own->refusal)
         return;
@@ -107,6 +108,8 @@ void h2_take_field(struct h2 *h2, struct h2_stream *own, struct slice name, stru
                        : headers_add(own->fields, own->stream.arena, own_name, text);
     if (!is_added)
         own->refusal = HTTP_REFUSAL_OVERLOAD;
+    else if (is_sensitive)
+        own->fields->items[own->fields->count - 1].flags |= HEADER_SENSITIVE;
 }
 
 /* Cookie crumbs become one field (RFC 9113 8.2.3): everything behind this codec expects one. */
@@ -235,14 +238,35 @@ void h2_fields_fini(struct h2_fields *fields)
         mem_free(fields->items);
 }
 
+/* nghttp2 lower-cases names while it copies them. */
 static void put(struct h2_fields *fields, struct slice name, struct slice value, uint8_t flags)
 {
-    /* nghttp2 lower-cases names while it copies them. */
     fields->items[fields->count++] = (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name.data,
                                                   .value = (uint8_t *)(uintptr_t)value.data,
                                                   .namelen = name.size,
                                                   .valuelen = value.size,
                                                   .flags = flags};
+}
+
+/* A name of ours is static and in lower case, so it need not be copied. */
+static void put_known(struct h2_fields *fields, struct slice name, struct slice value)
+{
+    put(fields, name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
+}
+
+/* Of these each request has its own: in the table of either side they would only drive out what comes again. */
+static bool is_never_the_same(enum header_id id)
+{
+    switch (id) {
+    case HEADER_B3:
+    case HEADER_TRACEPARENT:
+    case HEADER_X_B3_PARENTSPANID:
+    case HEADER_X_B3_SPANID:
+    case HEADER_X_B3_TRACEID:
+    case HEADER_X_ENVOY_UPSTREAM_SERVICE_TIME:
+    case HEADER_X_REQUEST_ID: return true;
+    default: return false;
+    }
 }
 
 /* As received in HTTP/1, or made here: a last look that nothing in it could end a line at some later hop. */
@@ -255,9 +279,13 @@ static void put_list(struct h2_fields *fields, const struct headers *list)
         if (scan_control(header->value, header->value_size) < header->value_size ||
             (header->id == HEADER_OTHER && !is_token(header->name, header->name_size)))
             continue;
-        uint8_t flags =
-            header->flags & HEADER_SENSITIVE ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
-        put(fields, header_name(header), header_value(header), flags);
+        enum header_id id = (enum header_id)header->id;
+        bool is_kept_out = header->flags & HEADER_SENSITIVE || is_never_the_same(id);
+        bool is_known = id != HEADER_OTHER;
+        uint8_t flags = (uint8_t)((is_kept_out ? NGHTTP2_NV_FLAG_NO_INDEX : 0) |
+                                  (is_known ? NGHTTP2_NV_FLAG_NO_COPY_NAME : 0));
+        put(fields, is_known ? header_id_name(id) : header_name(header), header_value(header),
+            flags);
     }
 }
 
@@ -269,7 +297,7 @@ static void put_length(struct h2_fields *fields, int64_t length)
         *--at = (char)('0' + rest % 10);
         rest /= 10;
     } while (rest > 0);
-    put(fields, SLICE("content-length"), slice_of(at, (size_t)(end - at)), 0);
+    put_known(fields, SLICE("content-length"), slice_of(at, (size_t)(end - at)));
 }
 
 void h2_fields_of_request(struct h2_fields *fields, const struct http_request *head, bool end)
@@ -277,14 +305,14 @@ void h2_fields_of_request(struct h2_fields *fields, const struct http_request *h
     reserve(fields, head->headers.count + 6u);
     bool upgrades = head->upgrade.size > 0;
     bool connects = head->method == HTTP_CONNECT && !upgrades;
-    put(fields, SLICE(":method"), upgrades ? SLICE("CONNECT") : head->method_text, 0);
+    put_known(fields, SLICE(":method"), upgrades ? SLICE("CONNECT") : head->method_text);
     if (!connects) {
-        put(fields, SLICE(":scheme"), head->scheme.size ? head->scheme : SLICE("http"), 0);
-        put(fields, SLICE(":path"), head->path, 0);
+        put_known(fields, SLICE(":scheme"), head->scheme.size ? head->scheme : SLICE("http"));
+        put_known(fields, SLICE(":path"), head->path);
     }
-    put(fields, SLICE(":authority"), head->authority, 0);
+    put_known(fields, SLICE(":authority"), head->authority);
     if (upgrades)
-        put(fields, SLICE(":protocol"), head->upgrade, 0);
+        put_known(fields, SLICE(":protocol"), head->upgrade);
     put_list(fields, &head->headers);
     if (!upgrades && !connects && head->content_length >= 0)
         put_length(fields, end ? 0 : head->content_length);
@@ -299,7 +327,7 @@ void h2_fields_of_response(struct h2_fields *fields, const struct http_response 
     reserve(fields, head->headers.count + 2u);
     for (unsigned i = 3; i-- > 0; status /= 10)
         fields->status[i] = (char)('0' + status % 10);
-    put(fields, SLICE(":status"), slice_of(fields->status, 3), 0);
+    put_known(fields, SLICE(":status"), slice_of(fields->status, 3));
     put_list(fields, &head->headers);
     if (tunnel || head->status < 200 || head->status == 204)
         return;

@@ -39,7 +39,7 @@ static bool is_full(const struct h2 *h2)
     return h2->open >= 2 * h2->codec.limits->max_streams;
 }
 
-static void begin_request(struct h2 *h2, int32_t id)
+static struct h2_stream *begin_request(struct h2 *h2, int32_t id)
 {
     h2->turn_messages++;
     h2->window_requests++;
@@ -47,11 +47,12 @@ static void begin_request(struct h2 *h2, int32_t id)
     if (!own) {
         h2_rst(h2, id, NGHTTP2_REFUSED_STREAM);
         h2_glitch(h2, 1);
-        return;
+        return NULL;
     }
     h2->codec.requests++;
     h2->open++;
     nghttp2_session_set_stream_user_data(h2->session, id, &own->base);
+    return &own->base;
 }
 
 static void begin_trailers(struct h2_stream *own)
@@ -81,15 +82,17 @@ static void begin_response(struct h2_stream *own)
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct h2 *h2 = user;
+    h2->heading = NULL;
     if (frame->hd.type != NGHTTP2_HEADERS)
         return 0;
     if (h2_is_server(h2) && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-        begin_request(h2, frame->hd.stream_id);
+        h2->heading = begin_request(h2, frame->hd.stream_id);
         return 0;
     }
     struct h2_stream *own = find(session, frame->hd.stream_id);
     if (!own || own->stream.released)
         return 0;
+    h2->heading = own;
     if (h2_is_server(h2) || own->stream.in_headed)
         begin_trailers(own);
     else
@@ -102,12 +105,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      void *user)
 {
     struct h2 *h2 = user;
-    struct h2_stream *own = find(session, frame->hd.stream_id);
-    (void)flags;
+    struct h2_stream *own = h2->heading; /* no other frame comes between those of a section */
+    (void)session, (void)frame;
     if (!own || own->stream.released)
         return 0;
     bool is_first = own->received == 0;
-    h2_take_field(h2, own, slice_of(name, name_size), slice_of(value, value_size));
+    h2_take_field(h2, own, slice_of(name, name_size), slice_of(value, value_size),
+                  flags & NGHTTP2_NV_FLAG_NO_INDEX);
     /* A turn takes so many requests up; the rest of the input waits for the next. */
     bool is_spent = h2->turn_messages > h2->codec.limits->max_turn_messages;
     return h2_is_server(h2) && is_first && is_spent ? NGHTTP2_ERR_PAUSE : 0;
@@ -477,11 +481,13 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     struct h2 *h2 = user;
     bool is_end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     struct h2_stream *own;
+    (void)session;
     h2->codec.in_head = false;
     switch (frame->hd.type) {
     case NGHTTP2_DATA: take_data(h2, frame); break;
     case NGHTTP2_HEADERS:
-        own = find(session, frame->hd.stream_id);
+        own = h2->heading;
+        h2->heading = NULL;
         if (own)
             take_section(h2, own, is_end);
         break;

@@ -27,13 +27,14 @@ struct h2 {
     void *frame_buffer; /* nghttp2's, as is the table; NULL where it has them no more */
     void *stream_table;
     uint32_t stream_table_bytes;
-    struct chain *pending; /* input that a turn's budget cut off; NULL while empty */
-    struct chain data;     /* payload of the DATA frame being received */
-    int32_t data_id;       /* its stream */
-    struct chain wire;     /* frames packed, while h2_pump runs */
-    struct list reap;      /* streams to be freed when no event is being delivered */
-    struct list credit;    /* streams whose on_sent waits for the end of h2_pump */
-    struct block *block;   /* the input that the session is working on */
+    struct chain *pending;     /* input that a turn's budget cut off; NULL while empty */
+    struct chain data;         /* payload of the DATA frame being received */
+    int32_t data_id;           /* its stream */
+    struct chain wire;         /* frames packed, while h2_pump runs */
+    struct list reap;          /* streams to be freed when no event is being delivered */
+    struct list credit;        /* streams whose on_sent waits for the end of h2_pump */
+    struct block *block;       /* the input that the session is working on */
+    struct h2_stream *heading; /* whose field section is being received */
     struct bucket glitches;
     uint64_t window_ms;     /* when the current second of counting resets began */
     uint32_t window_resets; /* in it, by the peer */
@@ -141,6 +142,8 @@ void h2_wake(struct h2 *h2);
 void h2_end_notice(struct h2 *h2);
 /* Packs frames while the backlog is short, and writes them. */
 void h2_pump(struct h2 *h2);
+/* nghttp2 has heard of the stream for the last time, or shall know it no more. */
+void h2_forget(struct h2 *h2, struct h2_stream *own);
 /* The stream is over for nghttp2: tells its consumer unless it ended well. */
 void h2_stream_closed(struct h2 *h2, struct h2_stream *own, uint32_t error_code);
 /* Moves to the reap list what is released and closed. */
@@ -175,8 +178,9 @@ void h2_send_waiting(struct h2 *h2);
 void h2_set_out_callbacks(nghttp2_session_callbacks *callbacks);
 
 /* h2_head.c */
-/* One field of a section; false: malformed. */
-void h2_take_field(struct h2 *h2, struct h2_stream *own, struct slice name, struct slice value);
+/* One field of a section. Sensitive: its sender wants it in no table (RFC 7541 7.1.3), nor will it be in ours. */
+void h2_take_field(struct h2 *h2, struct h2_stream *own, struct slice name, struct slice value,
+                   bool is_sensitive);
 /* The section is complete: what the list says as a whole. */
 enum http_refusal h2_settle_request(struct h2 *h2, struct h2_stream *own);
 enum http_refusal h2_settle_response(struct h2 *h2, struct h2_stream *own);

@@ -117,14 +117,12 @@ static void tell_sent(struct h2 *h2)
     }
 }
 
-/* A session that rests and has nothing to say goes on resting. */
-static bool is_awake(struct h2 *h2)
+/* A session that has nothing to say goes on resting. */
+static bool has_to_say(struct h2 *h2)
 {
-    if (LIKELY(!h2->is_resting))
-        return true;
-    if (h2->is_failed || !nghttp2_session_want_write(h2->session))
+    if (h2->is_failed || is_enough(h2) || !nghttp2_session_want_write(h2->session))
         return false;
-    if (h2_wake_memory(h2))
+    if (LIKELY(!h2->is_resting) || h2_wake_memory(h2))
         return true;
     h2_break(h2);
     return false;
@@ -132,9 +130,7 @@ static bool is_awake(struct h2 *h2)
 
 void h2_pump(struct h2 *h2)
 {
-    if (!is_awake(h2))
-        return;
-    while (!h2->is_failed && !is_enough(h2)) {
+    while (has_to_say(h2)) {
         h2->in_session = true;
         bool is_well = pack(h2);
         h2->in_session = false;
@@ -148,9 +144,10 @@ void h2_pump(struct h2 *h2)
             h2_break(h2);
             return;
         }
-        tell_sent(h2);
-        if (packed == 0)
+        /* Only who hears of it may have something to add. */
+        if (list_is_empty(&h2->credit))
             return;
+        tell_sent(h2);
     }
 }
 
@@ -385,7 +382,7 @@ static void detach(struct h2 *h2, struct h2_stream *own)
     chain_fini(&own->out);
     chain_fini(&own->held);
     if (!own->is_closed && own->stream.id > 0 && !h2->is_failed)
-        nghttp2_session_set_stream_user_data(h2->session, (int32_t)own->stream.id, NULL);
+        h2_forget(h2, own);
 }
 
 static bool is_over(const struct h2_stream *own)

@@ -161,6 +161,51 @@ TEST(an_exchange_reads_the_same_however_it_is_cut)
     }
 }
 
+static const struct header *field_of(const struct bench *bench, const char *name)
+{
+    const struct http_request *request = bench->server.stream->request;
+    const struct header *header = headers_find_name(&request->headers, slice_str(name));
+    CHECK(header != NULL, "%s", name);
+    return header;
+}
+
+TEST(fields_that_are_in_no_table_come_as_such)
+{
+    static const struct {
+        const char *name, *value;
+        bool is_sensitive, is_kept_out;
+    } rows[] = {
+        {"X-Secret", "s", true, true},          {"cookie", "a=b; c=d, a long one", true, true},
+        {"X-Request-Id", "1-2-3", false, true}, {"traceparent", "00-1-2-01", false, true},
+        {"x-plain", "v", false, false},         {"User-Agent", "u", false, false},
+    };
+    struct bench bench;
+    begin_usual(&bench);
+    for (int round = 0; round < 2; round++) {
+        struct http_request head;
+        struct http_stream *stream = open_stream(&bench);
+        head_of(&head, HTTP_GET);
+        EACH (row, rows) {
+            CHECK(headers_add(&head.headers, &bench.arena, slice_str(row->name),
+                              slice_str(row->value)));
+            if (row->is_sensitive)
+                head.headers.items[head.headers.count - 1].flags |= HEADER_SENSITIVE;
+        }
+        http_stream_send_request(stream, &head, true);
+        talk(&bench, 16384);
+        EACH (row, rows) {
+            const struct header *header = field_of(&bench, row->name);
+            CHECK(slice_equals(header_value(header), slice_str(row->value)), "%s", row->name);
+            CHECK(!(header->flags & HEADER_SENSITIVE) == !row->is_kept_out, "%s", row->name);
+            CHECK(header->name[0] != 'X' && header->name[0] != 'U', "%s in lower case", row->name);
+        }
+        respond(&bench, 200, true);
+        talk(&bench, 16384);
+        recorder_release(&bench.server, bench.server.stream);
+    }
+    end(&bench);
+}
+
 TEST(many_streams_share_a_connection)
 {
     struct bench bench;
