@@ -405,18 +405,26 @@ def h2load(port_, path, conns, streams, n, data=None, h1=False):
             "client_cpu_us": (t1.children_user - t0.children_user + t1.children_system - t0.children_system) * 1e6}
 
 
-def s_h2(a):
-    """HTTP/2 without TLS, many small requests multiplexed: GET of 1 KB, and gRPC-like unary calls with trailers."""
-    docs = wdir("docs")
+GRPC_CALL, GRPC_TRAILER = "/helloworld.Greeter/SayHello", "--trailer=grpc-status: 0"
+
+
+def h2_backend(size, *more):
+    """nghttpd with a file of `size` bytes at /k, and an answer to unary gRPC calls: the process, its port, a call's message."""
+    docs, up = wdir("docs"), port()
     os.makedirs(os.path.join(docs, "helloworld.Greeter"), exist_ok=True)
-    with open(os.path.join(docs, "k"), "w") as f: f.write("x" * a.size)
-    with open(os.path.join(docs, "helloworld.Greeter", "SayHello"), "wb") as f: f.write(b"\0\0\0\0\x0d\x0a\x0bHello world")
+    with open(os.path.join(docs, "k"), "w") as f: f.write("x" * size)
+    with open(docs + GRPC_CALL, "wb") as f: f.write(b"\0\0\0\0\x0d\x0a\x0bHello world")
     msg = os.path.join(docs, "msg")
     with open(msg, "wb") as f: f.write(b"\0\0\0\0\x07\x0a\x05world")
+    return Proc(["nghttpd", "--no-tls", "-d", docs, "--max-concurrent-streams=1000", *more, str(up)], LC, up), up, msg
+
+
+def s_h2(a):
+    """HTTP/2 without TLS, many small requests multiplexed: GET of 1 KB, and gRPC-like unary calls with trailers."""
     out = {}
-    for kind, path, data, extra in (("get1k", "/k", None, []), ("grpc", "/helloworld.Greeter/SayHello", msg, ["--trailer=grpc-status: 0"])):
-        up = port()
-        be = Proc(["nghttpd", "--no-tls", "-d", docs, "--max-concurrent-streams=1000", *extra, str(up)], LC, up)
+    for kind, path, extra in (("get1k", "/k", []), ("grpc", GRPC_CALL, [GRPC_TRAILER])):
+        be, up, msg = h2_backend(a.size, *extra)
+        data = msg if kind == "grpc" else None
         paths = [Path("direct", up, [])] + single(a.contenders, up, "h2")
         def run(p):
             def go():
@@ -478,7 +486,7 @@ def s_profile(a):
     return out
 
 
-def callgrind(argv, p, entry, n, other=None):
+def callgrind(argv, p, entry, n):
     """User-space instructions of argv over n or more requests sent to `entry`, and how many they were."""
     out = os.path.join(H.BUILD, "callgrind.%d" % p)
     proc = Proc(["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out, *argv], PC, p, ready=90)
@@ -486,8 +494,6 @@ def callgrind(argv, p, entry, n, other=None):
     while done < n:  # one connection, a low rate: each request is by itself, so the count hardly varies
         done += loadgen(entry, c=1, d=max(1, (n - done) / 500), w=0, r=500)["done_total"]
     proc.stop()
-    if other:
-        other.stop()
     with open(out) as f:
         m = re.search(r"^(?:summary|totals): (\d+)", f.read(), re.M)
     os.unlink(out)
@@ -498,6 +504,20 @@ def per_request(one, lo=500, hi=2500):
     """Start-up and shut-down cancel out: the difference of a long and a short run."""
     x, y = one(lo), one(hi)
     return (y[0] - x[0]) / (y[1] - x[1]) if x and y else None
+
+
+def pair_side(n, v, side, up, c, run):
+    """run(argv, its port, the port that clients ask, the other process) of one side of the mTLS pair; the other is started first."""
+    pc, po = port(), port()
+    A = ALL[n].mesh_out(wdir("cg", n + v + "o"), pc if side == "out" else po, po if side == "out" else pc, c, v)
+    B = ALL[n].mesh_in(wdir("cg", n + v + "i"), po if side == "out" else pc, up, c, v)
+    if not A or not B:
+        return None
+    other = start(B if side == "out" else A, po, LC, "cgother")
+    try:
+        return run(A if side == "out" else B, pc, pc if side == "out" else po, other)
+    finally:
+        other.stop()
 
 
 def s_instr(a):
@@ -514,17 +534,7 @@ def s_instr(a):
         print("  instr %-10s %s" % (n, out[n]["http"]), flush=True)
         for v in ("h1", "h2", "l4"):  # the mTLS pair: one side under callgrind, the other native
             for side in ("out", "in"):
-                def one(cnt, n=n, v=v, side=side):
-                    pc, po = port(), port()
-                    A = ALL[n].mesh_out(wdir("cg", n + v + "o"), pc if side == "out" else po, po if side == "out" else pc, c, v)
-                    B = ALL[n].mesh_in(wdir("cg", n + v + "i"), po if side == "out" else pc, up, c, v)
-                    if not A or not B:
-                        return None
-                    if side == "out":
-                        return callgrind(A, pc, pc, cnt, start(B, po, LC, "cgother"))
-                    other = start(A, po, LC, "cgother")
-                    return callgrind(B, pc, po, cnt, other)
-                r = per_request(one)
+                r = per_request(lambda cnt: pair_side(n, v, side, up, c, lambda argv, p, entry, other: callgrind(argv, p, entry, cnt)))
                 if r:
                     out[n]["mesh %s %s" % (v, side)] = r
                     print("  instr %s/%s %s %.0f" % (n, v, side, r), flush=True)
@@ -549,6 +559,23 @@ def alloc_count(argv, p, entry):
     return (after - before) / (3 * r["rps"])
 
 
+def alloc_count_grpc(name):
+    """Heap allocations a unary gRPC call: a long run of h2load less a short one, which costs the same connections."""
+    path, p = os.path.join(H.BUILD, "allocations"), port()
+    with open(path, "wb") as f:
+        f.write(bytes(8))
+    be, up, msg = h2_backend(1024, GRPC_TRAILER)
+    proc = Proc(ALL[name].h2(wdir("gate", "h2"), p, up), PC, p, env={"COUNT_ALLOC": path, "LD_PRELOAD": tool("countalloc.so")})
+    def run(calls):
+        before = int.from_bytes(open(path, "rb").read(8), "little")
+        h2load(p, GRPC_CALL, 4, 100, calls, msg)
+        return int.from_bytes(open(path, "rb").read(8), "little") - before
+    run(20000)  # pools filled
+    short, long = run(1000), run(41000)
+    proc.stop(); be.stop()
+    return max(0, long - short) / 40000
+
+
 def s_gate(a):
     """Tulle against bench/baseline.json: instructions, system calls, allocations a request; memory. --record writes it."""
     name = "tulle"
@@ -565,6 +592,11 @@ def s_gate(a):
         got["instructions" + kind] = med([per_request(one, 300, 1300) for _ in range(3)])["median"]
         p = port()
         got["allocations" + kind] = alloc_count(argv(p, method), p, p)
+    c = pki()
+    for side in ("out", "in"):  # of the pair that speaks HTTP/2 over mTLS
+        got["instructions_h2_" + side] = per_request(lambda cnt: pair_side(name, "h2", side, up, c, lambda argv, p, entry, other: callgrind(argv, p, entry, cnt)), 300, 1300)
+        got["allocations_h2_" + side] = pair_side(name, "h2", side, up, c, lambda argv, p, entry, other: alloc_count(argv, p, entry))
+    got["allocations_grpc"] = alloc_count_grpc(name)
     p = port()
     proc = start(argv(p), p, PC, name)
     time.sleep(1)
@@ -576,15 +608,17 @@ def s_gate(a):
     q.kill(); q.wait()
     got["syscalls_busy"] = syscall_counts(proc.pids(), p, None, 64).get("syscalls")
     proc.stop()
-    c, p = pki(), port()
-    proc = start(ALL[name].tls_front(wdir("gate", "tls"), p, c), p, PC, name)
-    time.sleep(1)
-    got["rss_tls_ready_kib"] = proc.mem_kb()["rss"]
-    got["anon_tls_ready_kib"] = proc.mem_kb()["anon"]
-    q, _ = hold(p, 1000, "/", SETTLE_S + 10, ["-T", "-C", c["leaf.crt"], "-K", c["leaf.key"], "-A", c["ca.crt"]])
-    time.sleep(SETTLE_S)
-    got["bytes_per_idle_mtls_connection"] = (proc.mem_kb()["anon"] - got["anon_tls_ready_kib"]) * 1024 / 1000
-    q.kill(); q.wait(); proc.stop()
+    for kind, flags in (("mtls", []), ("h2_mtls", ["-2"])):
+        p = port()
+        proc = start(ALL[name].tls_front(wdir("gate", kind), p, c, h2=bool(flags)), p, PC, name)
+        time.sleep(1)
+        ready = proc.mem_kb()
+        if not flags:
+            got["rss_tls_ready_kib"], got["anon_tls_ready_kib"] = ready["rss"], ready["anon"]
+        q, _ = hold(p, 1000, "/", SETTLE_S + 10, ["-T", "-C", c["leaf.crt"], "-K", c["leaf.key"], "-A", c["ca.crt"], *flags])
+        time.sleep(SETTLE_S)
+        got["bytes_per_idle_%s_connection" % kind] = (proc.mem_kb()["anon"] - ready["anon"]) * 1024 / 1000
+        q.kill(); q.wait(); proc.stop()
     path = os.path.join(H.HERE, "baseline.json")
     base = json.load(open(path)) if os.path.exists(path) else {}
     if a.record:
@@ -593,7 +627,9 @@ def s_gate(a):
     # What a measurement may exceed its baseline by before it is a regression: its own scatter, relative and absolute.
     slack = {"instructions": (0.02, 0), "instructions_full": (0.02, 0), "allocations": (0, 0.01), "allocations_full": (0, 0.01),
              "rss_idle_kib": (0.02, 128), "anon_idle_kib": (0.02, 64), "bytes_per_idle_connection": (0.02, 64),
-             "rss_tls_ready_kib": (0.02, 192), "anon_tls_ready_kib": (0.02, 96), "bytes_per_idle_mtls_connection": (0.05, 256), "syscalls_busy": (0.02, 0.1)}
+             "rss_tls_ready_kib": (0.02, 192), "anon_tls_ready_kib": (0.02, 96), "bytes_per_idle_mtls_connection": (0.05, 256), "syscalls_busy": (0.02, 0.1),
+             "instructions_h2_out": (0.02, 0), "instructions_h2_in": (0.02, 0), "allocations_h2_out": (0, 0.01), "allocations_h2_in": (0, 0.01),
+             "allocations_grpc": (0, 0.01), "bytes_per_idle_h2_mtls_connection": (0.05, 256)}
     worse = 0
     for k, v in got.items():
         limit = base[k] * (1 + slack[k][0]) + slack[k][1] if k in base else None
