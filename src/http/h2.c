@@ -486,9 +486,11 @@ static struct http_stream *open_stream(struct http_codec *codec, struct arena *a
         codec->draining = true;
         return NULL;
     }
-    *own = (struct h2_stream){
-        .stream = {
-            .ops = &h2_stream_ops, .codec = codec, .arena = arena, .moved_ms = codec->now_ms}};
+    *own = (struct h2_stream){.stream = {.ops = &h2_stream_ops,
+                                         .codec = codec,
+                                         .arena = arena,
+                                         .moved_ms = codec->now_ms},
+                              .body_left = HTTP_LENGTH_UNKNOWN};
     list_init(&own->credit_node);
     list_push_back(&codec->streams, &own->stream.node);
     codec->requests++;
@@ -636,6 +638,7 @@ static int new_session(struct h2 *h2)
         h2_set_out_callbacks(callbacks);
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
+        nghttp2_option_set_no_http_messaging(option, 1); /* h2_rules.c */
         nghttp2_option_set_max_outbound_ack(option, limits->max_queued_control);
         nghttp2_option_set_max_continuations(option, limits->max_continuations);
         /* Ours looks at the share as well; this one is the last resort. */

@@ -14,8 +14,9 @@ struct h2;
 struct slab_heap;
 
 /*
- * From the worker's heap, which outlives it, like all that nghttp2 takes; http_codec_destroy frees it. A server expects the client's preface as its first bytes. The codec's own
- * preface (SETTINGS) is written from the first http_codec_run, for which it wakes. NULL when memory is refused.
+ * From the worker's heap, which outlives it, like all that nghttp2 takes; http_codec_destroy frees it. A server expects
+ * the client's preface as its first bytes. The codec's own preface (SETTINGS) is written from the first http_codec_run,
+ * for which it wakes. NULL when memory is refused.
  */
 struct http_codec *h2_create(enum http_role role, const struct http_codec_events *events,
                              const struct http_codec_consumer *consumer,

@@ -1,8 +1,8 @@
 /*
  * h2_head: heads between HTTP/2's field sections and our messages.
  *
- * nghttp2 has checked what RFC 9113 section 8 says of pseudo-headers, names, values and connection-specific fields.
- * Here come the limits, and what HTTP/1 on the next hop needs to be safe.
+ * What RFC 9113 section 8 says of single fields is checked by h2_rules.c. Here come the limits, and what HTTP/1 on the next
+ * hop needs to be safe.
  */
 #include "base/memory.h"
 #include "http/h2_internal.h"
@@ -24,34 +24,55 @@ static struct slice copy(struct h2_stream *own, struct slice bytes)
     return slice_of(at, bytes.size);
 }
 
+/* Which one, where it may come once; 0 for unknown ones. */
+static enum h2_seen request_pseudo_of(const struct h2 *h2, struct slice name)
+{
+    if (slice_equals(name, SLICE(":path")))
+        return H2_SEEN_PATH;
+    if (slice_equals(name, SLICE(":method")))
+        return H2_SEEN_METHOD;
+    if (slice_equals(name, SLICE(":scheme")))
+        return H2_SEEN_SCHEME;
+    if (slice_equals(name, SLICE(":authority")))
+        return H2_SEEN_AUTHORITY;
+    bool is_offered = h2->codec.limits->offer_extended_connect;
+    return is_offered && slice_equals(name, SLICE(":protocol")) ? H2_SEEN_PROTOCOL : 0;
+}
+
 static void take_request_pseudo(struct h2 *h2, struct h2_stream *own, struct slice name,
                                 struct slice value)
 {
     struct http_request *request = own->stream.request;
-    if (slice_equals(name, SLICE(":path"))) {
+    enum h2_seen what = request_pseudo_of(h2, name);
+    if (!what || !h2_see(own, what) || value.size == 0)
+        own->refusal = HTTP_REFUSAL_PSEUDO;
+    else if (what == H2_SEEN_PATH) {
         if (value.size > h2->codec.limits->max_target_bytes)
             own->refusal = HTTP_REFUSAL_TARGET_SIZE;
         else
             request->path = copy(own, value);
-    } else if (slice_equals(name, SLICE(":method"))) {
+    } else if (what == H2_SEEN_METHOD) {
         request->method = (uint8_t)http_method_of(value);
         request->method_text = request->method ? http_method_text((enum http_method)request->method)
                                                : copy(own, value);
-    } else if (slice_equals(name, SLICE(":scheme"))) {
+    } else if (what == H2_SEEN_SCHEME) {
         request->scheme = slice_equals(value, SLICE("https"))  ? SLICE("https")
                           : slice_equals(value, SLICE("http")) ? SLICE("http")
                                                                : copy(own, value);
-    } else if (slice_equals(name, SLICE(":authority"))) {
+    } else if (what == H2_SEEN_AUTHORITY) {
         request->authority = copy(own, value);
-    } else if (slice_equals(name, SLICE(":protocol"))) {
+    } else {
         request->upgrade = copy(own, value);
     }
 }
 
-static void take_response_pseudo(struct h2_stream *own, struct slice value)
+static void take_response_pseudo(struct h2_stream *own, struct slice name, struct slice value)
 {
     uint64_t status;
-    if (own->response && slice_to_u64(value, 999, &status))
+    if (!slice_equals(name, SLICE(":status")) || !h2_see(own, H2_SEEN_STATUS) || value.size != 3 ||
+        !slice_to_u64(value, 999, &status))
+        own->refusal = HTTP_REFUSAL_PSEUDO;
+    else
         own->response->status = (uint16_t)status;
 }
 
@@ -76,10 +97,12 @@ void h2_take_field(struct h2 *h2, struct h2_stream *own, struct slice name, stru
     if (!is_within_limits(h2, own, name.size + value.size))
         return;
     if (name.size > 0 && name.data[0] == ':') {
-        if (h2_is_server(h2))
+        if (own->in_trailers || own->has_regular)
+            own->refusal = HTTP_REFUSAL_PSEUDO;
+        else if (h2_is_server(h2))
             take_request_pseudo(h2, own, name, value);
         else
-            take_response_pseudo(own, value);
+            take_response_pseudo(own, name, value);
         return;
     }
     own->count++;
@@ -92,13 +115,13 @@ void h2_take_field(struct h2 *h2, struct h2_stream *own, struct slice name, stru
         own->refusal = HTTP_REFUSAL_NAME_SIZE;
         return;
     }
+    bool is_dropped = false;
+    own->refusal = (uint8_t)h2_check_field(h2, own, id, name, value, &is_dropped);
+    if (own->refusal || is_dropped)
+        return;
     if (id == HEADER_OTHER && header_is_twin(name.data, name.size)) {
         if (h2->codec.limits->refuse_underscore_twins)
             own->refusal = HTTP_REFUSAL_UNDERSCORE;
-        return;
-    }
-    if (scan_control(value.data, value.size) < value.size) {
-        own->refusal = HTTP_REFUSAL_VALUE;
         return;
     }
     struct slice text = copy(own, value), own_name = id ? SLICE_NONE : copy(own, name);
@@ -185,7 +208,9 @@ enum http_refusal h2_settle_request(struct h2 *h2, struct h2_stream *own)
     struct http_request *request = own->stream.request;
     if (own->refusal)
         return (enum http_refusal)own->refusal;
-    enum http_refusal refusal = settle_host(own);
+    enum http_refusal refusal = h2_check_pseudo(own);
+    if (!refusal)
+        refusal = settle_host(own);
     if (!refusal)
         refusal = settle_target(h2, own);
     if (refusal)

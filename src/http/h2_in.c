@@ -22,6 +22,7 @@ static struct h2_server_stream *new_server_stream(struct h2 *h2, int32_t id)
     http_request_init(&own->request);
     own->request.version = HTTP_2;
     own->base.fields = &own->request.headers;
+    own->base.body_left = HTTP_LENGTH_UNKNOWN;
     own->base.stream = (struct http_stream){.ops = &h2_stream_ops,
                                             .codec = &h2->codec,
                                             .arena = &own->arena,
@@ -57,8 +58,9 @@ static struct h2_stream *begin_request(struct h2 *h2, int32_t id)
 
 static void begin_trailers(struct h2_stream *own)
 {
+    h2_begin_section(own);
     own->in_trailers = true;
-    own->received = own->count = 0;
+    own->received = 0;
     own->fields = arena_try_alloc(own->stream.arena, sizeof(*own->fields));
     if (own->fields)
         *own->fields = (struct headers){0};
@@ -69,7 +71,8 @@ static void begin_trailers(struct h2_stream *own)
 static void begin_response(struct h2_stream *own)
 {
     own->response = arena_try_alloc(own->stream.arena, sizeof(*own->response));
-    own->count = 0;
+    h2_begin_section(own);
+    own->body_left = HTTP_LENGTH_UNKNOWN;
     if (!own->response) {
         own->refusal = HTTP_REFUSAL_OVERLOAD;
         return;
@@ -117,24 +120,28 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return h2_is_server(h2) && is_first && is_spent ? NGHTTP2_ERR_PAUSE : 0;
 }
 
-/* nghttp2 would leave such a field out; a message that holds one is not to be trusted at all. */
-static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
-                             nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags, void *user)
-{
-    struct h2_stream *own = find(session, frame->hd.stream_id);
-    (void)name, (void)value, (void)flags, (void)user;
-    if (own && !own->refusal)
-        own->refusal = HTTP_REFUSAL_VALUE;
-    return 0;
-}
-
 /* --- heads -------------------------------------------------------------------------------------------------- */
+
+/* Against the rules of HTTP/2 itself, rather than more than we take or other than we like. */
+static bool is_breach(enum http_refusal refusal)
+{
+    switch ((int)refusal) {
+    case HTTP_REFUSAL_CONNECTION_FIELD:
+    case HTTP_REFUSAL_HTTP2:
+    case HTTP_REFUSAL_LENGTH:
+    case HTTP_REFUSAL_LENGTH_TWICE:
+    case HTTP_REFUSAL_PSEUDO: return true;
+    default: return false;
+    }
+}
 
 static void fail_stream(struct h2 *h2, struct h2_stream *own, enum http_reset_reason reason,
                         enum http_refusal refusal)
 {
     struct http_stream *stream = &own->stream;
     struct http_reset reset = {.reason = (uint8_t)reason, .refusal = (uint8_t)refusal};
+    if (is_breach(refusal))
+        h2_glitch(h2, 1);
     h2_rst(h2, (int32_t)stream->id, h2_error_of(reason));
     stream->in = stream->out = HTTP_RESET;
     chain_fini(&own->out);
@@ -172,6 +179,9 @@ static void refuse_request(struct h2 *h2, struct h2_stream *own, enum http_refus
 static void take_request(struct h2 *h2, struct h2_stream *own, bool is_end)
 {
     enum http_refusal refusal = h2_settle_request(h2, own);
+    h2_expect_body(h2, own);
+    if (!refusal && is_end && !h2_body_is_within(h2, own, 0, true))
+        refusal = HTTP_REFUSAL_LENGTH;
     if (refusal) {
         refuse_request(h2, own, refusal, is_end);
         return;
@@ -202,6 +212,7 @@ static void take_response(struct h2 *h2, struct h2_stream *own, bool is_end)
         return;
     }
     stream->moved_ms = h2->codec.now_ms;
+    h2_expect_body(h2, own);
     if (head->status >= 200) {
         stream->in_headed = true;
         if (own->asks_tunnel && head->status < 300) {
@@ -212,14 +223,22 @@ static void take_response(struct h2 *h2, struct h2_stream *own, bool is_end)
             }
         }
     }
+    if (is_end && !h2_body_is_within(h2, own, 0, true)) {
+        fail_stream(h2, own, HTTP_RESET_PROTOCOL, HTTP_REFUSAL_LENGTH);
+        return;
+    }
     if (is_end)
         stream->in = HTTP_ENDED;
     stream->events->on_response(stream, head, is_end);
 }
 
-static void take_trailers(struct h2 *h2, struct h2_stream *own)
+static void take_trailers(struct h2 *h2, struct h2_stream *own, bool is_end)
 {
     struct http_stream *stream = &own->stream;
+    if (!own->refusal && !is_end)
+        own->refusal = HTTP_REFUSAL_HTTP2; /* a second head */
+    if (!own->refusal && !h2_body_is_within(h2, own, 0, true))
+        own->refusal = HTTP_REFUSAL_LENGTH;
     if (own->refusal) {
         fail_stream(h2, own, HTTP_RESET_PROTOCOL, (enum http_refusal)own->refusal);
         return;
@@ -240,7 +259,7 @@ static void take_section(struct h2 *h2, struct h2_stream *own, bool is_end)
     if (own->stream.released || own->stream.in != HTTP_OPEN)
         return;
     if (own->in_trailers)
-        take_trailers(h2, own);
+        take_trailers(h2, own, is_end);
     else if (h2_is_server(h2))
         take_request(h2, own, is_end);
     else
@@ -279,6 +298,19 @@ static void deliver(struct h2 *h2, struct h2_stream *own, struct chain *bytes, b
         stream->in = HTTP_ENDED;
     stream->events->on_data(stream, &data, is_end);
     chain_fini(&data);
+}
+
+/* The same as it comes from the wire, where its length is counted. */
+static void receive(struct h2 *h2, struct h2_stream *own, bool is_end)
+{
+    bool is_wanted = !own->stream.released && own->stream.in == HTTP_OPEN;
+    if (!is_wanted || h2_body_is_within(h2, own, h2->data.size, is_end)) {
+        deliver(h2, own, &h2->data, is_end);
+        return;
+    }
+    nghttp2_session_consume_stream(h2->session, (int32_t)own->stream.id, h2->data.size);
+    chain_fini(&h2->data);
+    fail_stream(h2, own, HTTP_RESET_PROTOCOL, HTTP_REFUSAL_LENGTH);
 }
 
 void h2_deliver_held(struct h2 *h2, struct h2_stream *own)
@@ -327,7 +359,7 @@ void h2_deliver_part(struct h2 *h2)
         return;
     struct h2_stream *own = find(h2->session, h2->data_id);
     if (own)
-        deliver(h2, own, &h2->data, false);
+        receive(h2, own, false);
     else
         chain_fini(&h2->data);
 }
@@ -451,7 +483,7 @@ static void take_data(struct h2 *h2, const nghttp2_frame *frame)
     h2->had_empty = is_empty;
     data_is_of(h2, frame->hd.stream_id);
     if (own)
-        deliver(h2, own, &h2->data, is_end);
+        receive(h2, own, is_end);
     else
         chain_fini(&h2->data);
 }
@@ -566,7 +598,6 @@ void h2_set_callbacks(nghttp2_session_callbacks *callbacks)
 {
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);

@@ -1,6 +1,6 @@
 /*
  * h2_internal: what the parts of the HTTP/2 codec share: h2.c is the codec, h2_in.c hears nghttp2's callbacks,
- * h2_out.c sends, h2_head.c translates heads, h2_memory.c lends the session its memory.
+ * h2_out.c sends, h2_head.c translates heads, h2_rules.c says which are well-formed, h2_memory.c lends the session its memory.
  *
  * nghttp2 forbids to send or receive from inside its callbacks, where most of our events are delivered. So calls on
  * streams only submit; frames are packed by h2_pump, after the session has returned or in the codec's run.
@@ -91,6 +91,9 @@ struct h2_stream {
     uint32_t received; /* bytes of this field section */
     uint16_t count;    /* fields in it */
     uint16_t informational;
+    uint8_t seen;           /* enum h2_seen */
+    bool has_regular;       /* no pseudo-header may follow */
+    int64_t body_left;      /* what Content-Length promised; HTTP_LENGTH_UNKNOWN */
     uint32_t sent_turn;     /* in which the request's HEADERS were packed */
     uint8_t refusal;        /* enum http_refusal of the section being received */
     bool is_request_packed; /* our HEADERS have been packed */
@@ -106,6 +109,17 @@ struct h2_stream {
     bool asks_tunnel;
     bool is_held_ended; /* END_STREAM came while bytes were held */
     bool rst_at_end;    /* released: what the peer still sends is not wanted */
+};
+
+/* What a head may say once. */
+enum h2_seen {
+    H2_SEEN_METHOD = 1,
+    H2_SEEN_SCHEME = 2,
+    H2_SEEN_PATH = 4,
+    H2_SEEN_AUTHORITY = 8,
+    H2_SEEN_PROTOCOL = 16,
+    H2_SEEN_STATUS = 32,
+    H2_SEEN_LENGTH = 64,
 };
 
 /* The first thing in a server stream's own arena. */
@@ -176,6 +190,21 @@ void h2_send_waiting(struct h2 *h2);
 
 /* h2_out.c: the callbacks that send. */
 void h2_set_out_callbacks(nghttp2_session_callbacks *callbacks);
+
+/* h2_rules.c */
+/* A head or trailers begin. */
+void h2_begin_section(struct h2_stream *own);
+/* True the first time. */
+bool h2_see(struct h2_stream *own, enum h2_seen what);
+/* A field that is no pseudo-header. *is_dropped: it is well and means nothing here. */
+enum http_refusal h2_check_field(const struct h2 *h2, struct h2_stream *own, enum header_id id,
+                                 struct slice name, struct slice value, bool *is_dropped);
+/* A request's pseudo-headers together. */
+enum http_refusal h2_check_pseudo(const struct h2_stream *own);
+/* The head is complete: how long the body must be. */
+void h2_expect_body(const struct h2 *h2, struct h2_stream *own);
+/* Bytes of the body, or none with the stream's end; false: not as long as was said, or none may come. */
+bool h2_body_is_within(const struct h2 *h2, struct h2_stream *own, size_t size, bool is_end);
 
 /* h2_head.c */
 /* One field of a section. Sensitive: its sender wants it in no table (RFC 7541 7.1.3), nor will it be in ours. */

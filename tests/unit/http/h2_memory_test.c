@@ -20,12 +20,10 @@ static void begin(struct pair *pair)
     *pair = (struct pair){.pool = block_pool_create(NULL)};
     slab_heap_init(&pair->heap, &pair->budget);
     pair->client.pool = pair->server.pool = pair->pool;
-    pair->client.codec =
-        h2_create(HTTP_CLIENT, &recorder_codec_events, &recorder_consumer, &http_limits_default,
-                  pair->pool, &pair->heap, &pair->client);
-    pair->server.codec =
-        h2_create(HTTP_SERVER, &recorder_codec_events, &recorder_consumer, &http_limits_default,
-                  pair->pool, &pair->heap, &pair->server);
+    pair->client.codec = h2_create(HTTP_CLIENT, &recorder_codec_events, &recorder_consumer,
+                                   &http_limits_default, pair->pool, &pair->heap, &pair->client);
+    pair->server.codec = h2_create(HTTP_SERVER, &recorder_codec_events, &recorder_consumer,
+                                   &http_limits_default, pair->pool, &pair->heap, &pair->server);
     pair->client.codec->established = pair->server.codec->established = true;
     pair->server.answers = true;
     arena_init(&pair->arena, pair->pool);
