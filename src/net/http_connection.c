@@ -341,7 +341,7 @@ static void feed(struct http_connection *connection, struct block *block, const 
 }
 
 /*
- * Plaintext servers speak both: a connection that begins with HTTP/2's preface is HTTP/2. The bytes compared so far
+ * Servers speak both: a connection that begins with HTTP/2's preface is HTTP/2. The bytes compared so far
  * need not be kept, for they are known.
  */
 static bool sniff(struct http_connection *connection, const char *data, size_t size)
@@ -436,11 +436,14 @@ static enum http_protocol protocol_of(const struct http_connection *connection)
     return is_h2 ? HTTP_PROTOCOL_2 : HTTP_PROTOCOL_1;
 }
 
-/* Whether the protocol is known before the first byte, and before the transport is open. */
+/*
+ * Whether the protocol is known before the first byte, and before the transport is open. Inside TLS, who agreed on no protocol
+ * (ALPN) is heard as in plaintext: what a tunnel carries may be HTTP/2, and the tunnel does not know.
+ */
 static bool must_sniff(const struct http_connection *connection)
 {
     return connection->role == HTTP_SERVER && connection->options->choice == HTTP_CHOOSE &&
-           !transport_session(connection->transport);
+           transport_alpn(connection->transport).size == 0;
 }
 static bool must_wait_for_open(const struct http_connection *connection)
 {

@@ -14,7 +14,7 @@
 struct http_connection;
 struct loop;
 
-/* Which protocol is spoken: by ALPN on TLS; in plaintext a server looks for HTTP/2's preface and a client speaks HTTP/1. */
+/* Which protocol is spoken: by ALPN on TLS; without it a server looks for HTTP/2's preface and a client speaks HTTP/1. */
 enum http_choice { HTTP_CHOOSE, HTTP_ONLY_1, HTTP_ONLY_2 };
 
 /* Shared by many connections; outlives them. 0 = no timeout. */

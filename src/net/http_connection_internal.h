@@ -34,7 +34,7 @@ struct http_connection {
     uint64_t begun_ms;
     uint32_t requests; /* of the codec, when idleness was looked at last */
     uint8_t role;
-    uint8_t sniffed; /* bytes of HTTP/2's preface that a plaintext server has seen */
+    uint8_t sniffed; /* bytes of HTTP/2's preface that a server has seen */
     bool was_idle;
     bool was_in_head;
     bool had_room;

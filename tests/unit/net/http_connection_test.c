@@ -194,6 +194,64 @@ TEST(a_plaintext_server_knows_both_protocols_by_the_first_bytes)
     }
 }
 
+static void on_turn_of_engine(void *engine)
+{
+    tls_engine_turn(engine, pki_now(), 2 * LOOP_TURN_HANDSHAKES);
+}
+
+static struct transport *tls_transport(struct world *w, int fd, struct tls_engine *engine,
+                                       struct tls_context *context)
+{
+    static const struct conn_events none = {0};
+    struct tls_session_spec session = {.context = context};
+    struct transport_options options = {.engine = engine, .tls = &session};
+    return transport_create(conn_adopt(w->loop, fd, 0, &none, NULL), NULL, &options, NULL, NULL);
+}
+
+/* A tunnel's ends agree on no protocol inside TLS, and what it carries may be either. */
+TEST(a_tls_server_without_alpn_knows_both_protocols_by_the_first_bytes)
+{
+    static const enum http_choice asked[] = {HTTP_ONLY_1, HTTP_ONLY_2};
+    struct pki root = pki_root("spiffe://mesh"),
+               leaf = pki_leaf(&root, "spiffe://mesh/ns/shop/sa/cart");
+    struct tls_trust *trust = pki_trust(&root, "mesh");
+    struct tls_context *contexts[] = {pki_context(TLS_SERVER, &leaf, trust, NULL),
+                                      pki_context(TLS_CLIENT, &leaf, trust, NULL)};
+    EACH (choice, asked) {
+        struct world w;
+        int fds[2];
+        begin_world(&w, 1, *choice, HTTP_CHOOSE);
+        struct tls_engine *engine = tls_engine_create(NULL);
+        loop_on_turn(w.loop, on_turn_of_engine, engine);
+        on_turn_of_engine(engine);
+        sim_pair(w.loop, fds);
+        w.serving = http_connection_create(tls_transport(&w, fds[0], engine, contexts[0]),
+                                           HTTP_SERVER, &w.options[1], &origin_events, &w.origin);
+        w.client = http_connection_create(tls_transport(&w, fds[1], engine, contexts[1]),
+                                          HTTP_CLIENT, &w.options[0], &client_events, &w);
+        struct plan plan = {.id = 1, .request_bytes = 3000, .response_bytes = 70000};
+        static struct end end;
+        CHECK(client_ask(w.client, &end, &plan, &w.bad, &w.open));
+        for (unsigned turn = 0; turn < 2000 && w.open + w.origin.open > 0; turn++)
+            loop_turn(w.loop, 100);
+        CHECK(w.open == 0 && w.origin.requests == 1 && !w.bad && !w.origin.bad, "%s",
+              name_of(*choice));
+        CHECK(http_connection_protocol(w.serving) ==
+              (*choice == HTTP_ONLY_2 ? HTTP_PROTOCOL_2 : HTTP_PROTOCOL_1));
+        close_one(&w.client);
+        close_one(&w.serving);
+        settle(&w, 200);
+        loop_on_turn(w.loop, NULL, NULL);
+        tls_engine_destroy(engine);
+        end_world(&w);
+    }
+    tls_context_unref(contexts[0]);
+    tls_context_unref(contexts[1]);
+    tls_trust_unref(trust);
+    pki_fini(&root);
+    pki_fini(&leaf);
+}
+
 TEST(a_tls_hello_or_text_where_http_should_be_is_refused)
 {
     static const char *const texts[] = {"\x16\x03\x01\x02", "hello world\r\n\r\n",
@@ -364,11 +422,6 @@ TEST(a_connection_that_closes_behind_an_answer_lets_a_slow_reader_have_all_of_it
     CHECK(!w.serving && w.reasons[3] == HTTP_CLOSED_DONE);
     raw_fini(&raw);
     end_world(&w);
-}
-
-static void on_turn_of_engine(void *engine)
-{
-    tls_engine_turn(engine, pki_now(), 2 * LOOP_TURN_HANDSHAKES);
 }
 
 /* Before the handshake is done no request can come; that one is in vain shows only afterwards. */
