@@ -178,6 +178,22 @@ def test_a_stream_that_the_upstream_resets(lab, start_proxy, code, details):
     assert told["flags"] == "UR" and re.match(rf"upstream_reset_before_response_started{{{details}\b", told["details"]), told
 
 
+@pytest.mark.parametrize("moves, status", [(1, 200), (3, 200), (4, 503)])
+def test_a_stream_that_is_left_to_another_connection(lab, moves, status):
+    """GOAWAY before it: provably not acted on, so it is asked again, also when that connection goes away, but not for ever."""
+    def on_head(conversation, stream, request):
+        if len(origin.connections) > moves:
+            return False
+        conversation.h2.close_connection(last_stream_id=0)
+        return True
+    origin = Http2Origin(lab.host("server"), on_head=on_head)
+    lab.origins.append(origin)
+    client = lab.host("client")
+    lab.tulle_proxy(client, bootstrap([http_listener(10000, virtual_host(route(to="up")))], [http2_cluster("up", origin.address)]))
+    assert client.get(10000, method="POST", body=b"x").status == status
+    assert len(origin.connections) == min(moves + 1, 4)
+
+
 # ---------------------------------------------------------------- formats
 
 ISTIO_TEXT = ('[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '

@@ -31,7 +31,7 @@ struct limits;
 struct resource;
 struct upstream;
 
-enum { EXCHANGE_REPLAY_MAX = 64 * 1024, EXCHANGE_TRIED_MAX = 8 };
+enum { EXCHANGE_REPLAY_MAX = 64 * 1024, EXCHANGE_TRIED_MAX = 8, EXCHANGE_RESENDS_MAX = 3 };
 
 /* One try of the request on one host. */
 struct attempt {
@@ -68,7 +68,7 @@ struct exchange {
     bool has_request_slot; /* of the cluster's circuit breakers (breakers.h) */
     bool has_retry_slot;
     bool is_retrying;   /* waits for its back-off */
-    bool was_resent;    /* once, for a stale connection */
+    uint8_t resends;    /* for connections that were stale, or went away */
     bool request_ended; /* the request is whole */
     bool has_trailers;
     bool is_answering;     /* a response was given to the filters: there are no more tries */

@@ -300,7 +300,8 @@ static void on_response_trailers(struct http_stream *stream, struct headers *tra
 
 /*
  * Once, on a fresh connection: that an idle one was closed by the server as we sent is nobody's fault, nor that the server
- * says that it will not look at what we sent.
+ * says that it will not look at what we sent. A server that goes away (GOAWAY) and leaves the stream to another connection may
+ * do so on that one, too, while its configuration changes fast: so more than once.
  */
 static bool resend_stale(struct exchange *exchange, const struct http_reset *reset)
 {
@@ -310,10 +311,12 @@ static bool resend_stale(struct exchange *exchange, const struct http_reset *res
     bool is_connection = reset->reason == HTTP_RESET_DISCONNECTED ||
                          reset->reason == HTTP_RESET_TRUNCATED ||
                          reset->reason == HTTP_RESET_REFUSED;
-    if (exchange->was_resent || !(attempt->is_reused || reset->unseen) || attempt->is_headed ||
-        !is_safe || !is_connection || !can_replay(exchange))
+    bool is_moved = reset->reason == HTTP_RESET_REFUSED && attempt->stream->codec->draining;
+    bool may_resend = is_moved ? exchange->resends < EXCHANGE_RESENDS_MAX
+                               : exchange->resends == 0 && (attempt->is_reused || reset->unseen);
+    if (!may_resend || attempt->is_headed || !is_safe || !is_connection || !can_replay(exchange))
         return false;
-    exchange->was_resent = true;
+    exchange->resends++;
     exchange_abort_attempt(exchange);
     rewind_body(exchange);
     start_attempt(exchange, true);
