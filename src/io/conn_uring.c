@@ -180,8 +180,26 @@ static void report_receive(struct conn *conn, int result, uint32_t flags)
 
 /* --- sending --------------------------------------------------------------------------------- */
 
+/*
+ * The last words leave by a call of their own: who is closed has left when the turn is over, and another may take its place under
+ * a limit that workers share.
+ */
+static bool sent_at_once(struct conn *conn)
+{
+    struct iovec pieces[URING_IOVECS];
+    struct msghdr message = {.msg_iov = pieces,
+                             .msg_iovlen = chain_iovecs(conn->out, pieces, URING_IOVECS)};
+    ssize_t sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent <= 0)
+        return false; /* an entry waits for room, or tells what is wrong */
+    conn_sent_bytes(conn, (size_t)sent);
+    return true;
+}
+
 static void uring_send(struct conn *conn)
 {
+    if (conn->is_closed && sent_at_once(conn))
+        return;
     struct io_uring_sqe *entry = uring_entry(conn->loop);
     struct msghdr *message = conn->out->count > 1 ? uring_message(conn->loop) : NULL;
     if (message) {
@@ -263,6 +281,9 @@ static void uring_release(struct conn *conn, bool abort)
     struct loop *loop = conn->loop;
     if (abort)
         socket_reset_on_close(conn->fd);
+    else if (!conn->is_write_over)
+        uring_finish(
+            conn); /* the receive that is armed holds the socket until the next enter; the peer hears of the end now */
     handle_drop(loop->handles, conn->name);
     stop_receiving(conn);
     if (conn->is_sending)

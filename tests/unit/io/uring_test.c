@@ -45,6 +45,44 @@ static bool world_over_uring(struct world *w)
     return true;
 }
 
+struct look {
+    struct task reap;
+    int fd;
+    ssize_t words, end;
+};
+
+static void look(struct task *task)
+{
+    struct look *look = CONTAINER_OF(task, struct look, reap);
+    char bytes[64];
+    look->words = read(look->fd, bytes, sizeof(bytes));
+    look->end = read(look->fd, bytes, sizeof(bytes));
+}
+
+/* Whoever counts connections, as a limit that workers share does, lets another begin when the turn is over. */
+TEST(uring_conn_that_was_closed_has_left_when_its_turn_is_over)
+{
+    struct world w;
+    struct look after = {.words = -1, .end = -1};
+    int fds[2];
+    if (!world_over_uring(&w))
+        return;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0, "-");
+    w.a.conn = conn_adopt(w.loop, fds[1], 0, &party_events, &w.a);
+    conn_read_start(w.a.conn);
+    CHECK(write(fds[0], "x", 1) == 1, "-");
+    UNTIL(&w, w.a.got.size == 1); /* so a receive is armed, which holds the socket */
+    party_say(&w.a, "bye");
+    party_close(&w.a, CONN_CLOSE);
+    task_init(&after.reap, look);
+    after.fd = fds[0];
+    loop_reap_later(w.loop, &after.reap);
+    loop_turn(w.loop, 0);
+    CHECK(after.words == 3 && after.end == 0, "%zd bytes, then %zd", after.words, after.end);
+    close(fds[0]);
+    world_close(&w);
+}
+
 static void *run(void *loop)
 {
     loop_run(loop);
