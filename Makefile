@@ -51,7 +51,7 @@ bench-gate: setup release ## instructions, system calls and memory a request aga
 	@script/setup bench
 	@bench/run.sh gate
 
-soak: setup debug release ## the long forms of the oracles and of the end-to-end tests (SECONDS: how long each)
+soak: setup debug release ## the long forms of the oracles and of the end-to-end tests (SECONDS: how long each; TULLE_REQUESTS: of the soak of mixed ones, 10^7)
 	@TULLE_SOAK=$(SECONDS) script/run-tests oracles=build/dev e2e=build/dev e2e=build/release
 
 test: setup release debug build/fuzz/build.ninja ## everything that a release must pass; what CI runs

@@ -19,6 +19,8 @@ from test_mtls import TLS, sds, secret
 SOAK = bool(os.environ.get("TULLE_SOAK"))
 CHANGES = int(os.environ.get("TULLE_SWAPS", 10_000 if SOAK else 200))
 LEAVES = 8
+HTTP2 = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+    "@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}}}
 WEB, CART = "spiffe://mesh.test/ns/shop/sa/web", "spiffe://mesh.test/ns/shop/sa/cart"
 
 
@@ -78,13 +80,17 @@ def weighted(random, *names):
     return {"timeout": "0s", "weighted_clusters": {"clusters": [{"name": names[0], "weight": weight}, {"name": names[1], "weight": 100 - weight}]}}
 
 
-def tls_socket(side, certificate, **more):
+def tls_socket(side, certificate, alpn=(), **more):
     return {"name": "envoy.transport_sockets.tls", "typed_config": {"@type": TLS + side, "common_tls_context": {
-        "tls_certificate_sds_secret_configs": [sds(certificate)], "validation_context_sds_secret_config": sds("trust")}, **more}}
+        "tls_certificate_sds_secret_configs": [sds(certificate)], "validation_context_sds_secret_config": sds("trust"),
+        **({"alpn_protocols": list(alpn)} if alpn else {})}, **more}}
 
 
 class Mesh:
     """client: proxy out  ==mTLS==>  server: proxy in, two back ends. Everything comes by ADS, the secrets too."""
+
+    http2 = ()  # clusters that are asked in HTTP/2
+    probe = "/"  # what each back end answers
 
     def __init__(self, lab):
         self.lab, self.random = lab, random.Random(20260101)
@@ -96,11 +102,15 @@ class Mesh:
         self.pki = lab.pki()
         self.leaves = {name: [self.pki.leaf(f"{name}-{i}", f"URI:{uri}") for i in range(LEAVES)] for name, uri in (("web", WEB), ("cart", CART))}
         self.roots = [open(self.pki.ca).read() + "".join(open(Pki(lab.path(f"other{i}")).ca).read() for i in range(n)) for n in range(3)]
-        self.backs = [lab.origin(self.server, name=name, answer=self.answer) for name in ("v1", "v2")]
+        self.ports = self.start_back_ends()
         self.stray = []  # client certificates that were not current
         self.out = Proxy(lab, self.client, lab.ads(control, 18000))
         self.inner = Proxy(lab, self.server, lab.ads(control, 18001))
         self.begin()
+
+    def start_back_ends(self):
+        """Gives the ports of two."""
+        return [self.lab.origin(self.server, name=name, answer=self.answer).port for name in ("v1", "v2")]
 
     @staticmethod
     def answer(request):
@@ -124,7 +134,7 @@ class Mesh:
             for port in ports:
                 proxy.program.wait_for_port(port)
         for port in 10000, 10001, 10002, 10003:
-            out.program.wait_for(lambda: self.client.get(port).status == 200, "a 200")
+            out.program.wait_for(lambda: self.client.get(port, self.probe).status == 200, "a 200")
         out.settle(), inner.settle()
 
     def change_leaf(self, proxy, name):
@@ -137,12 +147,14 @@ class Mesh:
         proxy.ads.set("secret", {"name": "trust", "validation_context": {"trusted_ca": {"inline_string": self.roots[proxy.roots]}}})
 
     def change_clusters(self, proxy):
-        timeout = {"connect_timeout": f"{20 + self.random.randrange(40)}s"}
-        if proxy is self.out:
-            socket_out = {"transport_socket": tls_socket("UpstreamTlsContext", "web")}
-            proxy.ads.set("cluster", *(eds_cluster(name, **socket_out, **timeout) for name in ("cart", "cart2", "bytes")))
-        else:
-            proxy.ads.set("cluster", eds_cluster("v1", **timeout), eds_cluster("v2", **timeout))
+        made = []
+        for name in ("cart", "cart2", "bytes") if proxy is self.out else ("v1", "v2"):
+            is_http2 = name in self.http2
+            more = HTTP2 if is_http2 else {}
+            if proxy is self.out:
+                more = {"transport_socket": tls_socket("UpstreamTlsContext", "web", ["h2"] if is_http2 else ()), **more}
+            made.append(eds_cluster(name, connect_timeout=f"{20 + self.random.randrange(40)}s", **more))
+        proxy.ads.set("cluster", *made)
 
     def change_endpoints(self, proxy):
         if proxy is self.out:
@@ -152,8 +164,8 @@ class Mesh:
             proxy.ads.set("endpoints", *(endpoints(name, *((address, port) for address in some))
                                          for name, port in (("cart", 15006), ("cart2", 15006), ("bytes", 15007))))
         else:
-            one, two = self.random.sample(self.backs, 2)
-            proxy.ads.set("endpoints", endpoints("v1", ("127.0.0.1", one.port)), endpoints("v2", ("127.0.0.1", two.port), ("127.0.0.1", one.port)))
+            one, two = self.random.sample(self.ports, 2)
+            proxy.ads.set("endpoints", endpoints("v1", ("127.0.0.1", one)), endpoints("v2", ("127.0.0.1", two), ("127.0.0.1", one)))
 
     def routed(self, who, version, *names):
         return virtual_host(route(route=weighted(self.random, *names), **named(who, version)))
@@ -187,7 +199,8 @@ class Mesh:
             made = http_listener(15006, self.routed(who, version, "v1", "v2"), forward_client_cert_details="SANITIZE_SET",
                                  set_current_client_cert_details={"subject": True}, stream_idle_timeout=f"{600 + version}s")["filter_chains"][0]
             chains.append({**made, "name": chain, **({"filter_chain_match": match} if match else {}),
-                           "transport_socket": tls_socket("DownstreamTlsContext", "cart", require_client_certificate=True)})
+                           "transport_socket": tls_socket("DownstreamTlsContext", "cart", ["h2", "http/1.1"] if self.http2 else (),
+                                                          require_client_certificate=True)})
         inner.log.tell(**said, gone=[f"in-{name}-{chain}" for name in ("in", "in2") for chain in ("main", "second") if f"in-{name}-{chain}" not in said])
         inspector = {"name": "tls", "typed_config": {"@type": TYPE + "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"}}
         document = {**http_listener(15006, name=inner.listener), "filter_chains": chains, "listener_filters": [inspector] * (version % 2)}
