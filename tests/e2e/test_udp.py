@@ -86,6 +86,8 @@ def test_datagrams_of_every_size_pass_both_ways(lab, start_proxy, echo):
             for size in SIZES:
                 data = hashlib.shake_128(b"%d" % size).digest(size)
                 assert ask(sock, data) == data
+    # A datagram may be here before it is counted there.
+    proxy.wait_for(lambda: udp_stats(lab, proxy)["udp.udp_10000.downstream_sess_tx_datagrams"] == 3 * len(SIZES), "the last to be counted")
     counted = udp_stats(lab, proxy)
     assert counted["udp.udp_10000.downstream_sess_total"] == counted["udp.udp_10000.downstream_sess_active"] == 3
     assert counted["udp.udp_10000.downstream_sess_rx_datagrams"] == counted["udp.udp_10000.downstream_sess_tx_datagrams"] == 3 * len(SIZES)
