@@ -2,9 +2,12 @@
  * conn_uring: conns over kernel sockets, by io_uring.
  *
  * A multishot receive stays armed while the owner reads; a stop costs nothing until bytes come all the same,
- * which are kept and the receive cancelled. Where no receive is armed, the epoll instance tells that the peer
- * is gone. A conn that is closed lives until its operations have reported; its descriptor is closed by the ring too, after
- * the cancellations, so that the number is not used again before.
+ * which are kept and the receive cancelled. Bulk is received a large block at a time: a multishot receive would take
+ * all that the kernel was lent before a stop is heard, and a stalled reader would cost that much.
+ *
+ * Where no receive is armed, the epoll instance tells that the peer is gone. A conn that is closed lives until its
+ * operations have reported; its descriptor is closed by the ring too, after the cancellations, so that the number is
+ * not used again before.
  *
  * `is_readable` means: no receive is armed, so a start of reading must ask.
  */
@@ -70,14 +73,17 @@ static void uring_receive(struct conn *conn)
     struct uring_buffers *buffers = uring_buffers_of(loop, size);
     buffers->receivers++;
     if (size == BLOCK_LARGE)
-        buffers->wanted = MIN(buffers->receivers * URING_LARGE_EACH, (unsigned)URING_LARGE_MOST);
+        buffers->wanted = MIN(buffers->receivers, (unsigned)URING_LARGE_MOST);
     if (!uring_buffers_fill(buffers, loop->blocks)) {
         buffers->receivers--;
         conn_starved(conn);
         return;
     }
     struct io_uring_sqe *entry = uring_entry(loop);
-    io_uring_prep_recv_multishot(entry, conn->fd, NULL, 0, 0);
+    if (size == BLOCK_LARGE)
+        io_uring_prep_recv(entry, conn->fd, NULL, BLOCK_LARGE_CAPACITY, 0);
+    else
+        io_uring_prep_recv_multishot(entry, conn->fd, NULL, 0, 0);
     uring_name(entry, URING_RECEIVE, conn);
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = (uint16_t)size;
@@ -127,11 +133,14 @@ static void received(struct conn *conn, struct block *block, int result)
         conn_broken(conn, -result);
 }
 
-/* Many conns had something to say in one turn: the kernel shall have more blocks for them. */
+/*
+ * Many conns had something to say in one turn: the kernel shall have more blocks for them. One that took them all by itself is
+ * bulk, and what it took is what a reader that stalls costs.
+ */
 static void want_more(struct conn *conn)
 {
     struct uring_buffers *small = uring_buffers_of(conn->loop, BLOCK_SMALL);
-    if (!conn->is_receiving_large && small->wanted < URING_SMALL_MOST)
+    if (!conn->is_receiving_large && !conn->is_reading_large && small->wanted < URING_SMALL_MOST)
         small->wanted *= 2;
 }
 
@@ -160,8 +169,7 @@ static void report_receive(struct conn *conn, int result, uint32_t flags)
     if (!goes_on) {
         buffers->receivers--;
         if (conn->is_receiving_large)
-            buffers->wanted =
-                MIN(buffers->receivers * URING_LARGE_EACH, (unsigned)URING_LARGE_MOST);
+            buffers->wanted = MIN(buffers->receivers, (unsigned)URING_LARGE_MOST);
         conn->is_receiving = conn->is_cancelling = false;
         conn->is_readable = true;
         if (result == -ENOBUFS)

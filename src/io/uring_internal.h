@@ -60,7 +60,6 @@ struct uring_buffers {
 enum {
     URING_SMALL_FIRST = 32,
     URING_SMALL_MOST = 256,
-    URING_LARGE_EACH = 4, /* a receiver: its share of a turn */
     URING_LARGE_MOST = 16,
 };
 

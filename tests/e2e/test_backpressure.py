@@ -17,8 +17,6 @@ SIZE = 1_000_000_000 if SOAK else 64_000_000
 STALL_S = max(SOAK, 2)
 # Shadow memory grows with what is touched, and the sanitizers keep what was freed: the bound proper is the release build's.
 GROWTH_KIB = 256 if not SANITIZED else 4096
-if os.environ.get("TULLE_IO") == "io_uring":
-    GROWTH_KIB += 256  # what multishot receives had delivered before their stop was heard, as we believe
 RING_KIB = 256 * 2 + 16 * 16  # what a worker's io_uring may hold ready for the kernel: 256 small buffers, 16 large ones
 PIECE = hashlib.shake_128(b"backpressure").digest(1_000_000)
 
