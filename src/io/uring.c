@@ -265,6 +265,9 @@ static size_t report(struct loop *loop, const struct io_uring_cqe *cqe)
     return 1;
 }
 
+/*
+ * All of them, though the next wait lends some again: those lie together, while each of these may be all that keeps its slab.
+ */
 static void trim_buffers(struct uring_state *state)
 {
     if (!state->is_trimming || io_uring_cq_ready(&state->ring) > 0 || must_enter(&state->ring))
@@ -273,7 +276,7 @@ static void trim_buffers(struct uring_state *state)
     state->buffers[BLOCK_SMALL].wanted = URING_SMALL_FIRST;
     state->buffers[BLOCK_LARGE].wanted = 0;
     for (size_t i = 0; i < BLOCK_SIZES; i++)
-        uring_buffers_withdraw(&state->buffers[i], state->buffers[i].wanted);
+        uring_buffers_withdraw(&state->buffers[i]);
 }
 
 /* Only what had been reported when the turn began, for handlers submit, and what is submitted reports. */
@@ -296,9 +299,11 @@ static size_t uring_dispatch(struct loop *loop)
     return count;
 }
 
+/* At once where that may be, so that the pool, which is trimmed next, has them back. */
 static void uring_trim(struct loop *loop)
 {
     loop->uring->is_trimming = true;
+    trim_buffers(loop->uring);
 }
 
 /* What the last turn wrote leaves also when no turn follows. */

@@ -76,10 +76,10 @@ bool uring_buffers_fill(struct uring_buffers *buffers, struct block_pool *pool)
  * The kernel takes from the front, and only while we are inside an enter (deferred task run); so what stands at the back
  * is still ours to take.
  */
-void uring_buffers_withdraw(struct uring_buffers *buffers, unsigned keep)
+void uring_buffers_withdraw(struct uring_buffers *buffers)
 {
     unsigned mask = (unsigned)io_uring_buf_ring_mask(buffers->entries);
-    while (count_held(buffers) > keep) {
+    while (count_held(buffers) > 0) {
         uint16_t tail = (uint16_t)(buffers->ring->tail - 1);
         block_unref(uring_buffers_take(buffers, buffers->ring->bufs[tail & mask].bid));
         io_uring_smp_store_release(&buffers->ring->tail, tail);

@@ -72,8 +72,8 @@ void uring_buffers_fini(struct uring_buffers *buffers);
 MUST_USE struct block *uring_buffers_take(struct uring_buffers *buffers, unsigned number);
 /* Makes up for what was taken, as far as the pool gives blocks; false when the kernel has none at all. */
 bool uring_buffers_fill(struct uring_buffers *buffers, struct block_pool *pool);
-/* Takes blocks back until the kernel has `keep`; only while no report is unread. */
-void uring_buffers_withdraw(struct uring_buffers *buffers, unsigned keep);
+/* Takes all blocks back; only while no report is unread. */
+void uring_buffers_withdraw(struct uring_buffers *buffers);
 /* Bytes of blocks that the kernel has. */
 size_t uring_buffers_held(const struct uring_buffers *buffers);
 struct uring_buffers *uring_buffers_of(struct loop *loop, enum block_size size);
