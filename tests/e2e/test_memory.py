@@ -36,10 +36,13 @@ class Front:
         return self.proxy.memory_kb()[kind]
 
     def connect(self, many, first):
+        made = []
         with self.host.inside():
-            made = [self.context.wrap_socket(socket.create_connection(("127.0.0.1", 10000), 20)) for _ in range(many)]
+            for _ in range(many):
+                connection = self.context.wrap_socket(socket.create_connection(("127.0.0.1", 10000), 20))
+                connection.sendall(first)  # at once: to one that says nothing the head timeout comes
+                made.append(connection)
         for connection in made:
-            connection.sendall(first)
             assert connection.recv(100)
         return made
 
