@@ -11,7 +11,7 @@ import pytest
 
 from lab import bootstrap, http_listener, route, virtual_host
 from lab import grpc_peer
-from test_http2 import http2_cluster
+from test_http2 import Setup, http2_cluster
 from test_mtls import tls_in, tls_out
 
 PEER = grpc_peer.__file__
@@ -137,6 +137,17 @@ def test_grpc_timeouts_have_a_maximum(lab, start_proxy, limits, asked, lasts):
     got = pair.call("unary", "Sleep", body="6", timeout=asked)
     assert got["code"] in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
     assert lasts <= time.monotonic() - began < 5
+
+
+def test_an_empty_stream_ends_with_a_data_frame(lab):
+    """gRPC over HTTP/2, "Requests": grpc-go waits for it for ever, so a head and an end that met on the way part again."""
+    ends = []
+    setup = Setup(lab, lambda lab, host, document: lab.tulle_proxy(host, document),
+                  origin={"on_data": lambda conversation, stream, data: ends.append(data)})
+    with setup.h2() as client:
+        for kind in ("text/plain", "application/grpc"):
+            assert client.exchange("POST", "/a.Service/Method", headers=[("content-type", kind), ("te", "trailers")]).status == 200
+            assert ends == ([b""] if kind == "application/grpc" else [])
 
 
 def test_a_stream_outlives_the_routes_timeout(lab, start_proxy):

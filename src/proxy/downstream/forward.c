@@ -506,7 +506,9 @@ static void send_head(struct exchange *exchange, const struct http_request *head
     attempt->is_counted = true;
     host_count(attempt->host->counters, HOST_RQ_TOTAL, 1);
     host_count(attempt->host->counters, HOST_RQ_ACTIVE, 1);
-    bool has_body = !exchange->request_ended || exchange->body.size > 0 || exchange->has_trailers;
+    /* A gRPC request ends with a DATA frame, also an empty stream (gRPC over HTTP/2, "Requests"): servers wait for it. */
+    bool has_body = !exchange->request_ended || exchange->body.size > 0 || exchange->has_trailers ||
+                    exchange->record.is_grpc;
     http_stream_send_request(attempt->stream, head, !has_body);
     deadlines_try(exchange);
     if (has_body)
