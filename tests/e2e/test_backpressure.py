@@ -214,10 +214,10 @@ def test_an_upstream_that_closes_idle_connections_loses_no_request(lab):
     seen, lock = {}, threading.Lock()
 
     def serve_and_close(connection):
-        number = len(seen)
+        idle = len(seen) % 7 / 1000 + 0.0005
+        connection.settimeout(10)  # a fresh connection is not an idle one
         while True:
             head = b""
-            connection.settimeout((number % 7) / 1000 + 0.0005)
             try:
                 while b"\r\n\r\n" not in head:
                     piece = connection.recv(4096)
@@ -231,6 +231,7 @@ def test_an_upstream_that_closes_idle_connections_loses_no_request(lab):
                 key = head.split(b" ", 2)[1]
                 seen[key] = seen.get(key, 0) + 1
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            connection.settimeout(idle)
     origin = lab.origin(server, serve=serve_and_close)
     lab.tulle_proxy(client, bootstrap([http_listener(10000, virtual_host(route(to="up")))], [cluster("up", origin.address)]))
     failures = {"GET": 0, "POST": 0}
