@@ -85,7 +85,10 @@ static void epoll_wait_for(struct loop *loop, uint64_t wait_us)
 {
     struct epoll_state *state = loop->epoll;
     int count = call_epoll_wait(state->fd, state->ready, EPOLL_BATCH, wait_ms_of(loop, wait_us));
-    state->ready_count = count > 0 ? count : 0; /* EINTR is a turn without events */
+    if (UNLIKELY(count < 0)) /* EINTR, as after a stop: it did not look what is ready */
+        epoll_collect(loop);
+    else
+        state->ready_count = count;
     loop->now_us = clock_now_us();
 }
 

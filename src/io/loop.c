@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* Tasks that tasks queue run in the same turn, so many times over; then the network is heard again. */
-enum { RUN_ROUNDS = 8, FLUSH_ROUNDS = 4, WALL_REFRESH_US = 1000000 };
+enum { RUN_ROUNDS = 8, FLUSH_ROUNDS = 4, WALL_REFRESH_US = 1000000, LATE_TIMERS_MS = 100 };
 
 const char *const loop_phase_names[LOOP_PHASES] = {"inbox",  "events", "run",
                                                    "timers", "flush",  "reap"};
@@ -616,6 +616,13 @@ static bool fire_timers(struct loop *loop)
 {
     if (loop_now_ms(loop) < loop->next_due_ms)
         return false;
+    /* This thread stood still: what was reported now may bring its bytes in the next turn only, which waits for nothing. */
+    bool is_late = loop_now_ms(loop) >= loop->next_due_ms + LATE_TIMERS_MS;
+    if (UNLIKELY(is_late) && !loop->has_let_timers_wait) {
+        loop->has_let_timers_wait = true;
+        return true;
+    }
+    loop->has_let_timers_wait = false;
     loop->next_due_ms = UINT64_MAX; /* timers that are started meanwhile lower it */
     wheel_advance(loop->wheel, loop_now_ms(loop));
     loop->next_due_ms = wheel_next_ms(loop->wheel);

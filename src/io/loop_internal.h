@@ -63,6 +63,8 @@ struct loop {
     uint64_t wall_read_us;  /* when that was found */
     struct wheel *wheel;
     uint64_t next_due_ms; /* a lower bound: a stopped timer may leave it behind */
+    bool
+        has_let_timers_wait; /* for one turn, in which what came while the thread stood still is heard */
     struct block_pool *blocks;
     struct memory_budget *budget;
     struct handle_table *handles;

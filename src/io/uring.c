@@ -215,16 +215,20 @@ static void enter(struct loop *loop, uint64_t wait_us)
             io_uring_submit_and_get_events(ring);
         return;
     }
+    int result;
     if (wait_us == WAIT_FOREVER) {
-        io_uring_submit_and_wait(ring, 1);
-        return;
+        result = io_uring_submit_and_wait(ring, 1);
+    } else {
+        uint64_t spent_us = clock_now_us() - loop->now_us;
+        uint64_t left_us = wait_us > spent_us ? wait_us - spent_us : 0;
+        struct __kernel_timespec until = {.tv_sec = (int64_t)(left_us / 1000000),
+                                          .tv_nsec = (long long)(left_us % 1000000 * 1000)};
+        struct io_uring_cqe *first;
+        result = io_uring_submit_and_wait_timeout(ring, &first, 1, &until, NULL);
     }
-    uint64_t spent_us = clock_now_us() - loop->now_us;
-    uint64_t left_us = wait_us > spent_us ? wait_us - spent_us : 0;
-    struct __kernel_timespec until = {.tv_sec = (int64_t)(left_us / 1000000),
-                                      .tv_nsec = (long long)(left_us % 1000000 * 1000)};
-    struct io_uring_cqe *first;
-    io_uring_submit_and_wait_timeout(ring, &first, 1, &until, NULL);
+    /* ETIME or EINTR, as after a stop: what came meanwhile has not been taken in. */
+    if (result < 0 && must_enter(ring))
+        io_uring_submit_and_get_events(ring);
 }
 
 static size_t uring_lent(const struct loop *loop)

@@ -1,5 +1,6 @@
 """The proxy as a process: signals, drain, and that it never proxies to itself."""
 import json
+import re
 import signal
 import threading
 import time
@@ -12,10 +13,10 @@ from lab.wire import Closed
 FORWARD = virtual_host(route(to="up", route={"cluster": "up", "timeout": "0s"}))
 
 
-def start(lab, answer=None, arguments=()):
+def start(lab, answer=None, arguments=(), **manager):
     client, server = lab.host("client"), lab.host("server")
     origin = lab.origin(server, **({"answer": answer} if answer else {}))
-    proxy = lab.tulle_proxy(client, bootstrap([http_listener(10000, FORWARD)], [cluster("up", origin.address)]), arguments=arguments)
+    proxy = lab.tulle_proxy(client, bootstrap([http_listener(10000, FORWARD, **manager)], [cluster("up", origin.address)]), arguments=arguments)
     return client, origin, proxy
 
 
@@ -31,6 +32,25 @@ def test_sigterm_lets_a_request_finish(lab):
         response = connection.response()
         assert response.body == b"finished"
         assert connection.is_closed()
+    assert proxy.wait_for_exit() == 0
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("io", ["epoll", "io_uring"])
+def test_a_proxy_that_stood_still_hears_before_it_calls_it_silence(lab, io, fresh):
+    """Draining, it waits so long for a last request; one that came while it had no processor did come."""
+    client, _, proxy = start(lab, arguments=("--io", io), drain_timeout="2s")
+    with client.connect(10000, timeout=20) as connection:
+        if not fresh:
+            assert connection.exchange("GET", "/").status == 200
+        proxy.wait_for(lambda: re.search(r"^http.*downstream_cx_active: 1$", lab.admin(proxy, "/stats").text, re.M), "the connection")
+        proxy.send_signal(signal.SIGTERM)
+        proxy.wait_for(lambda: not can_connect(client), "end of accepting")
+        proxy.send_signal(signal.SIGSTOP)
+        connection.request("GET", "/last")
+        time.sleep(2.5)
+        proxy.send_signal(signal.SIGCONT)
+        assert connection.response().status == 200
     assert proxy.wait_for_exit() == 0
 
 
