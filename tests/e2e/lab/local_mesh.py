@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from .programs import BUILD, SANITIZERS, need_tulle
+from .programs import SANITIZERS, need_tulle
 
 LINE_WAIT_S = 60
 
@@ -19,7 +19,7 @@ class LocalMesh:
             need_tulle(name)
         self.home, self.tulle, self.process = str(home), need_tulle("tulle"), None
         self.environment = {**os.environ, **SANITIZERS, "HOME": self.home, "LC_ALL": "C.UTF-8",
-                            "PATH": f"{os.path.join(BUILD, 'bin')}:{os.environ['PATH']}"}
+                            "PATH": f"{os.path.dirname(self.tulle)}:{os.environ['PATH']}"}
         for name in ("TULLE_HOME", "TULLE_SERVER", "KUBECONFIG"):
             self.environment.pop(name, None)
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
