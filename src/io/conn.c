@@ -88,6 +88,7 @@ static struct conn *conn_new(struct loop *loop, unsigned flags, const struct con
     conn->owner = owner;
     conn->fd = -1;
     conn->is_exempt = flags & CONN_EXEMPT;
+    conn->has_two_queues = flags & CONN_SHORT_CUT;
     conn->is_writable = true;
     task_init(&conn->run, on_run);
     task_init(&conn->flush, on_flush);

@@ -37,7 +37,11 @@ struct conn_events {
     void (*on_error)(void *owner, int error);
 };
 
-enum { CONN_EXEMPT = 1 }; /* flag: keeps reading under memory pressure (admin, readiness, xDS) */
+enum {
+    CONN_EXEMPT = 1, /* flag: keeps reading under memory pressure (admin, readiness, xDS) */
+    CONN_SHORT_CUT =
+        2, /* flag: of two queues (io/sockmap.h), so a short read proves nothing; epoll only */
+};
 
 /*
  * Takes over an accepted (non-blocking) descriptor; on a simulated loop a descriptor of the simulation. NULL when the

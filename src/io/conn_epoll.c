@@ -47,7 +47,7 @@ static bool read_brought_nothing(struct conn *conn, ssize_t got)
 
 static void read_brought(struct conn *conn, size_t got, size_t asked)
 {
-    if (got < asked && !conn->is_hung_up)
+    if (got < asked && !conn->is_hung_up && !conn->has_two_queues)
         conn->is_readable = false;
 }
 

@@ -38,6 +38,7 @@ struct conn {
     bool is_ending : 1; /* FIN after `out` */
     bool is_closed : 1;
     bool is_exempt : 1;
+    bool has_two_queues : 1; /* CONN_SHORT_CUT */
     /* Where the directions stand. */
     bool is_connecting : 1;
     bool is_read_over : 1;

@@ -208,7 +208,7 @@ static int connect_now(struct attempt *attempt, int fd)
         .mark = options->mark,
         .is_transparent = options->is_transparent,
         .fd = fd,
-        .flags = options->conn_flags,
+        .flags = options->conn_flags | (options->sockmap ? CONN_SHORT_CUT : 0u),
         .sockmap = options->sockmap,
     };
     return conn_connect(attempt->dial->dialer->options.loop, &connect, &attempt_events, attempt,

@@ -101,10 +101,14 @@ bool process_io_of(const char *text, enum process_io *io)
  * it is for those who ask.
  * Containers often forbid it; what was asked for in vain is said once.
  */
-static enum loop_backend choose_backend(const struct process_options *options)
+static enum loop_backend choose_backend(const struct process *process)
 {
-    if (options->io != PROCESS_IO_URING)
+    if (process->options->io != PROCESS_IO_URING)
         return LOOP_EPOLL;
+    if (process->shared.sockmap) {
+        log_warning("process", "the sockmap short cut needs epoll: workers use epoll");
+        return LOOP_EPOLL;
+    }
     int refusal = loop_may_use_io_uring();
     if (!refusal)
         return LOOP_IO_URING;
@@ -330,7 +334,7 @@ static bool make_workers(struct process *process, struct error *error)
 {
     process->worker_count =
         process->options->concurrency ? process->options->concurrency : thread_cpu_count();
-    process->backend = choose_backend(process->options);
+    process->backend = choose_backend(process);
     process->runners = mem_calloc(process->worker_count, sizeof(*process->runners));
     process->workers = mem_calloc(process->worker_count, sizeof(*process->workers));
     for (unsigned i = 0; i < process->worker_count; i++)

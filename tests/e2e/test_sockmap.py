@@ -52,23 +52,23 @@ def local(origin):
     return "127.0.0.1", origin.port
 
 
-@pytest.fixture(params=["epoll", "io_uring"])
-def tcp(lab, request):
+@pytest.fixture
+def tcp(lab):
     """tcp(serve): application, proxy at port 10000 and back end on one host."""
     def start(serve):
         def polite(connection):
             connection.settimeout(60)  # Python then polls, as servers do: a bare blocking recv() is what 0008 warns of
             serve(connection)
         origin = lab.origin(lab.host("pod"), serve=polite)
-        sidecar = Sidecar(lab, bootstrap([tcp_listener(10000, "up")], [cluster("up", local(origin))]), io=request.param)
+        sidecar = Sidecar(lab, bootstrap([tcp_listener(10000, "up")], [cluster("up", local(origin))]))
         sidecar.origin = origin
         return sidecar
     return start
 
 
-def web(lab, answer=None, io="epoll", **manager):
+def web(lab, answer=None, io="epoll", timeout="15s"):
     origin = lab.origin(lab.host("pod"), **({"answer": answer} if answer else {}))
-    sidecar = Sidecar(lab, bootstrap([http_listener(10000, virtual_host(route(to="up")), **manager)],
+    sidecar = Sidecar(lab, bootstrap([http_listener(10000, virtual_host(route(route={"cluster": "up", "timeout": timeout})))],
                                      [cluster("up", local(origin))]), io=io)
     sidecar.origin = origin
     return sidecar
@@ -85,7 +85,9 @@ def pattern(size):
 
 @pytest.mark.parametrize("io", ["epoll", "io_uring"])
 def test_both_hops_of_a_request_take_it(lab, io):
+    """Asked for together with io_uring, it is served over epoll."""
     sidecar = web(lab, io=io)
+    assert "workers over epoll" in sidecar.proxy.text()
     before = sidecar.counts()
     with sidecar.connect() as client:
         for number in range(20):
@@ -188,7 +190,7 @@ def test_a_reader_that_stalls_stops_the_writer(tcp):
     connection.socket.setblocking(False)
     piece, sent, digest = pattern(8192), 0, hashlib.sha256()
     started, stopped = time.monotonic(), 0
-    while time.monotonic() - started < (35 if SOAK else 3):
+    while time.monotonic() - started < (35 if SOAK else 4):
         try:
             size = connection.socket.send(piece)
             digest.update(piece[:size])
@@ -201,16 +203,19 @@ def test_a_reader_that_stalls_stops_the_writer(tcp):
     assert sidecar.proxy.memory_kb()["anon"] - proxy_before < 4096
     assert kernel_memory_kb() - kernel_before < 24 << 10
     resume.set()
+    resumed = time.monotonic()
     connection.socket.setblocking(True)
     connection.send(b"end").end()
     digest.update(b"end")
-    sidecar.origin.wait_for_close(30)
+    sidecar.origin.wait_for_close(60)
+    # By TCP this takes milliseconds; here the sender goes on with its next window probe only (docs/decisions/0008).
+    print(f"went on after {time.monotonic() - resumed:.1f} s")
     assert heard == [(sent + 3, digest.hexdigest())]
     connection.close()
 
 
 def test_a_client_that_stalls_stops_the_server(lab):
-    sidecar = web(lab, lambda request: Reply(body=pattern(8_000_000)))
+    sidecar = web(lab, lambda request: Reply(body=pattern(8_000_000)), timeout="0s")
     before = sidecar.proxy.memory_kb()["anon"]
     with sidecar.connect(timeout=60) as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)

@@ -4,6 +4,7 @@
 #include "build/listener.h"
 #include "io/conn.h"
 #include "io/listener.h"
+#include "io/sockmap.h"
 #include "net/dialer.h"
 #include "net/transport.h"
 #include "proxy/downstream/downstream.h"
@@ -467,7 +468,9 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd,
         return;
     }
     struct arrival *arrival = mem_new(struct arrival);
-    arrival->conn = conn_adopt(worker->loop, fd, 0, &events, arrival);
+    const struct sockmap *sockmap = worker->shared->sockmap;
+    unsigned flags = sockmap && sockmap_holds(sockmap, fd) ? CONN_SHORT_CUT : 0;
+    arrival->conn = conn_adopt(worker->loop, fd, flags, &events, arrival);
     if (!arrival->conn) {
         mem_free(arrival);
         return;
