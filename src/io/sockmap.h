@@ -4,7 +4,7 @@
  * The kernel pairs the two ends of a connection when it is established, and what one end sends then goes straight to the
  * receive queue of the other (SK_MSG). One end is always a socket that the proxy has claimed, the other never is; both are in
  * one network namespace, which is served, and in one of the cgroups. A direction takes the short cut from its first byte
- * or never, and leaves it for good when its receiver falls SOCKMAP_QUEUE_BYTES behind: TCP's own back-pressure rules from
+ * or never, and leaves it for good when its receiver falls a quarter of its buffer behind: TCP's own back-pressure rules from
  * there on. Why so: docs/decisions/0008-sockmap.md.
  *
  * Loading needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON of the host; who gets the descriptors of a loaded one needs none.
@@ -20,10 +20,11 @@
 struct sockmap;
 
 enum {
-    SOCKMAP_QUEUE_BYTES = 256 * 1024, /* that wait for one receiver */
-    SOCKMAP_ENDS_MAX = 65536,         /* sockets in it at once; others go by TCP */
-    SOCKMAP_NAMESPACES_MAX = 4096,    /* network namespaces served */
-    SOCKMAP_CGROUPS_MAX = 4,          /* besides our own */
+    SOCKMAP_QUEUE_BYTES =
+        256 * 1024,           /* that wait for one receiver; at most a quarter of its SO_RCVBUF */
+    SOCKMAP_ENDS_MAX = 65536, /* sockets in it at once; others go by TCP */
+    SOCKMAP_NAMESPACES_MAX = 4096, /* network namespaces served */
+    SOCKMAP_CGROUPS_MAX = 4,       /* besides our own */
     SOCKMAP_FDS = 3,
 };
 

@@ -37,6 +37,7 @@ struct sockmap_end {
 /* Where the kernel keeps what we ask it for, in bytes from the start of a socket. */
 struct sockmap_offsets {
     uint32_t received; /* bytes in the receive queues: sk_backlog.rmem_alloc */
+    uint32_t room;     /* for them: sk_rcvbuf */
     uint32_t layer;    /* TLS in the kernel: icsk_ulp_ops */
 };
 /* From the type information (BTF) at this path. */

@@ -76,6 +76,11 @@ static void go_if_equal(struct code *code, unsigned left, unsigned right, enum l
     code->target[code->count] = (uint8_t)(label + 1);
     emit(code, BPF_JMP | BPF_JEQ | BPF_X, left, right, 0, 0);
 }
+static void go_if_greater(struct code *code, unsigned left, unsigned right, enum label label)
+{
+    code->target[code->count] = (uint8_t)(label + 1);
+    emit(code, BPF_JMP | BPF_JGT | BPF_X, left, right, 0, 0);
+}
 static void go(struct code *code, enum label label)
 {
     go_if(code, BPF_JA, 0, 0, label);
@@ -105,6 +110,7 @@ enum {
     END = KEY - (int)sizeof(struct sockmap_end),
     WORD = END - 8, /* 8 bytes */
     CLAIMED = WORD - 8,
+    HELD = CLAIMED - 8,
 };
 
 /* The record of the context's socket; `flags` says whether it is made. A missing one ends the program. */
@@ -350,13 +356,24 @@ static void refuse_layers(struct code *code, const struct sockmap_offsets *offse
     go_if(code, BPF_JNE, ONE, 0, LAYERED);
 }
 
+/*
+ * A quarter of the receiver's buffer at most: what TCP may send into the window that it has told has to fit beside. What does not
+ * fit is dropped, and comes again only when the sender's timer says so, which doubles while the receiver stalls.
+ */
 static void refuse_full(struct code *code, const struct sockmap_offsets *offsets)
 {
     read_other_end(code, offsets->received, 4, FULL);
     load(code, BPF_W, ONE, STACK, WORD);
+    store(code, BPF_DW, STACK, HELD, ONE);
+    read_other_end(code, offsets->room, 4, FULL);
+    load(code, BPF_W, ONE, STACK, WORD);
+    emit(code, BPF_ALU64 | BPF_RSH | BPF_K, ONE, 0, 0, 2);
+    emit(code, BPF_JMP | BPF_JLE | BPF_K, ONE, 0, 1, SOCKMAP_QUEUE_BYTES);
+    set(code, ONE, SOCKMAP_QUEUE_BYTES);
+    load(code, BPF_DW, TWO, STACK, HELD);
     load(code, BPF_W, NINE, CONTEXT, FIELD(sk_msg_md, size));
-    add_register(code, ONE, NINE);
-    go_if(code, BPF_JGT, ONE, SOCKMAP_QUEUE_BYTES, FULL);
+    add_register(code, TWO, NINE);
+    go_if_greater(code, TWO, ONE, FULL);
 }
 
 static void redirect(struct code *code, const struct sockmap *sockmap)

@@ -131,17 +131,20 @@ bool sockmap_offsets_find(const char *bytes, size_t size, struct sockmap_offsets
 {
     struct types types;
     struct type type;
-    uint32_t backlog, received, layer, id, unused;
+    uint32_t backlog, received, room, layer, id, unused;
     if (!open_types(bytes, size, &types) || !find_struct(types, "sock", &type) ||
+        !find_member(&types, &type, "sk_rcvbuf", &room, &unused) ||
         !find_member(&types, &type, "sk_backlog", &backlog, &id) || !find_type(types, id, &type) ||
         !find_member(&types, &type, "rmem_alloc", &received, &unused) ||
         !find_struct(types, "inet_connection_sock", &type) ||
         !find_member(&types, &type, "icsk_ulp_ops", &layer, &unused))
         return false;
     /* An instruction holds 15 bits of an offset. */
-    if (received > INT16_MAX || backlog > INT16_MAX - received || layer > INT16_MAX)
+    if (received > INT16_MAX || backlog > INT16_MAX - received || room > INT16_MAX ||
+        layer > INT16_MAX)
         return false;
-    *offsets = (struct sockmap_offsets){.received = backlog + received, .layer = layer};
+    *offsets =
+        (struct sockmap_offsets){.received = backlog + received, .room = room, .layer = layer};
     return true;
 }
 

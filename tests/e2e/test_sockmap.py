@@ -208,8 +208,8 @@ def test_a_reader_that_stalls_stops_the_writer(tcp):
     connection.send(b"end").end()
     digest.update(b"end")
     sidecar.origin.wait_for_close(60)
-    # By TCP this takes milliseconds; here the sender goes on with its next window probe only (docs/decisions/0008).
-    print(f"went on after {time.monotonic() - resumed:.1f} s")
+    # Segments that were dropped for want of room would come again by a timer that has doubled all the while.
+    assert time.monotonic() - resumed < 1.5
     assert heard == [(sent + 3, digest.hexdigest())]
     connection.close()
 

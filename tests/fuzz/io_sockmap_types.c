@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *bytes = mem_alloc(size + 1);
     memcpy(bytes, data, size);
     if (sockmap_offsets_find(bytes, size, &offsets) &&
-        (offsets.received > INT16_MAX || offsets.layer > INT16_MAX))
+        (offsets.received > INT16_MAX || offsets.room > INT16_MAX || offsets.layer > INT16_MAX))
         abort();
     mem_free(bytes);
     return 0;

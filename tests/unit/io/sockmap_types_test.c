@@ -14,16 +14,16 @@ struct types {
     struct btf_type backlog;
     struct btf_member allocated;
     struct btf_type socket;
-    struct btf_member of_socket;
+    struct btf_member of_socket, room;
     struct btf_type connection;
     struct btf_member layer;
-    char names[68];
+    char names[76];
 };
 
 static const char names[] =
-    "\0int\0sock\0sk_backlog\0rmem_alloc\0inet_connection_sock\0icsk_ulp_ops";
-enum { INT = 1, SOCK = 5, BACKLOG = 10, ALLOCATED = 21, CONNECTION = 32, LAYER = 53 };
-enum { ONE_MEMBER = BTF_KIND_STRUCT << 24 | 1 };
+    "\0int\0sock\0sk_backlog\0rmem_alloc\0inet_connection_sock\0icsk_ulp_ops\0sk_rcvbuf";
+enum { INT = 1, SOCK = 5, BACKLOG = 10, ALLOCATED = 21, CONNECTION = 32, LAYER = 53, ROOM = 66 };
+enum { ONE_MEMBER = BTF_KIND_STRUCT << 24 | 1, TWO_MEMBERS = BTF_KIND_STRUCT << 24 | 2 };
 
 static struct types whole(void)
 {
@@ -38,8 +38,9 @@ static struct types whole(void)
         .encoding = 32,
         .backlog = {.info = ONE_MEMBER, .size = 32},
         .allocated = {.name_off = ALLOCATED, .type = 1, .offset = 16 * 8},
-        .socket = {.name_off = SOCK, .info = ONE_MEMBER, .size = 800},
+        .socket = {.name_off = SOCK, .info = TWO_MEMBERS, .size = 800},
         .of_socket = {.name_off = BACKLOG, .type = 2, .offset = 320 * 8},
+        .room = {.name_off = ROOM, .type = 1, .offset = 200 * 8},
         .connection = {.name_off = CONNECTION, .info = ONE_MEMBER, .size = 1400},
         .layer = {.name_off = LAYER, .type = 1, .offset = 1000 * 8},
     };
@@ -53,7 +54,7 @@ TEST(sockmap_types_finds_what_a_socket_has_received)
     struct types types = whole();
     struct sockmap_offsets offsets = {0};
     CHECK(sockmap_offsets_find((const char *)&types, sizeof(types), &offsets));
-    CHECK(offsets.received == 336 && offsets.layer == 1000);
+    CHECK(offsets.received == 336 && offsets.room == 200 && offsets.layer == 1000);
 }
 
 TEST(sockmap_types_refuses_what_is_cut_anywhere)
@@ -73,6 +74,9 @@ TEST(sockmap_types_refuses_what_no_instruction_reaches)
     struct sockmap_offsets offsets;
     struct types types = whole();
     types.of_socket.offset = (INT16_MAX - 15) * 8;
+    CHECK(!sockmap_offsets_find((const char *)&types, sizeof(types), &offsets));
+    types = whole();
+    types.room.offset = (INT16_MAX + 1) * 8;
     CHECK(!sockmap_offsets_find((const char *)&types, sizeof(types), &offsets));
     types = whole();
     types.layer.offset = (INT16_MAX + 1) * 8;
