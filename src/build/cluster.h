@@ -49,6 +49,8 @@ struct cluster_limits {
 struct upstream_socket {
     const struct tls_spec *tls; /* NULL: plaintext */
     uint8_t proxy_protocol;     /* header version to send first: 0 none, 1, 2 */
+    uint64_t
+        demands; /* hash of all of it but the secrets: where it differs, so must the connections. 0: plaintext */
 };
 /* The first match whose every label the endpoint has decides; else the cluster's own socket. */
 struct upstream_socket_match {

@@ -398,6 +398,7 @@ bool build_upstream_socket(struct builder *b, const char *field,
     }
     if (!ok)
         return false;
+    out->demands = pb_hash(&message->base).low;
     build_leave_any(b);
     build_leave(b);
     return true;

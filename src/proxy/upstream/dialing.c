@@ -77,13 +77,6 @@ static bool send_header(struct dialing *dialing, struct conn *conn, uint8_t vers
     return true;
 }
 
-static const struct upstream_socket *socket_of(const struct host *host)
-{
-    static const struct endpoint no_endpoint;
-    const struct endpoint *endpoint = host->balance.endpoint;
-    return cluster_socket(host->upstream->cluster, endpoint ? endpoint : &no_endpoint);
-}
-
 static void on_dialed(void *owner, const struct dial_result *result)
 {
     struct dialing *dialing = owner;
@@ -98,7 +91,7 @@ static void on_dialed(void *owner, const struct dial_result *result)
         dialing->on_failed(dialing, POOL_GONE, "the endpoint was removed");
         return;
     }
-    const struct upstream_socket *socket = socket_of(dialing->host);
+    const struct upstream_socket *socket = host_socket(dialing->host);
     struct tls_session_spec session = {0};
     if (socket->tls && !tls_of(dialing, socket->tls, &session)) {
         conn_close(result->conn, CONN_CLOSE);
@@ -127,7 +120,7 @@ static void on_dialed(void *owner, const struct dial_result *result)
 static struct sockmap *short_cut_to(const struct host *host)
 {
     struct sockmap *sockmap = host->worker->shared->sockmap;
-    if (LIKELY(!sockmap) || !address_is_ip(&host->address) || socket_of(host)->tls)
+    if (LIKELY(!sockmap) || !address_is_ip(&host->address) || host_socket(host)->tls)
         return NULL;
     bool is_beside_us = host->network_namespace >= 0 ||
                         interfaces_are_local(host->worker->interfaces, &host->address);

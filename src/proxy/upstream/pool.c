@@ -375,18 +375,26 @@ void pool_cancel(struct pool_waiter *waiter)
     stop_waiting(waiter);
 }
 
-void pool_retire(struct pool *pool)
+void pool_renew(struct pool *pool)
 {
     struct list *lists[] = {&pool->ready, &pool->full};
-    fail_all(pool, POOL_GONE, "the endpoint was removed");
     for (size_t i = 0; i < COUNT(lists); i++) {
         LIST_EACH_SAFE(node, after, lists[i])
         {
             struct pooled *pooled = LIST_ENTRY(node, struct pooled, node);
-            if (pooled->http)
-                http_connection_drain(pooled->http);
+            if (!pooled->http)
+                continue;
+            http_connection_drain(pooled->http);
+            if (lists[i] == &pool->ready)
+                place(pooled);
         }
     }
+}
+
+void pool_retire(struct pool *pool)
+{
+    fail_all(pool, POOL_GONE, "the endpoint was removed");
+    pool_renew(pool);
 }
 
 void pool_close(struct pool *pool)

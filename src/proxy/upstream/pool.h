@@ -67,6 +67,8 @@ void pool_dial_granted(struct host *host, enum http_pool which);
 /* Lets go of an idle connection; or, with `may_be_busy`, of any, when its streams have ended. False when there is none. */
 bool pool_give_up(struct pool *pool, bool may_be_busy);
 
+/* No new streams on what is open: those who wait, and who come, get new connections. */
+void pool_renew(struct pool *pool);
 /* No new streams on what is open; waiters fail with POOL_GONE. */
 void pool_retire(struct pool *pool);
 /* Closes everything at once; waiters are dropped without a word. */

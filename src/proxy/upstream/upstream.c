@@ -135,6 +135,24 @@ static struct map *hosts_by_hash(const struct upstream *upstream)
     return known;
 }
 
+const struct upstream_socket *host_socket(const struct host *host)
+{
+    static const struct endpoint no_endpoint;
+    const struct endpoint *endpoint = host->balance.endpoint;
+    return cluster_socket(host->upstream->cluster, endpoint ? endpoint : &no_endpoint);
+}
+
+/* Another transport socket holds from now on: what was connected by the old one ends with its streams. */
+static void follow_demands(struct host *host)
+{
+    uint64_t demands = host_socket(host)->demands;
+    if (demands == host->demands)
+        return;
+    host->demands = demands;
+    for (int i = 0; i < HTTP_POOLS; i++)
+        pool_renew(&host->pools[i]);
+}
+
 /*
  * Hosts of the old set that the new one has too are taken over; the others leave, last of all: whoever waited for one
  * chooses again at once, among the new.
@@ -151,6 +169,7 @@ static void replace_hosts(struct upstream *upstream, const struct endpoints *nex
             host = host_of_endpoint(upstream, endpoint);
         host->balance.endpoint = endpoint;
         host->balance.health = balance_health_of(endpoint);
+        follow_demands(host);
         hosts[i] = &host->balance;
     }
     balancer_destroy(upstream->balancer);
@@ -183,6 +202,13 @@ static void follow_endpoints(struct upstream *upstream, bool is_new_cluster)
     if (upstream->endpoints_resource)
         reader_unpin(worker->reader, upstream->endpoints_resource);
     upstream->endpoints_resource = resource;
+}
+
+static void follow_original_demands(const struct upstream *upstream)
+{
+    struct map_iterator each = {0};
+    while (upstream->originals && map_next(upstream->originals, &each))
+        follow_demands(each.value);
 }
 
 /* --- upstreams ------------------------------------------------------------------------------------------------ */
@@ -221,6 +247,7 @@ static void take_cluster(struct upstream *upstream, const struct resource *resou
     make_profiles(upstream);
     sharing_follow(upstream);
     follow_endpoints(upstream, true);
+    follow_original_demands(upstream);
     if (before) {
         if (before->slot != resource->slot)
             set_slot(worker, before->slot, NULL);
@@ -350,6 +377,7 @@ static enum upstream_pick pick_original(struct upstream *upstream, const struct 
         if (map_count(upstream->originals) >= ORIGINALS_MAX)
             return UPSTREAM_NO_HOST;
         host = host_create(upstream, &to, 0);
+        host->demands = host_socket(host)->demands;
         map_put(upstream->originals, key, host);
     }
     host->unused_since_ms = loop_now_ms(upstream->worker->loop);

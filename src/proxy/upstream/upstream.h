@@ -29,6 +29,8 @@ struct host {
     bool is_removed;       /* no longer in the set: its connections end with their streams */
     struct endpoint *last; /* owned: what a removed host still says of itself, its set being gone */
     uint64_t hash;         /* of its address */
+    uint64_t
+        demands; /* of the transport socket that its connections have, as far as they take new streams */
     uint64_t unused_since_ms; /* ORIGINAL_DST */
     struct list node;         /* among the upstream's hosts */
     struct address address;   /* resolved; what is dialled */
@@ -56,6 +58,8 @@ struct upstream {
     struct http_profile *profiles[HTTP_POOLS];
 };
 
+/* What stands between its next connection and the socket. */
+const struct upstream_socket *host_socket(const struct host *host);
 /* The cluster of that name, or NULL when the configuration has none. Valid until the next adoption. */
 struct upstream *upstream_find(struct worker *worker, const struct name *cluster);
 struct address upstream_address(const struct ip *ip, uint16_t port);

@@ -65,6 +65,29 @@ TEST(a_host_that_stays_keeps_its_connections)
     end_proxy_world(&w, 1);
 }
 
+/* What was connected in plaintext served on after mutual TLS had been asked for. */
+TEST(a_host_whose_transport_socket_changes_gets_new_connections)
+{
+    static struct proxy_world w;
+    static struct end ends[3];
+    begin(&w);
+    ask(&w, &ends[0], 1);
+    struct host *host = pick(&w);
+    for (unsigned is_tls = 1; is_tls != UINT32_MAX; is_tls--) {
+        use_hops(&w, (struct hops){.up_is_tls = is_tls});
+        put_cluster(&w, 5, 1000);
+        commit(&w);
+        pass(&w, 100);
+        CHECK(!host->is_removed && host->pools[HTTP_POOL_1].connections == 0, "idle, it goes");
+        ask(&w, &ends[1 + is_tls], 2 + is_tls);
+        struct http_connection *http = pool_borrow(host, HTTP_POOL_1);
+        CHECK(http && !transport_session(http_connection_transport(http)) == !is_tls);
+        CHECK(host->pools[HTTP_POOL_1].connections == 1);
+    }
+    host_unref(host);
+    end_proxy_world(&w, 1);
+}
+
 /* Records of exchanges and tunnels that outlived their endpoint's set read freed memory. */
 TEST(a_removed_host_still_says_who_it_was)
 {
