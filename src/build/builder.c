@@ -187,8 +187,6 @@ bool build_honours_fields(struct builder *b, const ProtobufCMessage *message,
         const char *name = unserved_field(type->name, number);
         if (name)
             return build_fail_at(b, name, "this does not act here yet");
-        if (b->options->ignored)
-            atomic_fetch_add_explicit(b->options->ignored, 1, memory_order_relaxed);
     }
     return true;
 }

@@ -6,8 +6,6 @@
 #include "base/attributes.h"
 #include "base/slice.h"
 
-#include <stdatomic.h>
-
 struct build_options {
     /* True on the proxy. False where tulled dry-builds: files named by a resource are then checked for form only,
      * since they lie on another host (and nobody may probe tulled's own). */
@@ -15,5 +13,4 @@ struct build_options {
     bool hides_environment; /* %ENVIRONMENT(X)% is refused: who wrote it may not read the proxy's */
     int64_t now_s;          /* Unix seconds: certificates past their end are refused */
     struct slice hostname;  /* what %HOSTNAME% writes */
-    _Atomic uint64_t *ignored; /* counts unknown fields that were passed over; may be NULL */
 };
