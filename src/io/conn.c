@@ -333,6 +333,11 @@ void conn_write_end(struct conn *conn)
     loop_flush_later(conn->loop, &conn->flush);
 }
 
+bool conn_has_news(const struct conn *conn)
+{
+    return !conn->is_released && ops(conn)->has_news(conn);
+}
+
 size_t conn_backlog(const struct conn *conn)
 {
     return conn->out ? conn->out->size : 0;

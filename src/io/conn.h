@@ -76,6 +76,12 @@ void conn_read_start(struct conn *conn);
 void conn_read_stop(struct conn *conn);
 bool conn_is_reading(const struct conn *conn);
 
+/*
+ * Whether bytes, an end or an error have come that this loop has not heard of yet: a system call, for who is about to
+ * close or to use what has been silent for long.
+ */
+bool conn_has_news(const struct conn *conn);
+
 /* Takes the chain's bytes over and leaves it empty. All that is written in a turn leaves together at its end. */
 void conn_write(struct conn *conn, struct chain *bytes);
 /* One block of bytes; takes over the reference (NULL for static bytes). */

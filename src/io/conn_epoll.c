@@ -16,6 +16,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -319,6 +320,13 @@ uint64_t conn_socket_id(const struct conn *conn)
     return socket_cookie(conn->fd);
 }
 
+bool conn_socket_has_news(const struct conn *conn)
+{
+    char byte;
+    return recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+           (errno != EAGAIN && errno != EINTR);
+}
+
 const struct conn_ops epoll_conn_ops = {
     .adopt = epoll_adopt,
     .connect = epoll_connect,
@@ -331,6 +339,7 @@ const struct conn_ops epoll_conn_ops = {
     .peer_address = conn_socket_peer_address,
     .original_destination = conn_socket_original_destination,
     .id = conn_socket_id,
+    .has_news = conn_socket_has_news,
 };
 
 /* --- options --------------------------------------------------------------------------------- */

@@ -80,6 +80,7 @@ struct conn_ops {
     struct address (*peer_address)(const struct conn *conn);
     int (*original_destination)(const struct conn *conn, struct address *out);
     uint64_t (*id)(const struct conn *conn);
+    bool (*has_news)(const struct conn *conn);
 };
 extern const struct conn_ops epoll_conn_ops;
 extern const struct conn_ops sim_conn_ops;
@@ -93,6 +94,7 @@ struct address conn_socket_local_address(const struct conn *conn);
 struct address conn_socket_peer_address(const struct conn *conn);
 int conn_socket_original_destination(const struct conn *conn, struct address *out);
 uint64_t conn_socket_id(const struct conn *conn);
+bool conn_socket_has_news(const struct conn *conn);
 
 /* --- reports from the back end --------------------------------------------------------------- */
 

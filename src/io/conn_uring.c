@@ -341,4 +341,5 @@ const struct conn_ops uring_conn_ops = {
     .peer_address = conn_socket_peer_address,
     .original_destination = conn_socket_original_destination,
     .id = conn_socket_id,
+    .has_news = conn_socket_has_news,
 };

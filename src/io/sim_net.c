@@ -560,6 +560,12 @@ static uint64_t sim_id(const struct conn *conn)
     return (uint64_t)end->generation << 32 | (unsigned)conn->fd;
 }
 
+static bool sim_has_news(const struct conn *conn)
+{
+    const struct sim_end *end = end_at(sim_of(conn), end_of(conn->fd));
+    return end->inbound.size > end->taken || end->has_fin || end->has_reset;
+}
+
 const struct conn_ops sim_conn_ops = {
     .adopt = sim_adopt,
     .connect = sim_connect,
@@ -572,4 +578,5 @@ const struct conn_ops sim_conn_ops = {
     .peer_address = sim_peer_address,
     .original_destination = sim_original_destination,
     .id = sim_id,
+    .has_news = sim_has_news,
 };

@@ -606,6 +606,15 @@ bool http_connection_is_idle(const struct http_connection *connection)
     return !connection->codec || http_codec_is_idle(connection->codec);
 }
 
+bool http_connection_is_stale(const struct http_connection *connection)
+{
+    const struct http_codec *codec = connection->codec;
+    if (!codec || codec->protocol != HTTP_PROTOCOL_1 || !connection->transport ||
+        loop_now_ms(connection->loop) < connection->idle_since_ms + HTTP_STALE_MS)
+        return false;
+    return transport_has_news(connection->transport);
+}
+
 uint32_t http_connection_requests(const struct http_connection *connection)
 {
     return connection->codec ? connection->codec->requests : connection->requests;

@@ -95,6 +95,11 @@ void http_connection_set_stream_idle(struct http_stream *stream, uint64_t idle_m
 /* How many streams can be opened now; 0 or 1 for HTTP/1. */
 uint32_t http_connection_room(const struct http_connection *connection);
 bool http_connection_is_idle(const struct http_connection *connection);
+/*
+ * HTTP/1, between two exchanges: the server has ended it, or has said what nobody asked for, and only the loop has not told
+ * yet. Asks the system, and only of a connection that was idle for HTTP_STALE_MS: of others it is not worth a call.
+ */
+bool http_connection_is_stale(const struct http_connection *connection);
 /* Requests begun so far: 0 on a fresh connection, so a failure on it is not a stale pool's. */
 uint32_t http_connection_requests(const struct http_connection *connection);
 

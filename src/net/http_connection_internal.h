@@ -14,6 +14,9 @@
  */
 enum { HTTP_DRAIN_SILENCE_MS = 500, HTTP_DRAIN_FIRST_SILENCE_MS = 5000 };
 
+/* Shorter silences than this are not asked about before a request that could not be sent again. */
+enum { HTTP_STALE_MS = 20 };
+
 /* A server that speaks HTTP/1 and was idle for so long gives its codec up until bytes come. */
 enum { HTTP_REST_MS = 2000 };
 

@@ -105,6 +105,17 @@ static bool is_waiting_in_vain(const struct http_connection *connection, uint64_
     return is_due(now_ms, MAX(since_ms, connection->moved_ms), grace_ms, next);
 }
 
+/* A request that came while this was being decided: the loop tells of it next. */
+static bool is_about_to_hear(const struct http_connection *connection, uint64_t now_ms,
+                             uint64_t *next)
+{
+    enum { AGAIN_MS = 10 };
+    if (connection->role == HTTP_CLIENT || !transport_has_news(connection->transport))
+        return false;
+    *next = MIN(*next, now_ms + AGAIN_MS);
+    return true;
+}
+
 /* A peer that takes nothing holds what waits for it. Of a tunnel its own idle timeout says when it is over. */
 static bool is_stalled(const struct http_connection *connection, uint64_t now_ms, uint64_t *next)
 {
@@ -145,6 +156,8 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
         return true;
     }
     if (is_waiting_in_vain(connection, now_ms, next)) {
+        if (is_about_to_hear(connection, now_ms, next))
+            return false;
         http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_CLOSE, NULL);
         return true;
     }
@@ -156,6 +169,8 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
     }
     bool is_unused = !codec || (http_codec_is_idle(codec) && !codec->in_head);
     if (is_unused && is_due(now_ms, connection->idle_since_ms, options->idle_timeout_ms, next)) {
+        if (is_about_to_hear(connection, now_ms, next))
+            return false;
         if (codec)
             http_codec_drain(codec);
         http_connection_finish(connection, HTTP_CLOSED_IDLE, CONN_CLOSE, NULL);

@@ -308,6 +308,11 @@ size_t transport_backlog(const struct transport *transport)
            (transport->tls ? tls_session_backlog(transport->tls->session) : 0);
 }
 
+bool transport_has_news(const struct transport *transport)
+{
+    return conn_has_news(transport->conn);
+}
+
 void transport_splice(struct transport *from, struct transport *to)
 {
     /* Without it bytes are copied, and that is well too. */

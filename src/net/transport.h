@@ -73,6 +73,8 @@ void transport_write(struct transport *transport, struct chain *bytes);
 void transport_write_end(struct transport *transport);
 /* Plaintext waiting, sealed bytes and bytes in flight. */
 size_t transport_backlog(const struct transport *transport);
+/* As conn_has_news. */
+bool transport_has_news(const struct transport *transport);
 
 /* No event comes any more; memory goes at the end of the turn and after the last operation. Accepts NULL. */
 void transport_close(struct transport *transport, enum conn_close how);

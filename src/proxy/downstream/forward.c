@@ -642,6 +642,12 @@ static const char *borrow(struct exchange *exchange, bool on_fresh_connection)
     struct attempt *attempt = &exchange->attempt;
     struct http_connection *connection =
         on_fresh_connection ? NULL : pool_borrow(attempt->host, attempt->pool);
+    /* What cannot be sent again is not sent where nobody listens any more. */
+    if (connection && !http_method_is_idempotent((enum http_method)exchange->head->method) &&
+        http_connection_is_stale(connection)) {
+        connection = NULL;
+        on_fresh_connection = true;
+    }
     if (LIKELY(connection)) {
         attempt->is_waiting = false;
         send_on(exchange, connection, true);

@@ -67,8 +67,18 @@ static void tell(const struct exchange *exchange, const char *why)
 {
     char path[ASK_PATH_MOST];
     ask_path(&exchange->ask, path);
-    fprintf(stderr, "%s by port %u, try %u, status %d, %zu bytes moved: %s\n", path, exchange->port,
-            exchange->tries, exchange->status, exchange->moved, why);
+    fprintf(stderr, "%s %s by port %u, try %u, status %d, %zu bytes moved: %s %s\n",
+            exchange->ask.up > 0 ? "POST" : "GET", path, exchange->port, exchange->tries,
+            exchange->status, exchange->moved, why, exchange->said);
+}
+
+bool exchange_took(struct exchange *exchange, const void *bytes, size_t size)
+{
+    if (exchange->status == 200)
+        return sink_take(&exchange->down, bytes, size);
+    size_t had = strlen(exchange->said), room = sizeof(exchange->said) - 1 - had;
+    memcpy(exchange->said + had, bytes, size < room ? size : room);
+    return true;
 }
 
 void client_ended(struct client *client, struct exchange *exchange, enum outcome outcome,

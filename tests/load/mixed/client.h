@@ -33,6 +33,7 @@ struct exchange {
     unsigned tries;
     unsigned port;
     int status;
+    char said[100]; /* instead of the body that was asked for */
     bool is_paused;
     bool is_other; /* the answer names another request */
 };
@@ -59,6 +60,8 @@ void client_ended(struct client *client, struct exchange *exchange, enum outcome
                   const char *why);
 /* Bytes of a body have moved; true when it is time for the exchange's manner. */
 bool exchange_moved(struct client *client, struct exchange *exchange, size_t size);
+/* Of the answer's body: false when it is not what was asked for. */
+bool exchange_took(struct exchange *exchange, const void *bytes, size_t size);
 /* What its answer, which is whole, comes to. */
 enum outcome exchange_outcome(const struct exchange *exchange);
 /* A socket under way to one of the ports. */

@@ -132,7 +132,7 @@ static void on_end(struct h1 *h1)
 static bool on_body(struct h1 *h1, const uint8_t *body, size_t size)
 {
     struct exchange *exchange = &h1->exchange;
-    if (exchange->status == 200 && !sink_take(&exchange->down, body, size)) {
+    if (!exchange_took(exchange, body, size)) {
         end(h1, OUTCOME_WRONG, "a wrong byte");
         return false;
     }

@@ -150,7 +150,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     nghttp2_session_consume_connection(session, size);
     if (!item || item->is_ended)
         return 0;
-    if (item->exchange.status == 200 && !sink_take(&item->exchange.down, bytes, size)) {
+    if (!exchange_took(&item->exchange, bytes, size)) {
         end(item, OUTCOME_WRONG, "a wrong byte");
         reset(item);
     } else if (is_abandoned(item, size)) {

@@ -1,3 +1,4 @@
+#include "io/conn_internal.h"
 #include "net/http_connection_internal.h"
 #include "net/http_world.h"
 
@@ -308,4 +309,48 @@ TEST(a_draining_server_says_goaway_when_its_grace_is_over)
         raw_fini(&raw);
         end_world(&w);
     }
+}
+
+/* The request lies in the socket already, and only this loop has not been told. */
+TEST(a_draining_server_does_not_close_over_a_request_that_has_come)
+{
+    struct world w;
+    struct raw raw;
+    begin_world(&w, 1, HTTP_ONLY_1, HTTP_ONLY_1);
+    connect_raw(&w, &raw);
+    raw_say(&w, &raw, ORIGIN_GET);
+    pass(&w, 50);
+    buffer_reset(&raw.got);
+    http_connection_drain(w.serving);
+    const int fd = sim_peer(w.loop, raw.conn->fd);
+    sim_hold(w.loop, fd, 0);
+    raw_say(&w, &raw, ORIGIN_GET);
+    pass(&w, 3 * HTTP_DRAIN_SILENCE_MS);
+    CHECK(w.serving && raw.ends == 0, "it waits");
+    sim_let_go(w.loop, fd);
+    pass(&w, 50);
+    CHECK(strstr(heard(&raw), "200 OK") && strstr(heard(&raw), "connection: close"), "%s",
+          heard(&raw));
+    CHECK(!w.serving && raw.ends == 1);
+    raw_fini(&raw);
+    end_world(&w);
+}
+
+/* The server has closed; the loop tells of it in a moment. */
+TEST(an_idle_connection_is_stale_from_the_moment_that_its_end_has_come)
+{
+    struct world w;
+    begin_world(&w, 1, HTTP_ONLY_1, HTTP_ONLY_1);
+    connect_up(&w);
+    pass(&w, HTTP_STALE_MS + 5);
+    CHECK(!http_connection_is_stale(w.up));
+    const int fd = transport_conn(http_connection_transport(w.up))->fd;
+    sim_hold(w.loop, fd, 0);
+    close_one(&w.serving);
+    pass(&w, 5);
+    CHECK(w.closed[1] == 0 && http_connection_is_stale(w.up));
+    sim_let_go(w.loop, fd);
+    pass(&w, 50);
+    CHECK(!w.up, "now it has heard");
+    end_world(&w);
 }

@@ -4,6 +4,7 @@
 
 #include "build/cluster.h"
 #include "build/endpoints.h"
+#include "io/conn_internal.h"
 
 static struct upstream *find(struct proxy_world *w, const char *name)
 {
@@ -61,6 +62,29 @@ TEST(a_host_that_stays_keeps_its_connections)
     CHECK(!host->is_removed && host->pools[HTTP_POOL_1].connections == 1);
     CHECK(find(&w, "up")->cluster->connect_timeout_ms == 9000 &&
           find(&w, "up")->endpoints->count == 2);
+    host_unref(host);
+    end_proxy_world(&w, 1);
+}
+
+/* A POST may not be sent twice, so it is not sent where the server has closed, though the loop has not told of it. */
+TEST(a_post_goes_by_a_fresh_connection_when_the_kept_one_has_ended_unheard)
+{
+    static struct proxy_world w;
+    static struct end first, second;
+    static const struct plan post = {.id = 2, .request_bytes = 100, .response_bytes = 10};
+    begin(&w);
+    ask(&w, &first, 1);
+    struct host *host = pick(&w);
+    struct http_connection *kept = pool_borrow(host, HTTP_POOL_1);
+    const int fd = transport_conn(http_connection_transport(kept))->fd;
+    sim_hold(w.loop, fd, 0);
+    w.origin_options.idle_timeout_ms = 1; /* of those that are there as well */
+    pass(&w, 3000);
+    CHECK(pool_borrow(host, HTTP_POOL_1) == kept && http_connection_is_stale(kept));
+    w.origin_options.idle_timeout_ms = 0;
+    CHECK(client_ask(w.clients[0].http, &second, &post, &w.bad, &w.open));
+    pass(&w, 1000);
+    CHECK(second.got_end && second.status == 200, "%u", second.status);
     host_unref(host);
     end_proxy_world(&w, 1);
 }
