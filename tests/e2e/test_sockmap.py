@@ -184,6 +184,8 @@ def test_a_reader_that_stalls_stops_the_writer(tcp):
         resume.wait(120)
         heard.append(read_to_end(connection))
     sidecar = tcp(stall)
+    for name in "tcp_rmem", "tcp_wmem":  # what TCP may hold besides: systems differ, up to 32 MiB a socket
+        sidecar.host.run("sysctl", "-qw", f"net.ipv4.{name}=4096 131072 4194304")
     proxy_before, kernel_before = sidecar.proxy.memory_kb()["anon"], kernel_memory_kb()
     connection = sidecar.connect()
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
