@@ -143,7 +143,7 @@ def hold(port_, n, path="/", secs=60, more=()):
     return p, line.strip()
 
 
-SETTLE_S = 12  # after which each proxy has given back what it gives back while its connections wait
+SETTLE_S = 20  # by then each proxy has given back what it gives back while its connections wait (Tulle within 15 s)
 
 
 def fronts(names, up, suite):
