@@ -1,7 +1,6 @@
 #include "proxy/downstream/connect.h"
 
 #include "build/route_table.h"
-#include "net/transport.h"
 #include "proxy/downstream/exchange.h"
 
 const struct route_upgrade *connect_find(const struct exchange *exchange)
@@ -14,15 +13,11 @@ const struct route_upgrade *connect_find(const struct exchange *exchange)
     return NULL;
 }
 
-/* The client and what it spoke to: as a PROXY header told us, or as the sockets do. */
 static void find_ends(const struct raw_waiter *waiter, struct address *source,
                       struct address *destination)
 {
     const struct attempt *attempt = CONTAINER_OF(waiter, const struct attempt, raw);
-    const struct record *record = &attempt->exchange->record;
-    const struct conn *conn = transport_conn(record->downstream);
-    *source = record->source ? *record->source : conn_peer_address(conn);
-    *destination = record->destination ? *record->destination : conn_local_address(conn);
+    record_ends(&attempt->exchange->record, source, destination);
 }
 
 void connect_describe(const struct exchange *exchange, struct raw_waiter *waiter)

@@ -2,7 +2,9 @@
 
 #include "build/hcm.h"
 #include "build/route_table.h"
+#include "proxy/downstream/attempt.h"
 #include "proxy/downstream/exchange.h"
+#include "proxy/downstream/forward.h"
 #include "rpc/grpc_status.h"
 
 /* --- what happens when they pass ------------------------------------------------------------------------------ */
@@ -11,7 +13,7 @@ static void on_request_late(struct timer *timer)
 {
     struct exchange *exchange = CONTAINER_OF(timer, struct exchange, arrival);
     record_flag(&exchange->record, FLAG_DT);
-    exchange_abort_attempt(exchange);
+    attempt_abort(exchange);
     exchange_reply(exchange, 408, "request_overall_timeout",
                    "the request was not whole within %llu ms",
                    (unsigned long long)exchange->hcm->request_ms);
@@ -21,8 +23,8 @@ static void on_route_timeout(struct timer *timer)
 {
     struct exchange *exchange = CONTAINER_OF(timer, struct exchange, timeout);
     record_flag(&exchange->record, FLAG_UT);
-    exchange_count_timeout(exchange);
-    exchange_abort_attempt(exchange);
+    forward_count_timeout(exchange);
+    attempt_abort(exchange);
     exchange_reply(exchange, 504, "response_timeout",
                    "the route's timeout of %llu ms passed before the answer was whole",
                    (unsigned long long)exchange->record.route->timeout_ms);
@@ -31,7 +33,7 @@ static void on_route_timeout(struct timer *timer)
 static void on_duration(struct timer *timer)
 {
     struct exchange *exchange = CONTAINER_OF(timer, struct exchange, duration);
-    exchange_abort_attempt(exchange);
+    attempt_abort(exchange);
     exchange->grpc_status = GRPC_DEADLINE_EXCEEDED;
     exchange_reply(exchange, 504, "max_duration_timeout",
                    "the exchange took longer than it may take");
@@ -97,7 +99,7 @@ void deadlines_try(struct exchange *exchange)
     const struct retry_policy *retry = exchange->record.route->retry;
     struct attempt *attempt = &exchange->attempt;
     if (retry && exchange->request_ended && !attempt->is_headed && !asks_tunnel(exchange))
-        start(exchange, &attempt->timeout, retry->per_try_ms, exchange_on_try_timeout);
+        start(exchange, &attempt->timeout, retry->per_try_ms, forward_on_try_timeout);
 }
 
 void deadlines_try_idle(struct exchange *exchange)

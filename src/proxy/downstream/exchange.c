@@ -5,10 +5,12 @@
 #include "build/route_table.h"
 #include "http/url.h"
 #include "net/transport.h"
+#include "proxy/downstream/attempt.h"
 #include "proxy/downstream/breakers.h"
 #include "proxy/downstream/connect.h"
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
+#include "proxy/downstream/forward.h"
 #include "proxy/downstream/heads.h"
 #include "proxy/downstream/websocket.h"
 #include "proxy/filter/filters.h"
@@ -62,7 +64,7 @@ void exchange_end(struct exchange *exchange)
     loop_timer_stop(loop, &exchange->back_off);
     exchange->record.end_us = loop_now_us(loop);
     observe_exchange(downstream->worker->observer, exchange);
-    exchange_abort_attempt(exchange);
+    attempt_abort(exchange);
     if (UNLIKELY(exchange->filters))
         filters_end(exchange);
     chain_fini(&exchange->body);
@@ -94,7 +96,7 @@ static void stop_trying(struct exchange *exchange)
     deadlines_stop(exchange);
     loop_timer_stop(loop, &exchange->back_off);
     if (exchange->has_attempt && exchange->attempt.is_waiting)
-        exchange_abort_attempt(exchange);
+        attempt_abort(exchange);
     else if (exchange->has_attempt)
         loop_timer_stop(loop, &exchange->attempt.timeout);
 }
@@ -399,7 +401,7 @@ void exchange_act(struct exchange *exchange)
     if (redirect_to_tls(exchange))
         return;
     switch (route->action) {
-    case ROUTE_FORWARD: exchange_forward(exchange); return;
+    case ROUTE_FORWARD: forward_begin(exchange); return;
     case ROUTE_REDIRECT: redirect(exchange, route->redirect); return;
     case ROUTE_RESPOND: respond_directly(exchange); return;
     case ROUTE_REFUSE:
@@ -463,7 +465,7 @@ static void on_data(struct http_stream *stream, struct chain *data, bool end)
     chain_move(&exchange->body, data);
     if (end)
         end_request(exchange);
-    exchange_pump_request(exchange);
+    forward_request(exchange);
 }
 
 static void on_trailers(struct http_stream *stream, struct headers *trailers)
@@ -476,7 +478,7 @@ static void on_trailers(struct http_stream *stream, struct headers *trailers)
     exchange->trailers = trailers;
     exchange->has_trailers = true;
     end_request(exchange);
-    exchange_pump_request(exchange);
+    forward_request(exchange);
 }
 
 static void on_reset(struct http_stream *stream, const struct http_reset *reset)

@@ -38,7 +38,7 @@ struct attempt {
     struct exchange *exchange;
     struct host *host; /* a reference */
     enum http_pool pool;
-    union {
+    union { /* while it waits */
         struct pool_waiter waiter;
         struct raw_waiter raw; /* of a CONNECT that ends here */
     };
@@ -125,14 +125,5 @@ void exchange_pass_response(struct exchange *exchange, bool head, struct chain *
 void exchange_credit_upstream(struct exchange *exchange, size_t bytes);
 /* Ends it: record, logs, release. Nothing touches it afterwards. */
 void exchange_end(struct exchange *exchange);
-/* The route says forward: begins the first try. */
-void exchange_forward(struct exchange *exchange);
-/* The timer of a try. */
-void exchange_on_try_timeout(struct timer *timer);
-/* Bytes or the end of the request have come: on to the try. */
-void exchange_pump_request(struct exchange *exchange);
-/* The host of the try under way did not answer in time. */
-void exchange_count_timeout(const struct exchange *exchange);
-void exchange_abort_attempt(struct exchange *exchange);
 struct arena *exchange_arena(const struct exchange *exchange);
 struct loop *exchange_loop(const struct exchange *exchange);

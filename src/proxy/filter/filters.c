@@ -5,6 +5,7 @@
 #include "proxy/downstream/deadlines.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/exchange.h"
+#include "proxy/downstream/forward.h"
 #include "proxy/filter/flow.h"
 #include "proxy/route/view.h"
 #include "proxy/snapshot/resource.h"
@@ -50,7 +51,7 @@ static void on_request_passed(void *owner, const struct flow_passed *passed)
     }
     if (passed->end)
         deadlines_request_ended(exchange);
-    exchange_pump_request(exchange);
+    forward_request(exchange);
 }
 
 static void on_response_passed(void *owner, const struct flow_passed *passed)

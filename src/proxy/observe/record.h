@@ -59,3 +59,6 @@ static inline void record_flag(struct record *record, enum access_log_flag flag)
 {
     record->flags |= UINT64_C(1) << flag;
 }
+
+/* The client and what it wanted to reach, for a PROXY header: as one told us, or as the sockets do. */
+void record_ends(const struct record *record, struct address *source, struct address *destination);

@@ -147,7 +147,7 @@ bool carrier_start(struct carrier *carrier, struct host *host, struct slice auth
     list_init(&carrier->waiter.node);
     carrier->waiter.on_ready = on_ready;
     carrier->waiter.on_failed = on_failed;
-    struct http_connection *connection = pool_borrow(host, which);
+    struct http_connection *connection = pool_borrow(host, which, true);
     if (connection) {
         bool has_begun = begin(carrier, connection);
         pool_opened(connection);

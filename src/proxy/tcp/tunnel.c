@@ -483,17 +483,10 @@ static const struct address *original_of(const struct tunnel *tunnel)
                : NULL;
 }
 
-/* The client and what it wanted to reach, for a PROXY header: as one told us, or as the sockets do. */
 static void find_ends(const struct dialing *dialing, struct address *source,
                       struct address *destination)
 {
-    const struct tunnel *tunnel = CONTAINER_OF(dialing, const struct tunnel, dialing);
-    const struct conn *conn = transport_conn(tunnel->downstream.transport);
-    const struct record *record = &tunnel->record;
-    *source = record->source ? *record->source : conn_peer_address(conn);
-    *destination = record->destination                             ? *record->destination
-                   : address_is_set(&record->original_destination) ? record->original_destination
-                                                                   : conn_local_address(conn);
+    record_ends(&CONTAINER_OF(dialing, const struct tunnel, dialing)->record, source, destination);
 }
 
 static void dial(struct tunnel *tunnel)

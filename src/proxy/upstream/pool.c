@@ -314,14 +314,17 @@ bool pool_give_up(struct pool *pool, bool may_be_busy)
 
 /* --- the pool's callers --------------------------------------------------------------------------------------- */
 
-struct http_connection *pool_borrow(struct host *host, enum http_pool which)
+struct http_connection *pool_borrow(struct host *host, enum http_pool which, bool only_once)
 {
     struct pool *pool = &host->pools[which];
     while (!list_is_empty(&pool->ready)) {
         struct pooled *pooled = LIST_ENTRY(pool->ready.next, struct pooled, node);
-        if (LIKELY(http_connection_room(pooled->http) > 0))
+        bool is_stale = only_once && http_connection_is_stale(pooled->http);
+        if (LIKELY(!is_stale && http_connection_room(pooled->http) > 0))
             return pooled->http;
-        place(pooled); /* it began to drain in this very turn */
+        if (is_stale)
+            http_connection_drain(pooled->http);
+        place(pooled); /* or it began to drain in this very turn */
     }
     return NULL;
 }

@@ -51,8 +51,11 @@ struct pool_waiter {
 };
 
 void pool_init(struct pool *pool);
-/* A connection with room, to open a stream on at once; or NULL: wait. */
-struct http_connection *pool_borrow(struct host *host, enum http_pool which);
+/*
+ * A connection with room, to open a stream on at once; or NULL: wait. `only_once`: what goes out cannot be sent again, so
+ * connections that the host has closed, though the loop has not told yet, are passed over (http_connection_is_stale).
+ */
+struct http_connection *pool_borrow(struct host *host, enum http_pool which, bool only_once);
 /* After a stream was opened on a borrowed connection: it may be full now. */
 void pool_opened(struct http_connection *connection);
 /* Waits, dialling if need be: NULL. Otherwise nothing is waited for, and this is the limit that refuses, as a clause. */

@@ -64,17 +64,17 @@ TEST(a_connection_is_lent_again_and_again)
     struct waiting first = {0}, second = {0};
     struct host *host = begin(&w, 100);
     struct pool *pool = &host->pools[HTTP_POOL_1];
-    CHECK(!pool_borrow(host, HTTP_POOL_1));
+    CHECK(!pool_borrow(host, HTTP_POOL_1, false));
     CHECK(wait_on(&w, host, &first, 1) && pool->connecting == 1 && pool->waiters == 1);
     turns(&w);
     CHECK(first.is_ready && first.end.got_end && pool->connections == 1 && pool->waiters == 0);
-    struct http_connection *http = pool_borrow(host, HTTP_POOL_1);
+    struct http_connection *http = pool_borrow(host, HTTP_POOL_1, false);
     CHECK(http && http_connection_requests(http) == 1);
     on_ready(&second.waiter, (second.world = &w, second.plan = first.plan, http));
     pool_opened(http);
-    CHECK(!pool_borrow(host, HTTP_POOL_1), "it is taken");
+    CHECK(!pool_borrow(host, HTTP_POOL_1, false), "it is taken");
     turns(&w);
-    CHECK(second.end.got_end && pool_borrow(host, HTTP_POOL_1) == http);
+    CHECK(second.end.got_end && pool_borrow(host, HTTP_POOL_1, false) == http);
     host_unref(host);
     end_proxy_world(&w, 1);
 }
@@ -165,7 +165,7 @@ TEST(more_pending_requests_than_the_limit_are_refused)
     CHECK(!wait_on(&w, host, &all[2], 2), "one more than the limit");
     turns(&w);
     CHECK(all[0].end.got_end && all[1].end.got_end && !all[2].is_ready && !all[2].has_failed);
-    CHECK(wait_on(&w, host, &all[2], 2) || pool_borrow(host, HTTP_POOL_1));
+    CHECK(wait_on(&w, host, &all[2], 2) || pool_borrow(host, HTTP_POOL_1, false));
     host_unref(host);
     end_proxy_world(&w, 1);
 }
@@ -180,7 +180,7 @@ TEST(who_stops_waiting_hears_nothing)
     CHECK(host->pools[HTTP_POOL_1].waiters == 0);
     turns(&w);
     CHECK(!waiting.is_ready && !waiting.has_failed);
-    CHECK(pool_borrow(host, HTTP_POOL_1), "the connection is there for the next");
+    CHECK(pool_borrow(host, HTTP_POOL_1, false), "the connection is there for the next");
     host_unref(host);
     end_proxy_world(&w, 1);
 }

@@ -75,16 +75,18 @@ TEST(a_post_goes_by_a_fresh_connection_when_the_kept_one_has_ended_unheard)
     begin(&w);
     ask(&w, &first, 1);
     struct host *host = pick(&w);
-    struct http_connection *kept = pool_borrow(host, HTTP_POOL_1);
+    struct http_connection *kept = pool_borrow(host, HTTP_POOL_1, false);
     const int fd = transport_conn(http_connection_transport(kept))->fd;
     sim_hold(w.loop, fd, 0);
     w.origin_options.idle_timeout_ms = 1; /* of those that are there as well */
     pass(&w, 3000);
-    CHECK(pool_borrow(host, HTTP_POOL_1) == kept && http_connection_is_stale(kept));
+    CHECK(pool_borrow(host, HTTP_POOL_1, false) == kept && http_connection_is_stale(kept));
     w.origin_options.idle_timeout_ms = 0;
     CHECK(client_ask(w.clients[0].http, &second, &post, &w.bad, &w.open));
     pass(&w, 1000);
     CHECK(second.got_end && second.status == 200, "%u", second.status);
+    CHECK(host->pools[HTTP_POOL_1].connections == 1, "the one that had ended is gone");
+    CHECK(pool_borrow(host, HTTP_POOL_1, true));
     host_unref(host);
     end_proxy_world(&w, 1);
 }
@@ -104,7 +106,7 @@ TEST(a_host_whose_transport_socket_changes_gets_new_connections)
         pass(&w, 100);
         CHECK(!host->is_removed && host->pools[HTTP_POOL_1].connections == 0, "idle, it goes");
         ask(&w, &ends[1 + is_tls], 2 + is_tls);
-        struct http_connection *http = pool_borrow(host, HTTP_POOL_1);
+        struct http_connection *http = pool_borrow(host, HTTP_POOL_1, false);
         CHECK(http && !transport_session(http_connection_transport(http)) == !is_tls);
         CHECK(host->pools[HTTP_POOL_1].connections == 1);
     }
