@@ -479,12 +479,14 @@ TEST(transport_tells_a_hello_that_found_no_memory)
     {
         if (!s.is_tls)
             continue;
-        struct memory_budget budget = {.limit = 4096}; /* a session, but no handshake */
+        struct memory_budget budget = {0};
         struct tls_engine *rich = s.engine;
         s.engine = tls_engine_create(&budget);
         on_turn(s.engine);
         s.client.transport = make(&s, s.w.a.conn, client_context, NULL, &s.client);
+        CHECK(s.client.transport, SCENE(s));
         s.w.a.is_closed = true;
+        budget.limit = budget.in_use; /* a session, but no handshake */
         UNTIL(&s.w, s.client.errors);
         CHECK(s.client.failure.kind == TRANSPORT_TLS, SCENE(s));
         CHECK(s.client.failure.tls == TLS_FAILURE_MEMORY, "%s: %s", s.w.name, s.client.text);
