@@ -79,6 +79,12 @@ static inline bool end_is_refused(const struct end *end)
     return end->status >= 400 && !end->is_early;
 }
 
+/* Answered with 200 and every byte of the body, of a client's end. */
+static inline bool end_is_whole(const struct end *end)
+{
+    return end->got_end && !end->was_reset && end->status == 200 && end->got == end->to_get;
+}
+
 /* Whether it stops here; a flag for each role. */
 static inline bool end_stops(const struct end *end, unsigned client, unsigned origin)
 {

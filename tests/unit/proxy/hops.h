@@ -137,3 +137,9 @@ static inline struct secret *hops_roots(void)
     ", transport_socket: {name: tls, typed_config: {'@type': type.googleapis.com/"                 \
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: " sni                      \
     ", " HOPS_SECRETS(alpn, san) "}}"
+/* For a cluster whose servers speak HTTP/2; begins with a comma. */
+#define HOPS_HTTP2                                                                                 \
+    ", typed_extension_protocol_options: "                                                         \
+    "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': type.googleapis.com/"      \
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: "               \
+    "{http2_protocol_options: {}}}}"

@@ -68,16 +68,12 @@ static void put_inbound(struct run *run)
 
 static void put_pair_cluster(struct run *run)
 {
-    static const char http2[] =
-        ", typed_extension_protocol_options: "
-        "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': "
-        "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
-        "explicit_http_config: {http2_protocol_options: {}}}}";
     owned_buffer yaml = {0};
     buffer_format(&yaml,
                   "{name: b, type: EDS, connect_timeout: %us, eds_cluster_config: {eds_config: "
                   "{ads: {}, initial_fetch_timeout: 0s}}%s%s}",
-                  5 + (unsigned)random_below(&run->random, 20), run->pair_is_http2 ? http2 : "",
+                  5 + (unsigned)random_below(&run->random, 20),
+                  run->pair_is_http2 ? HOPS_HTTP2 : "",
                   HOPS_UPSTREAM_TLS("b", "", "spiffe://cluster.local/ns/shop/sa/proxy"));
     proxy_put(&run->w, KIND_CLUSTER, "b", yaml.data);
 }
@@ -207,7 +203,7 @@ static void ask(struct run *run)
 
 static void check_answered(const struct run *run, const struct end *end)
 {
-    CHECK(end->got_end && !end->was_reset && end->status == 200 && end->got == end->to_get,
+    CHECK(end_is_whole(end),
           "seed %llu: request %u (flags %u, %zu up, %zu down): status %u, end %d, reset %d, %zu "
           "bytes; %s",
           run->seed, end->plan.id, end->plan.flags, end->plan.request_bytes,

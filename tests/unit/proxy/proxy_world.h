@@ -144,17 +144,13 @@ static inline void use_hops(struct proxy_world *w, struct hops hops)
 static inline void put_cluster_with(struct proxy_world *w, unsigned connect_timeout_s,
                                     unsigned max_connections, unsigned max_pending)
 {
-    static const char http2[] =
-        ", typed_extension_protocol_options: "
-        "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': "
-        "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
-        "explicit_http_config: {http2_protocol_options: {}}}}";
     owned_buffer yaml = {0};
     buffer_format(&yaml,
                   "{name: up, type: EDS, connect_timeout: %us, circuit_breakers: {thresholds: "
                   "[{max_connections: %u, max_pending_requests: %u, max_requests: 1000}]}, "
                   "eds_cluster_config: {eds_config: {ads: {}, initial_fetch_timeout: 0s}}%s%s}",
-                  connect_timeout_s, max_connections, max_pending, w->hops.up_is_http2 ? http2 : "",
+                  connect_timeout_s, max_connections, max_pending,
+                  w->hops.up_is_http2 ? HOPS_HTTP2 : "",
                   w->hops.up_is_tls
                       ? HOPS_UPSTREAM_TLS("origin", "", "spiffe://cluster.local/ns/shop/sa/origin")
                       : "");

@@ -109,7 +109,7 @@ static bool are_others_apart(void)
 
 static void check_whole(const struct end *end)
 {
-    CHECK(end->got_end && !end->was_reset && end->status == 200 && end->got == end->to_get,
+    CHECK(end_is_whole(end),
           "seed %llu, %s, way %d, fate %d, behind %zu: request %u: status %u, end %d, reset %d, "
           "%zu of %zu bytes; %s",
           run.seed, hops_name(run.hops), run.way, run.fate, run.after, end->plan.id, end->status,

@@ -109,8 +109,7 @@ static struct plan stopping_plan(void)
 static void check_whole(const struct end *end)
 {
     bool trailers = end->plan.flags & RESPONSE_TRAILERS;
-    CHECK(end->got_end && !end->was_reset && end->status == 200 && end->got == end->to_get &&
-              end->got_trailers == trailers,
+    CHECK(end_is_whole(end) && end->got_trailers == trailers,
           "seed %llu, %s, %s: request %u: status %u, end %d, reset %d, %zu of %zu bytes; %s",
           run.seed, hops_name(run.hops), states[run.state].name, end->plan.id, end->status,
           end->got_end, end->was_reset, end->got, end->to_get, end->said);

@@ -76,7 +76,7 @@ static void ask_if_possible(struct run *run, const struct plan *plan)
 static void check_answered(const struct run *run, const struct end *end)
 {
     const struct plan *plan = &end->plan;
-    CHECK(end->got_end && !end->was_reset && end->status == 200 && end->got == end->to_get,
+    CHECK(end_is_whole(end),
           "seed %llu: request %u (flags %u, %zu up, %zu down): status %u, end %d, reset %d, %zu "
           "bytes",
           (unsigned long long)run->seed, plan->id, plan->flags, plan->request_bytes,

@@ -294,9 +294,8 @@ static bool check_answer(const struct run *run, const struct asked *asked)
     const struct end *end = &asked->end;
     if (end->was_reset && asked->begun_at == 0)
         return false;
-    CHECK(end->got_end && !end->was_reset && end->status == 200 && end->got == end->to_get,
-          "seed %llu: request %u: status %u, end %d, reset %d", run->seed, end->plan.id,
-          end->status, end->got_end, end->was_reset);
+    CHECK(end_is_whole(end), "seed %llu: request %u: status %u, end %d, reset %d", run->seed,
+          end->plan.id, end->status, end->got_end, end->was_reset);
     CHECK(asked->begun_at >= asked->asked_at, "seed %llu: request %u began at %u", run->seed,
           end->plan.id, asked->begun_at);
     CHECK(

@@ -1,38 +1,14 @@
 /* TCP tunnels over a simulated network: the bytes between are HTTP, so that both ends know what must arrive. */
 #include "proxy/tcp/tunnel.h"
 
-#include "proxy/proxy_world.h"
+#include "proxy/tcp/traffic.h"
 
 enum { REQUESTS = 16 };
-static struct end ends[REQUESTS];
 
-static struct plan random_plan(struct random *random, unsigned id)
+static void begin(struct traffic *t, uint64_t seed)
 {
-    static const size_t sizes[] = {0, 1, 100, 3000, 20000, 70000, 200000};
-    struct plan plan = {.id = id};
-    plan.flags = (unsigned)random_below(random, ALL_FLAGS + 1) &
-                 (CHUNKED_REQUEST | CHUNKED_RESPONSE | SLOW_CLIENT | SLOW_ORIGIN);
-    plan.response_bytes = sizes[random_below(random, COUNT(sizes))];
-    plan.request_bytes = sizes[random_below(random, COUNT(sizes))];
-    return plan;
-}
-
-static unsigned ask(struct proxy_world *w, struct random *random, unsigned asked)
-{
-    unsigned index = (unsigned)random_below(random, CLIENTS);
-    struct plan plan = random_plan(random, asked);
-    if (!w->clients[index].http)
-        client_connect(w, index);
-    if (http_connection_room(w->clients[index].http) > 0 &&
-        client_ask(w->clients[index].http, &ends[asked], &plan, &w->bad, &w->open))
-        asked++;
-    return asked;
-}
-
-static void begin(struct proxy_world *w, struct random *random, uint64_t seed)
-{
-    begin_proxy_world(w, seed);
-    random_seed(random, seed);
+    struct proxy_world *w = &t->w;
+    traffic_begin(t, REQUESTS, seed);
     put_cluster(w, 5, 1000);
     put_endpoints(w, 7);
     put_tcp_listener(w);
@@ -43,33 +19,23 @@ static void begin(struct proxy_world *w, struct random *random, uint64_t seed)
 /* Endpoints and clusters come and go; what is open stays open, and everything arrives. */
 static void serve_with_seed(uint64_t seed)
 {
-    static struct proxy_world w;
-    struct random random;
-    unsigned asked = 0;
-    begin(&w, &random, seed);
-    struct sim_faults faults = sim_usual_faults();
-    sim_set_faults(w.loop, &faults);
-    for (unsigned turn = 0; turn < 100000 && (asked < REQUESTS || open_ends(&w) > 0); turn++) {
-        if (asked < REQUESTS && random_below(&random, 4) == 0)
-            asked = ask(&w, &random, asked);
-        uint64_t dice = random_below(&random, 60);
+    static struct traffic t;
+    struct proxy_world *w = &t.w;
+    begin(&t, seed);
+    traffic_meet_faults(&t);
+    for (unsigned turn = 0; turn < 100000 && (t.asked < REQUESTS || open_ends(w) > 0); turn++) {
+        traffic_ask_now_and_then(&t);
+        uint64_t dice = random_below(&t.random, 60);
         if (dice == 0)
-            put_endpoints(&w, (unsigned)random_below(&random, 7) + 1);
+            put_endpoints(w, (unsigned)random_below(&t.random, 7) + 1);
         else if (dice == 1)
-            put_cluster(&w, (unsigned)random_below(&random, 9) + 1, 1000);
+            put_cluster(w, (unsigned)random_below(&t.random, 9) + 1, 1000);
         if (dice < 2)
-            commit(&w);
-        loop_turn(w.loop, 100);
+            commit(w);
+        loop_turn(w->loop, 100);
     }
-    CHECK(asked == REQUESTS && w.open == 0, "seed %llu: asked %u, %u are open",
-          (unsigned long long)seed, asked, w.open);
-    for (unsigned i = 0; i < asked; i++)
-        CHECK(ends[i].got_end && !ends[i].was_reset && ends[i].status == 200,
-              "seed %llu: request %u", (unsigned long long)seed, i);
-    CHECK(!w.bad && !w.origin.bad, "seed %llu: wrong bytes", (unsigned long long)seed);
-    CHECK(tcp_counted(&w, TCP_CX_TOTAL) <= CLIENTS, "seed %llu: a tunnel was cut",
-          (unsigned long long)seed);
-    end_proxy_world(&w, seed);
+    traffic_check_whole(&t);
+    traffic_end(&t);
 }
 
 TEST(tunnels_carry_everything_while_the_configuration_changes)
@@ -81,36 +47,28 @@ TEST(tunnels_carry_everything_while_the_configuration_changes)
 
 static void suffer_with_seed(uint64_t seed)
 {
-    static struct proxy_world w;
-    struct random random;
-    unsigned asked = 0;
-    begin(&w, &random, seed);
-    struct sim_faults faults = sim_usual_faults();
-    faults.reset = 5;
-    faults.connect_fails = 100;
-    sim_set_faults(w.loop, &faults);
-    for (unsigned turn = 0; turn < 100000 && (asked < REQUESTS || w.open > 0); turn++) {
-        if (asked < REQUESTS && random_below(&random, 4) == 0)
-            asked = ask(&w, &random, asked);
-        struct client *client = &w.clients[random_below(&random, CLIENTS)];
-        switch (random_below(&random, 100)) {
-        case 0: put_endpoints(&w, (unsigned)random_below(&random, 8)); break;
-        case 1: intake_remove(w.intake, KIND_CLUSTER, SLICE("up")); break;
-        case 2: put_cluster(&w, 3, 1000), put_endpoints(&w, 7); break;
+    static struct traffic t;
+    struct proxy_world *w = &t.w;
+    begin(&t, seed);
+    traffic_meet_breaks(&t);
+    for (unsigned turn = 0; turn < 100000 && (t.asked < REQUESTS || w->open > 0); turn++) {
+        traffic_ask_now_and_then(&t);
+        struct client *client = traffic_some_client(&t);
+        switch (random_below(&t.random, 100)) {
+        case 0: put_endpoints(w, (unsigned)random_below(&t.random, 8)); break;
+        case 1: intake_remove(w->intake, KIND_CLUSTER, SLICE("up")); break;
+        case 2: put_cluster(w, 3, 1000), put_endpoints(w, 7); break;
         case 3:
             if (client->http)
                 http_connection_close(give(client->http));
             break;
         default: break;
         }
-        commit(&w);
-        loop_turn(w.loop, 100);
+        commit(w);
+        loop_turn(w->loop, 100);
     }
-    CHECK(asked == REQUESTS && w.open == 0, "seed %llu: asked %u, %u still wait",
-          (unsigned long long)seed, asked, w.open);
-    CHECK(!w.bad && !w.origin.bad, "seed %llu: half a message was said to be whole",
-          (unsigned long long)seed);
-    end_proxy_world(&w, seed);
+    traffic_check_ended(&t);
+    traffic_end(&t);
 }
 
 TEST(tunnels_that_break_leave_nothing)
@@ -165,36 +123,36 @@ static void on_accept_flood(void *owner, int fd, const struct address *peer)
 TEST(a_stalled_reader_holds_its_writer_and_then_gets_all)
 {
     static char bytes[4 << 20];
-    static struct proxy_world w;
-    struct random random;
+    static struct traffic t;
+    struct proxy_world *w = &t.w;
     struct flood client = {0}, origin = {0};
     struct chain all = {0};
-    begin(&w, &random, 1);
-    acceptor_destroy(w.origins[0].acceptor);
-    put_endpoints(&w, 1);
-    commit(&w);
-    flood_loop = w.loop;
-    CHECK(acceptor_create(w.loop, w.origins[0].fd, on_accept_flood, &origin,
-                          &w.origins[0].acceptor) == 0);
-    client.conn = conn_adopt(w.loop, knock(&w), 0, &flood_events, &client);
+    begin(&t, 1);
+    acceptor_destroy(w->origins[0].acceptor);
+    put_endpoints(w, 1);
+    commit(w);
+    flood_loop = w->loop;
+    CHECK(acceptor_create(w->loop, w->origins[0].fd, on_accept_flood, &origin,
+                          &w->origins[0].acceptor) == 0);
+    client.conn = conn_adopt(w->loop, knock(w), 0, &flood_events, &client);
     conn_read_start(client.conn);
     chain_append_static(&all, slice_of(bytes, sizeof(bytes)));
     conn_write(client.conn, &all);
     conn_write_end(client.conn);
     for (unsigned turn = 0; turn < 2000; turn++) /* the origin does not read */
-        loop_turn(w.loop, 100);
-    size_t held = block_pool_in_use(loop_blocks(w.loop));
+        loop_turn(w->loop, 100);
+    size_t held = block_pool_in_use(loop_blocks(w->loop));
     CHECK(origin.conn && client.sent < sizeof(bytes) / 2, "%zu bytes were taken", client.sent);
     CHECK(held < 256 * 1024, "%zu bytes are held", held);
     conn_read_start(origin.conn);
     for (unsigned turn = 0; turn < 20000 && !origin.has_ended; turn++)
-        loop_turn(w.loop, 100);
+        loop_turn(w->loop, 100);
     CHECK(origin.got == sizeof(bytes) && origin.has_ended, "%zu bytes came", origin.got);
     conn_write_end(origin.conn);
     for (unsigned turn = 0; turn < 2000 && !client.has_ended; turn++)
-        loop_turn(w.loop, 100);
+        loop_turn(w->loop, 100);
     CHECK(client.has_ended, "the half that was still open ends too");
     conn_close(client.conn, CONN_CLOSE);
     conn_close(origin.conn, CONN_CLOSE);
-    end_proxy_world(&w, 1);
+    traffic_end(&t);
 }
