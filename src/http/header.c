@@ -156,7 +156,8 @@ struct slice headers_joined(const struct headers *headers, struct slice name, st
         return SLICE_NONE;
     if (!headers_find_next(headers, first))
         return header_value(first);
-    struct slice comma = first->id == HEADER_COOKIE ? SLICE("; ") : SLICE(",");
+    bool is_cookie = first->id == HEADER_COOKIE;
+    struct slice comma = is_cookie ? SLICE("; ") : SLICE(",");
     size_t size = 0;
     for (const struct header *one = first; one; one = headers_find_next(headers, one))
         size += one->value_size + comma.size;
@@ -164,7 +165,9 @@ struct slice headers_joined(const struct headers *headers, struct slice name, st
     if (!joined)
         return SLICE_NONE;
     for (const struct header *one = first; one; one = headers_find_next(headers, one)) {
-        if (one != first)
+        if (is_cookie && one->value_size == 0)
+            continue;
+        if (is_cookie ? at != joined : one != first)
             at = mempcpy(at, comma.data, comma.size);
         at = mempcpy(at, one->value, one->value_size);
     }

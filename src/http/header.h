@@ -87,8 +87,8 @@ struct header *headers_find_next(const struct headers *headers, const struct hea
 /* The first one's value, or an empty slice with data == NULL. */
 struct slice headers_value(const struct headers *headers, enum header_id id);
 /*
- * All values of a name as one, joined by "," (";" and a blank for Cookie): in place when there is one, else in the
- * arena. data == NULL when there is none or the arena refuses.
+ * All values of a name as one, joined by "," (";" and a blank for Cookie, of which empty ones are left out, for no value
+ * may end with a blank): in place when there is one, else in the arena. data == NULL when there is none or the arena refuses.
  */
 struct slice headers_joined(const struct headers *headers, struct slice name, struct arena *arena);
 

@@ -739,6 +739,26 @@ TEST(cookie_crumbs_become_one_field)
     end_raw(&raw);
 }
 
+/* At the end one would leave a blank, with which a next hop refuses the whole request. */
+TEST(cookie_crumbs_that_are_empty_say_nothing)
+{
+    static const struct {
+        const char *first, *second, *third, *joined;
+    } cases[] = {{"", "a=1", "", "  cookie: a=1\n"},
+                 {"a=1", "", "b=2", "  cookie: a=1; b=2\n"},
+                 {"", "", "", "  cookie: \n"}};
+    EACH (c, cases) {
+        struct raw raw;
+        begin_raw(&raw, &http_limits_default);
+        const char *const fields[] = {GET_FIELDS, "cookie", c->first, "cookie",
+                                      c->second,  "cookie", c->third, NULL};
+        headers(&raw, WHOLE, 1, fields);
+        send_raw(&raw);
+        CHECK(strstr(said(&raw.bench.server), c->joined), "%s", said(&raw.bench.server));
+        end_raw(&raw);
+    }
+}
+
 /* H2-05, H2-06: what counts is what the fields are when unpacked, checked for each. */
 TEST(a_head_may_have_so_many_fields_and_bytes_and_not_one_more)
 {
