@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from lab import Reply, bootstrap, cluster, http_listener, need_program, route, virtual_host
+from lab import Reply, bootstrap, cluster, http_listener, need_program, route, tcp_listener, virtual_host
 from lab.http2 import Http2Origin
-from test_failures import Logged
+from lab.wire import Closed
+from test_failures import Logged, log_to
 from test_http2 import http2_cluster
 
 FORWARD = virtual_host(route(to="up", route={"cluster": "up", "timeout": "60s"}))
@@ -54,6 +55,21 @@ def serve_http1(door):
     return handler
 
 
+def serve_bytes(door):
+    def echo(connection):
+        door.enter(connection)
+        while piece := connection.recv(65536):
+            connection.sendall(piece)
+    return echo
+
+
+def is_served(connection):
+    try:
+        return connection.send(b"x").read(1) == b"x"
+    except (Closed, OSError):
+        return False
+
+
 class Counted(Http2Origin):
     def __init__(self, host, door):
         self.door = door
@@ -84,6 +100,55 @@ def test_a_limit_of_connections_holds_and_strands_nobody(lab, limit, workers, up
         assert client.get(10000, "/", timeout=20).status == 200
     assert 1 <= door.most <= limit, f"{door.most} connections at once, {door.total} in all"
     assert proxy.is_running
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("limit", [1, 10])
+def test_a_limit_of_connections_holds_for_tunnels_and_strands_nobody(lab, limit, workers):
+    """Nobody gives up a tunnel, so who finds the limit reached is refused at once; what one leaves is the next one's."""
+    client, server, door, served = lab.host("client"), lab.host("server"), Door(), []
+    origin = lab.origin(server, serve=serve_bytes(door))
+    proxy = lab.tulle_proxy(client, bootstrap([tcp_listener(10000, "up")], [limited(cluster, origin.address, max_connections=limit)]),
+                            concurrency=workers)
+
+    def come_and_go():
+        for _ in range(10):
+            with client.connect(10000, timeout=20) as connection:
+                served.append(is_served(connection))
+    threads = [threading.Thread(target=come_and_go) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(served) == 200 and sum(served) >= limit, f"{sum(served)} of {len(served)} were served"
+    assert 1 <= door.most <= limit, f"{door.most} connections at once"
+    for _ in range(2 * workers):
+        def has_room():
+            with client.connect(10000, timeout=20) as connection:
+                return is_served(connection)
+        proxy.wait_for(has_room, "room for one more")
+    assert 1 <= door.most <= limit, f"{door.most} connections at once, {door.total} in all"
+
+
+def test_a_tunnel_beyond_the_limit_of_connections_is_refused(lab, start_proxy):
+    client, server, path = lab.host("client"), lab.host("server"), lab.path("access.log")
+    origin = lab.origin(server, serve=serve_bytes(Door()))
+    proxy = start_proxy(lab, client, bootstrap([tcp_listener(10000, "up", access_log=log_to(path))],
+                                               [limited(cluster, origin.address, max_connections=1)]))
+    with client.connect(10000) as first:
+        assert is_served(first)
+        with client.connect(10000) as second:
+            assert not is_served(second)
+        assert "cluster.up.upstream_cx_overflow: 1" in lab.admin(proxy, "/stats").text
+        assert is_served(first)
+
+    def told():
+        if start_proxy.kind == "envoy":
+            lab.admin(proxy, "/reopen_logs", method="POST")  # it writes what it has gathered
+        with open(path) as file:
+            return [json.loads(line)["flags"] or "-" for line in file]
+    proxy.wait_for(lambda: len(told()) == 2, "two lines of log")
+    assert told() == ["UO", "-"]
 
 
 def test_pending_requests_beyond_the_limit_are_refused(lab, start_proxy):

@@ -43,6 +43,20 @@ static void leave_host(struct tunnel *tunnel, bool has_failed)
     tunnel->host = NULL;
 }
 
+static void give_limit(struct tunnel *tunnel)
+{
+    if (tunnel->limits)
+        limits_give_connection(give(tunnel->limits), tunnel->limit);
+}
+
+/* What was closed in this turn has left: the limit holds for the host, too. */
+static void on_reap(struct task *task)
+{
+    struct tunnel *tunnel = CONTAINER_OF(task, struct tunnel, reap);
+    give_limit(tunnel);
+    mem_free(tunnel);
+}
+
 static void tunnel_dissolve(struct tunnel *tunnel, enum conn_close how)
 {
     struct worker *worker = tunnel->worker;
@@ -64,7 +78,8 @@ static void tunnel_dissolve(struct tunnel *tunnel, enum conn_close how)
     worker_count_open(worker, false);
     mem_free(tunnel->ends);
     mem_free(tunnel->hand_back);
-    mem_free(tunnel);
+    task_init(&tunnel->reap, on_reap);
+    loop_reap_later(worker->loop, &tunnel->reap);
 }
 
 static struct spliced spliced(const struct tunnel_side *side)
@@ -117,6 +132,7 @@ static void hand_back(struct tunnel *tunnel, struct chain *bytes)
         return;
     }
     tunnel->downstream.transport = NULL;
+    give_limit(tunnel); /* at once: it is for the same client's next */
     reader_pin(back.worker->reader, back.listener);
     tunnel_dissolve(tunnel, CONN_ABORT);
     back.call(&back, conn, bytes);
@@ -458,6 +474,7 @@ static void on_dialed(struct dialing *dialing, struct transport *transport)
 static void dial_again(struct tunnel *tunnel, enum pool_failure failure)
 {
     leave_host(tunnel, true);
+    give_limit(tunnel);
     if (failure == POOL_GONE)
         tunnel->attempts--; /* the endpoint left while we dialled: another one will do */
     if (tunnel->attempts < MAX(tunnel->chain->tcp->connect_attempts, 1u)) {
@@ -489,6 +506,21 @@ static void find_ends(const struct dialing *dialing, struct address *source,
     record_ends(&CONTAINER_OF(dialing, const struct tunnel, dialing)->record, source, destination);
 }
 
+static void overflow(struct tunnel *tunnel)
+{
+    fail(tunnel, FLAG_UO, "overflow", SLICE("the circuit breaker of the cluster is open"));
+}
+
+/* One connection for each tunnel: who finds the limit reached is refused, for nobody gives up a tunnel. */
+static MUST_USE bool take_limit(struct tunnel *tunnel, const struct upstream *upstream)
+{
+    tunnel->limit = upstream->cluster->limits[0].connections;
+    if (!limits_take_connection(upstream->limits, tunnel->limit))
+        return false;
+    tunnel->limits = upstream->limits;
+    return true;
+}
+
 static void dial(struct tunnel *tunnel)
 {
     struct worker *worker = tunnel->worker;
@@ -506,6 +538,10 @@ static void dial(struct tunnel *tunnel)
             reader_unpin(worker->reader, tunnel->cluster);
         tunnel->cluster = upstream->resource;
         tunnel->record.cluster = upstream->cluster;
+    }
+    if (!tunnel->chain->tcp->tunnel_to && !take_limit(tunnel, upstream)) {
+        overflow(tunnel);
+        return;
     }
     switch (upstream_pick(upstream, NULL, original_of(tunnel), &tunnel->host)) {
     case UPSTREAM_PICKED: break;
@@ -530,7 +566,7 @@ static void dial(struct tunnel *tunnel)
     tunnel->record.host = host_ref(tunnel->host);
     if (tunnel->chain->tcp->tunnel_to) { /* its pool counts connections */
         if (!carry(tunnel))
-            fail(tunnel, FLAG_UO, "overflow", SLICE("the circuit breaker of the cluster is open"));
+            overflow(tunnel);
         return;
     }
     host_count(tunnel->host->counters, HOST_CX_TOTAL, 1);

@@ -15,6 +15,7 @@
 #include "proxy/upstream/dialing.h"
 
 struct filter_chain;
+struct limits;
 struct resource;
 struct tcp_series;
 struct tunnel;
@@ -66,6 +67,8 @@ struct tunnel {
     struct carrier
         carrier; /* where the upstream is reached by CONNECT; upstream.transport is NULL then */
     bool is_dialing;
+    struct limits *limits; /* of the upstream connection that counts there; NULL: none does */
+    uint32_t limit;        /* as it was taken */
     struct tunnel_counted counted;
     bool is_tentative; /* nobody has spoken yet: if the client does, detection goes on */
     struct tunnel_hand_back *hand_back; /* owned */
@@ -74,6 +77,7 @@ struct tunnel {
     struct timer idle, age;
     uint64_t moved_ms;
     struct record record;
+    struct task reap;
 };
 
 struct tunnel_origin {

@@ -62,6 +62,7 @@ static void suffer_with_seed(uint64_t seed)
             if (client->http)
                 http_connection_close(give(client->http));
             break;
+        case 4: put_cluster(w, 3, 2), put_endpoints(w, 7); break;
         default: break;
         }
         commit(w);
@@ -76,6 +77,50 @@ TEST(tunnels_that_break_leave_nothing)
     unsigned seeds = sim_seed_count(40);
     for (unsigned i = 0; i < seeds; i++)
         suffer_with_seed(sim_seed(i));
+}
+
+/* --- the circuit breaker ------------------------------------------------------------------------------------------ */
+
+static void overflow_with_seed(uint64_t seed)
+{
+    enum { MOST = CLIENTS - 1, LAST = CLIENTS - 1 };
+    static struct traffic t;
+    struct proxy_world *w = &t.w;
+    begin(&t, seed);
+    traffic_meet_faults(&t);
+    put_cluster(w, 5, MOST);
+    commit(w);
+    struct limits *limits = cluster_limits_of(w->shared.limits, SLICE("up"));
+    for (unsigned i = 0; i < MOST; i++)
+        client_connect(w, i);
+    for (unsigned turn = 0; turn < 2000 && limits->used[0][LIMIT_CONNECTIONS] < MOST; turn++)
+        loop_turn(w->loop, 100);
+    client_connect(w, LAST);
+    for (unsigned turn = 0; turn < 2000 && w->clients[LAST].http; turn++)
+        loop_turn(w->loop, 100);
+    CHECK(w->clients[LAST].closed == 1 && w->clients[0].http && w->clients[1].http,
+          "seed %llu: only who came last is refused", t.seed);
+    CHECK(limits->used[0][LIMIT_CONNECTIONS] == MOST && limits->overflows[LIMIT_CONNECTIONS] == 1,
+          "seed %llu", t.seed);
+    http_connection_close(give(w->clients[0].http));
+    for (unsigned turn = 0; turn < 2000 && limits->used[0][LIMIT_CONNECTIONS] == MOST; turn++)
+        loop_turn(w->loop, 100);
+    struct plan plan = {.response_bytes = 70000, .request_bytes = 3000};
+    client_connect(w, LAST);
+    CHECK(client_ask(w->clients[LAST].http, &t.ends[0], &plan, &w->bad, &w->open));
+    for (unsigned turn = 0; turn < 20000 && open_ends(w) > 0; turn++)
+        loop_turn(w->loop, 100);
+    CHECK(end_is_whole(&t.ends[0]) && limits->overflows[LIMIT_CONNECTIONS] == 1,
+          "seed %llu: the place of one that left", t.seed);
+    traffic_end(&t);
+}
+
+/* As Envoy does: who finds every connection of the cluster taken does not wait for one. */
+TEST(a_tunnel_beyond_the_limit_of_connections_is_refused)
+{
+    unsigned seeds = sim_seed_count(16);
+    for (unsigned i = 0; i < seeds; i++)
+        overflow_with_seed(sim_seed(i));
 }
 
 /* --- a reader that stalls ---------------------------------------------------------------------------------------- */
