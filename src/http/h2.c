@@ -54,6 +54,12 @@ static bool spend(struct bucket *bucket, uint32_t cost, uint32_t burst, uint32_t
     return true;
 }
 
+/* GOAWAY, and no stream after it. */
+static void say_last(struct h2 *h2, uint32_t error_code)
+{
+    h2_need(h2, nghttp2_session_terminate_session(h2->session, error_code));
+}
+
 void h2_calm(struct h2 *h2)
 {
     if (h2->codec.refusal == HTTP_REFUSAL_FLOOD)
@@ -62,7 +68,7 @@ void h2_calm(struct h2 *h2)
     h2->codec.draining = true;
     /* Terminating inside a callback trips an assertion of nghttp2 1.52 over the rest of the input. */
     if (!h2->in_session)
-        nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM);
+        say_last(h2, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 void h2_glitch(struct h2 *h2, uint32_t cost)
@@ -74,7 +80,7 @@ void h2_glitch(struct h2 *h2, uint32_t cost)
 
 void h2_rst(struct h2 *h2, int32_t id, uint32_t error_code)
 {
-    nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, id, error_code);
+    h2_need(h2, nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, id, error_code));
 }
 
 /* --- streams and their end ---------------------------------------------------------------------------------- */
@@ -277,7 +283,7 @@ static void settle(struct h2 *h2)
     bool is_done = list_is_empty(&codec->streams) && (h2->got_goaway || has_drained);
     if (is_done && !h2->said_last) {
         h2->said_last = true;
-        nghttp2_session_terminate_session(h2->session, NGHTTP2_NO_ERROR);
+        say_last(h2, NGHTTP2_NO_ERROR);
         h2_pump(h2);
     }
     bool is_over =
@@ -326,14 +332,30 @@ static void keep(struct h2 *h2, struct block *block, struct slice bytes)
     chain_append_block(h2->pending, block, bytes.data, bytes.size);
 }
 
+/* Without the session, which has no memory for it. Frames are written whole, so it may follow any. */
+static void say_no_memory(struct h2 *h2)
+{
+    uint32_t last = (uint32_t)nghttp2_session_get_last_proc_stream_id(h2->session);
+    uint8_t frame[9 + 8] = {[2] = 8, [3] = NGHTTP2_GOAWAY, [16] = NGHTTP2_INTERNAL_ERROR};
+    for (int i = 0; i < 4; i++)
+        frame[9 + i] = (uint8_t)(last >> (24 - 8 * i));
+    if (chain_append_copy(&h2->wire, h2->codec.pool, slice_of(frame, sizeof(frame))))
+        h2->codec.events->write(&h2->codec, &h2->wire);
+}
+
 static void on_fatal(struct h2 *h2, ssize_t error)
 {
     struct http_codec *codec = &h2->codec;
     if (!codec->refusal)
         codec->refusal = error == NGHTTP2_ERR_FLOODED            ? HTTP_REFUSAL_FLOOD
                          : error == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? HTTP_REFUSAL_PREFACE
+                         : error == NGHTTP2_ERR_NOMEM            ? HTTP_REFUSAL_OVERLOAD
                                                                  : HTTP_REFUSAL_HTTP2;
-    h2_pump(h2); /* its GOAWAY, if there is one: it shall arrive, so the connection lingers */
+    /* Its GOAWAY, if there is one, shall arrive, so the connection lingers. */
+    if (error == NGHTTP2_ERR_NOMEM)
+        say_no_memory(h2);
+    else
+        h2_pump(h2);
     h2->is_failed = true;
     codec->draining = codec->closing = codec->unread = true;
     fail_all(h2, HTTP_RESET_DISCONNECTED);
@@ -364,14 +386,16 @@ static bool work(struct h2 *h2, struct block *block, struct slice bytes)
             on_fatal(h2, used);
             return false;
         }
+        if (UNLIKELY(h2->is_failed))
+            return false;
         if (UNLIKELY(h2->violation)) {
             h2->codec.refusal = HTTP_REFUSAL_HTTP2;
             h2->codec.draining = true;
-            nghttp2_session_terminate_session(h2->session, h2->violation);
+            say_last(h2, h2->violation);
             return false;
         }
         if (h2->codec.refusal == HTTP_REFUSAL_FLOOD) {
-            nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM);
+            say_last(h2, NGHTTP2_ENHANCE_YOUR_CALM);
             return false;
         }
         slice_take(&bytes, (size_t)used);
@@ -510,8 +534,8 @@ static void drain(struct http_codec *codec)
     codec->draining = true;
     h2->said_notice = true;
     if (h2_is_server(h2)) {
-        nghttp2_submit_shutdown_notice(h2->session);
-        nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL);
+        h2_need(h2, nghttp2_submit_shutdown_notice(h2->session));
+        h2_need(h2, nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL));
     }
     h2_wake(h2);
 }
@@ -521,9 +545,9 @@ void h2_end_notice(struct h2 *h2)
     if (!h2->heard_notice || h2->has_grace || h2->said_goaway)
         return;
     h2->said_goaway = true;
-    nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(h2->session), NGHTTP2_NO_ERROR,
-                          NULL, 0);
+    h2_need(h2, nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
+                                      nghttp2_session_get_last_proc_stream_id(h2->session),
+                                      NGHTTP2_NO_ERROR, NULL, 0));
 }
 
 void h2_begin_grace(struct http_codec *codec)
@@ -552,9 +576,7 @@ static void refuse(struct http_codec *codec, enum http_refusal refusal)
     h2_enter(h2);
     codec->refusal = (uint8_t)refusal;
     codec->draining = true;
-    nghttp2_session_terminate_session(h2->session, refusal == HTTP_REFUSAL_OVERLOAD
-                                                       ? NGHTTP2_ENHANCE_YOUR_CALM
-                                                       : NGHTTP2_NO_ERROR);
+    say_last(h2, refusal == HTTP_REFUSAL_OVERLOAD ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_NO_ERROR);
     h2_leave(h2);
 }
 
@@ -602,7 +624,7 @@ void h2_ping(struct http_codec *codec)
     if (h2->is_failed || h2->has_ping)
         return;
     h2->has_ping = true;
-    nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL);
+    h2_need(h2, nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL));
     h2_wake(h2);
 }
 

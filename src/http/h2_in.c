@@ -280,7 +280,7 @@ static void deliver(struct h2 *h2, struct h2_stream *own, struct chain *bytes, b
     size_t size = bytes->size;
     if (stream->released || stream->in != HTTP_OPEN) {
         chain_fini(bytes);
-        nghttp2_session_consume_stream(h2->session, (int32_t)stream->id, size);
+        h2_need(h2, nghttp2_session_consume_stream(h2->session, (int32_t)stream->id, size));
         return;
     }
     if (must_hold(h2, own)) {
@@ -308,7 +308,8 @@ static void receive(struct h2 *h2, struct h2_stream *own, bool is_end)
         deliver(h2, own, &h2->data, is_end);
         return;
     }
-    nghttp2_session_consume_stream(h2->session, (int32_t)own->stream.id, h2->data.size);
+    h2_need(h2,
+            nghttp2_session_consume_stream(h2->session, (int32_t)own->stream.id, h2->data.size));
     chain_fini(&h2->data);
     fail_stream(h2, own, HTTP_RESET_PROTOCOL, HTTP_REFUSAL_LENGTH);
 }
@@ -341,9 +342,9 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     struct h2 *h2 = user;
     (void)flags;
     /* A stalled stream holds its own window back, never the connection's. */
-    nghttp2_session_consume_connection(session, size);
+    h2_need(h2, nghttp2_session_consume_connection(session, size));
     if (!find(session, id)) {
-        nghttp2_session_consume_stream(session, id, size);
+        h2_need(h2, nghttp2_session_consume_stream(session, id, size));
         return 0;
     }
     if (h2->block)

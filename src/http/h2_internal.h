@@ -151,6 +151,15 @@ void h2_leave(struct h2 *h2);
 void h2_leave_quietly(struct h2 *h2);
 /* The session is lost; streams hear of it from the run queue. */
 void h2_break(struct h2 *h2);
+/*
+ * What nghttp2 answered to a frame that must leave: where it found no memory for that, the peer would wait for the frame in
+ * vain, so the connection ends.
+ */
+static inline void h2_need(struct h2 *h2, int error)
+{
+    if (UNLIKELY(error == NGHTTP2_ERR_NOMEM))
+        h2_break(h2);
+}
 void h2_wake(struct h2 *h2);
 /* The last GOAWAY of a drain, when its time has come. */
 void h2_end_notice(struct h2 *h2);

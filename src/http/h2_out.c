@@ -31,10 +31,13 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t
     if (own->trailers) {
         struct h2_fields fields;
         h2_fields_of_trailers(&fields, own->trailers);
-        if (fields.count > 0 &&
-            nghttp2_submit_trailer(session, id, fields.items, fields.count) == 0)
+        int error =
+            fields.count > 0 ? nghttp2_submit_trailer(session, id, fields.items, fields.count) : 0;
+        if (fields.count > 0)
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         h2_fields_fini(&fields);
+        if (error)
+            return NGHTTP2_ERR_CALLBACK_FAILURE; /* without them it would not be whole */
     }
     return (ssize_t)size;
 }
@@ -315,7 +318,7 @@ static void resume(struct h2 *h2, struct h2_stream *own)
 {
     if (own->is_deferred) {
         own->is_deferred = false;
-        nghttp2_session_resume_data(h2->session, (int32_t)own->stream.id);
+        h2_need(h2, nghttp2_session_resume_data(h2->session, (int32_t)own->stream.id));
     }
     h2_wake(h2);
 }
@@ -370,7 +373,7 @@ static void consumed(struct http_stream *stream, size_t bytes)
     stream->unconsumed -= bytes;
     if (h2->is_failed || bytes == 0 || h2_stream_of(stream)->is_closed)
         return;
-    nghttp2_session_consume_stream(h2->session, (int32_t)stream->id, bytes);
+    h2_need(h2, nghttp2_session_consume_stream(h2->session, (int32_t)stream->id, bytes));
     h2_wake(h2);
 }
 
@@ -427,7 +430,8 @@ static void release_server(struct h2 *h2, struct h2_stream *own)
     else if (stream->in == HTTP_OPEN)
         own->rst_at_end = true;
     if (stream->unconsumed > 0 && !own->is_closed && !h2->is_failed)
-        nghttp2_session_consume_stream(h2->session, (int32_t)stream->id, stream->unconsumed);
+        h2_need(h2, nghttp2_session_consume_stream(h2->session, (int32_t)stream->id,
+                                                   stream->unconsumed));
     h2_reap_if_over(h2, own);
     h2_wake(h2);
 }
