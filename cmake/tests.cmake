@@ -19,13 +19,13 @@ foreach(source IN LISTS UNIT_TESTS)
   endif()
 endforeach()
 
-# Slabs are there only without the sanitizers, so what is made of them is tested without them as well.
+# Slabs and the C library's heap are there only without the sanitizers, so what rests on them is tested without them as well.
 file(GLOB BARE_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/base/*.c ${PROJECT_SOURCE_DIR}/src/http/*.c)
 add_library(bare_rooms STATIC EXCLUDE_FROM_ALL ${BARE_SOURCES})
 target_link_libraries(bare_rooms PUBLIC tulle_flags PkgConfig::NGHTTP2 PkgConfig::XXHASH Threads::Threads m)
 target_compile_options(bare_rooms PUBLIC -fno-sanitize=all)
 target_link_options(bare_rooms PUBLIC -fno-sanitize=all)
-foreach(stem base/object_pool base/area_pool base/slab_heap http/h2_memory)
+foreach(stem base/memory base/object_pool base/area_pool base/slab_heap http/h2_memory)
   string(REPLACE "/" "." test_name ${stem})
   set(target unit.${test_name}.bare)
   add_executable(${target} tests/unit/${stem}_test.c)

@@ -84,8 +84,26 @@ char *str_format_v(const char *format, va_list args)
     return text;
 }
 
+enum {
+    TRIM_THRESHOLD = 128 << 10, /* the C library's own, and its padding's */
+    CONSOLIDATES = 65 << 10,    /* freeing as much makes it look at the end of the thread's heap */
+};
+
+/* malloc_trim leaves alone the end of every heap but the first thread's: up to 256 KB after a burst. A free looks at it,
+   and gives back what is above the threshold. */
+static void trim_end(void)
+{
+    (void)mallopt(M_TOP_PAD, 0);
+    (void)mallopt(M_TRIM_THRESHOLD, 0);
+    void *volatile piece = malloc(CONSOLIDATES);
+    free(piece);
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
+    (void)mallopt(M_TOP_PAD, TRIM_THRESHOLD);
+}
+
 void mem_trim(void)
 {
+    trim_end();
     malloc_trim(0);
 }
 

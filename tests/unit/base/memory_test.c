@@ -2,7 +2,9 @@
 
 #include "base/memory.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,6 +56,42 @@ TEST(memory_new_is_zeroed)
         CHECK(*word == 0);
     mem_free_secret(thing, sizeof(*thing));
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+static bool is_resident(const char *at)
+{
+    unsigned char page = 0;
+    (void)!mincore((void *)((uintptr_t)at & ~(uintptr_t)4095), 1, &page);
+    return page & 1;
+}
+
+/* On a thread of its own, whose heap is not the program's. */
+static void *use_and_trim(void *trimmed)
+{
+    enum { PIECES = 50, BYTES = 2000 };
+    char *pieces[PIECES];
+    for (size_t i = 0; i < PIECES; i++)
+        pieces[i] = memset(mem_alloc(BYTES), 7, BYTES);
+    const char *last = pieces[PIECES - 1];
+    EACH (piece, pieces)
+        mem_free(*piece);
+    bool was_resident = is_resident(last);
+    mem_trim();
+    *(bool *)trimmed = was_resident && !is_resident(last);
+    return NULL;
+}
+
+TEST(memory_at_the_end_of_a_threads_heap_goes_back)
+{
+    pthread_t thread;
+    bool trimmed = false;
+    CHECK(pthread_create(&thread, NULL, use_and_trim, &trimmed) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(trimmed);
+}
+
+#endif
 
 TEST(str_copies_and_formats)
 {
