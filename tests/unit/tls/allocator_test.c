@@ -5,6 +5,7 @@
 #include "tls/allocator_internal.h"
 #include "tls/key_pair.h"
 
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 
@@ -92,4 +93,28 @@ TEST(an_object_may_be_freed_by_another_thread)
         CHECK(pthread_create(&thread, NULL, free_it, object) == 0 &&
               pthread_join(thread, NULL) == 0);
     }
+}
+
+/* Of one thread: as the C library counts them, so what lies in its own lists counts. Sanitizers tell nothing. */
+static size_t heap_bytes(void)
+{
+    return mallinfo2().uordblks;
+}
+
+TEST(what_was_freed_is_the_heaps_again_once_trimmed)
+{
+    enum { SIZES = 1200, EACH_SIZE = 20 };
+    static void *made[SIZES][EACH_SIZE];
+    uint8_t digest[32];
+    sha256(SLICE("the first use installs it"), digest);
+    tls_allocator_trim();
+    size_t before = heap_bytes();
+    for (size_t size = 1; size < SIZES; size++)
+        for (size_t i = 0; i < EACH_SIZE; i++)
+            made[size][i] = OPENSSL_malloc(size);
+    for (size_t size = 1; size < SIZES; size++)
+        for (size_t i = 0; i < EACH_SIZE; i++)
+            OPENSSL_free(made[size][i]);
+    tls_allocator_trim();
+    CHECK(heap_bytes() <= before + 4096, "%zu bytes of %zu", heap_bytes(), before);
 }
