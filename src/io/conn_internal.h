@@ -54,9 +54,9 @@ struct conn {
     bool is_sending : 1;     /* a send is under way */
     bool has_lost_bytes : 1; /* that it should have sent: a close must not look well */
     bool is_receiving : 1;
-    bool is_receiving_large : 1; /* into large blocks */
-    bool is_cancelling : 1;      /* the receive */
-    uint8_t small_reads;         /* in a row, into large blocks */
+    bool is_cancelling : 1; /* the receive */
+    uint8_t small_reads;    /* in a row, into large blocks */
+    uint8_t group;          /* io_uring's, of whose blocks the receive takes */
 };
 
 struct conn_ops {

@@ -2,8 +2,8 @@
  * conn_uring: conns over kernel sockets, by io_uring.
  *
  * A multishot receive stays armed while the owner reads; a stop costs nothing until bytes come all the same,
- * which are kept and the receive cancelled. Bulk is received a large block at a time: a multishot receive would take
- * all that the kernel was lent before a stop is heard, and a stalled reader would cost that much.
+ * which are kept and the receive cancelled. Bulk is received a large block at a time, armed anew after each: a multishot receive
+ * takes all that its group was lent before a stop is heard (uring_internal.h says what that may be).
  *
  * Where no receive is armed, the epoll instance tells that the peer is gone. A conn that is closed lives until its
  * operations have reported; its descriptor is closed by the ring too, after the cancellations, so that the number is
@@ -69,28 +69,31 @@ static void uring_receive(struct conn *conn)
         conn_starved(conn);
         return;
     }
-    enum block_size size = conn->is_reading_large ? BLOCK_LARGE : BLOCK_SMALL;
-    struct uring_buffers *buffers = uring_buffers_of(loop, size);
-    buffers->receivers++;
-    if (size == BLOCK_LARGE)
-        buffers->wanted = MIN(buffers->receivers, (unsigned)URING_LARGE_MOST);
-    if (!uring_buffers_fill(buffers, loop->blocks)) {
-        buffers->receivers--;
+    struct uring_buffers *buffers = uring_buffers_of(loop);
+    unsigned group = conn->is_reading_large ? uring_buffers_large_group(buffers)
+                                            : uring_buffers_small_group(buffers);
+    if (!uring_buffers_fill(buffers, group, loop->blocks)) {
+        uring_buffers_leave(buffers, group);
         conn_starved(conn);
         return;
     }
     struct io_uring_sqe *entry = uring_entry(loop);
-    if (size == BLOCK_LARGE)
+    if (group == URING_LARGE_GROUP)
         io_uring_prep_recv(entry, conn->fd, NULL, BLOCK_LARGE_CAPACITY, 0);
     else
         io_uring_prep_recv_multishot(entry, conn->fd, NULL, 0, 0);
     uring_name(entry, URING_RECEIVE, conn);
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = (uint16_t)size;
+    entry->buf_group = (uint16_t)group;
+    conn->group = (uint8_t)group;
     conn->is_receiving = true;
-    conn->is_receiving_large = conn->is_reading_large;
     conn->is_readable = false;
     conn_operation_begins(conn);
+}
+
+static bool receives_large(const struct conn *conn)
+{
+    return conn->group == URING_LARGE_GROUP;
 }
 
 static void stop_receiving(struct conn *conn)
@@ -104,7 +107,7 @@ static void stop_receiving(struct conn *conn)
 /* Full small blocks are bulk: the next receive uses large ones, until messages are small again. */
 static void judge_size(struct conn *conn, size_t size)
 {
-    if (!conn->is_receiving_large) {
+    if (!receives_large(conn)) {
         conn->is_reading_large = size == BLOCK_SMALL_CAPACITY;
     } else if (size >= BLOCK_SMALL_CAPACITY) {
         conn->small_reads = 0;
@@ -118,7 +121,7 @@ static void received(struct conn *conn, struct block *block, int result)
 {
     if (result > 0 && !conn->is_released) {
         judge_size(conn, (size_t)result);
-        if (conn->is_receiving_large)
+        if (receives_large(conn))
             conn_received_block(conn, block, (size_t)result);
         else
             conn_received_bytes(conn, block, block->bytes, (size_t)result);
@@ -131,17 +134,6 @@ static void received(struct conn *conn, struct block *block, int result)
         conn_received_end(conn);
     else if (result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN)
         conn_broken(conn, -result);
-}
-
-/*
- * Many conns had something to say in one turn: the kernel shall have more blocks for them. One that took them all by itself is
- * bulk, and what it took is what a reader that stalls costs.
- */
-static void want_more(struct conn *conn)
-{
-    struct uring_buffers *small = uring_buffers_of(conn->loop, BLOCK_SMALL);
-    if (!conn->is_receiving_large && !conn->is_reading_large && small->wanted < URING_SMALL_MOST)
-        small->wanted *= 2;
 }
 
 static void receive_on(struct conn *conn)
@@ -161,26 +153,24 @@ static void receive_on(struct conn *conn)
 static void report_receive(struct conn *conn, int result, uint32_t flags)
 {
     bool goes_on = flags & IORING_CQE_F_MORE;
-    struct uring_buffers *buffers =
-        uring_buffers_of(conn->loop, conn->is_receiving_large ? BLOCK_LARGE : BLOCK_SMALL);
+    struct uring_buffers *buffers = uring_buffers_of(conn->loop);
     struct block *block = NULL;
     if (flags & IORING_CQE_F_BUFFER)
-        block = uring_buffers_take(buffers, flags >> IORING_CQE_BUFFER_SHIFT);
+        block = uring_buffers_take(buffers, conn->group, flags >> IORING_CQE_BUFFER_SHIFT);
     if (!goes_on) {
-        buffers->receivers--;
-        if (conn->is_receiving_large)
-            buffers->wanted = MIN(buffers->receivers, (unsigned)URING_LARGE_MOST);
+        uring_buffers_leave(buffers, conn->group);
         conn->is_receiving = conn->is_cancelling = false;
         conn->is_readable = true;
-        if (result == -ENOBUFS)
-            want_more(conn);
+        /* Others spoke in this turn. Who took all by itself has become bulk, and it was not small blocks that it lacked. */
+        if (result == -ENOBUFS && !conn->is_reading_large)
+            uring_buffers_lacked(buffers, conn->group);
     }
     received(conn, block, result);
     if (!goes_on) {
         receive_on(conn);
         conn_operation_ends(conn);
     } else if (!conn->is_released &&
-               (!conn_wants_bytes(conn) || conn->is_reading_large != conn->is_receiving_large ||
+               (!conn_wants_bytes(conn) || conn->is_reading_large != receives_large(conn) ||
                 UNLIKELY(conn_is_pressed(conn)))) {
         stop_receiving(conn);
     }
@@ -284,14 +274,14 @@ static void report_connect(struct conn *conn, int result)
     conn_operation_ends(conn);
 }
 
+/* A receive that is armed holds the socket until the next enter, but the peer hears of the end at once: hence the FIN. */
 static void uring_release(struct conn *conn, bool abort)
 {
     struct loop *loop = conn->loop;
     if (abort)
         socket_reset_on_close(conn->fd);
     else if (!conn->is_write_over)
-        uring_finish(
-            conn); /* the receive that is armed holds the socket until the next enter; the peer hears of the end now */
+        uring_finish(conn);
     handle_drop(loop->handles, conn->name);
     stop_receiving(conn);
     if (conn->is_sending)

@@ -34,7 +34,7 @@ struct message {
 
 struct uring_state {
     struct io_uring ring;
-    struct uring_buffers buffers[BLOCK_SIZES];
+    struct uring_buffers buffers;
     struct list leaving;
     unsigned ready; /* reports of this turn */
     unsigned message_count;
@@ -51,21 +51,21 @@ static uint64_t name_of(enum uring_operation operation, const struct conn *conn)
 
 /* --- making ---------------------------------------------------------------------------------- */
 
+static void close_ring(struct uring_state *state)
+{
+    io_uring_queue_exit(&state->ring);
+    uring_buffers_fini(&state->buffers);
+}
+
 static int open_ring(struct uring_state *state)
 {
     struct io_uring_params params = {.flags = SETUP, .cq_entries = COMPLETIONS};
     int error = io_uring_queue_init_params(SUBMISSIONS, &state->ring, &params);
     if (error)
         return error;
-    error = uring_buffers_init(&state->buffers[BLOCK_SMALL], &state->ring, BLOCK_SMALL,
-                               URING_SMALL_MOST);
-    if (!error)
-        error = uring_buffers_init(&state->buffers[BLOCK_LARGE], &state->ring, BLOCK_LARGE,
-                                   URING_LARGE_MOST);
-    if (!error)
-        return 0;
-    io_uring_queue_exit(&state->ring);
-    uring_buffers_fini(&state->buffers[BLOCK_SMALL]);
+    error = uring_buffers_init(&state->buffers, &state->ring);
+    if (error)
+        close_ring(state);
     return error;
 }
 
@@ -73,19 +73,13 @@ static int uring_open(struct loop *loop)
 {
     struct uring_state *state = mem_new(struct uring_state);
     int error = open_ring(state);
-    if (!error)
-        error = epoll_open(loop);
+    if (!error && (error = epoll_open(loop)) != 0)
+        close_ring(state);
     if (error) {
-        if (state->buffers[BLOCK_LARGE].ring) {
-            io_uring_queue_exit(&state->ring);
-            uring_buffers_fini(&state->buffers[BLOCK_SMALL]);
-            uring_buffers_fini(&state->buffers[BLOCK_LARGE]);
-        }
         mem_free(state);
         return error;
     }
     list_init(&state->leaving);
-    state->buffers[BLOCK_SMALL].wanted = URING_SMALL_FIRST;
     loop->uring = state;
     return 0;
 }
@@ -114,8 +108,7 @@ static void uring_close(struct loop *loop)
         while (conn->operations > 0)
             conn_operation_ends(conn);
     }
-    for (size_t i = 0; i < BLOCK_SIZES; i++)
-        uring_buffers_fini(&state->buffers[i]);
+    uring_buffers_fini(&state->buffers);
     epoll_close(loop);
     mem_free(state);
 }
@@ -175,9 +168,9 @@ struct list *uring_leaving(struct loop *loop)
     return &loop->uring->leaving;
 }
 
-struct uring_buffers *uring_buffers_of(struct loop *loop, enum block_size size)
+struct uring_buffers *uring_buffers_of(struct loop *loop)
 {
-    return &loop->uring->buffers[size];
+    return &loop->uring->buffers;
 }
 
 /* --- the turn -------------------------------------------------------------------------------- */
@@ -233,8 +226,7 @@ static void enter(struct loop *loop, uint64_t wait_us)
 
 static size_t uring_lent(const struct loop *loop)
 {
-    return uring_buffers_held(&loop->uring->buffers[BLOCK_SMALL]) +
-           uring_buffers_held(&loop->uring->buffers[BLOCK_LARGE]);
+    return loop->uring->buffers.lent;
 }
 
 static void uring_wait(struct loop *loop, uint64_t wait_us)
@@ -243,8 +235,7 @@ static void uring_wait(struct loop *loop, uint64_t wait_us)
     if (UNLIKELY(!state->is_enabled))
         enable(state);
     poll_epoll(loop);
-    for (size_t i = 0; i < BLOCK_SIZES; i++)
-        uring_buffers_fill(&state->buffers[i], loop->blocks);
+    uring_buffers_fill_all(&state->buffers, loop->blocks);
     atomic_store_explicit(&loop->stats.lent, uring_lent(loop), memory_order_relaxed);
     enter(loop, wait_us);
     if (io_uring_sq_ready(&state->ring) == 0)
@@ -277,10 +268,7 @@ static void trim_buffers(struct uring_state *state)
     if (!state->is_trimming || io_uring_cq_ready(&state->ring) > 0 || must_enter(&state->ring))
         return;
     state->is_trimming = false;
-    state->buffers[BLOCK_SMALL].wanted = URING_SMALL_FIRST;
-    state->buffers[BLOCK_LARGE].wanted = 0;
-    for (size_t i = 0; i < BLOCK_SIZES; i++)
-        uring_buffers_withdraw(&state->buffers[i]);
+    uring_buffers_withdraw(&state->buffers);
 }
 
 /* Only what had been reported when the turn began, for handlers submit, and what is submitted reports. */

@@ -129,38 +129,99 @@ TEST(uring_loop_runs_on_another_thread_than_made_it)
 
 enum { MANY = 300 };
 
-/* More conns speak in one turn than there are buffers in the ring. */
-TEST(uring_hears_more_conns_at_once_than_it_has_buffers)
-{
-    static struct party parties[MANY];
-    struct world w;
+struct crowd {
+    struct party parties[MANY];
     int ours[MANY];
-    if (!world_over_uring(&w))
-        return;
+};
+
+static void crowd_open(struct crowd *crowd, struct world *w)
+{
     for (int i = 0; i < MANY; i++) {
         int fds[2];
         CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0, "-");
-        ours[i] = fds[0];
-        parties[i] = (struct party){0};
-        parties[i].conn = conn_adopt(w.loop, fds[1], 0, &party_events, &parties[i]);
-        conn_read_start(parties[i].conn);
+        crowd->ours[i] = fds[0];
+        crowd->parties[i] = (struct party){0};
+        crowd->parties[i].conn = conn_adopt(w->loop, fds[1], 0, &party_events, &crowd->parties[i]);
+        conn_read_start(crowd->parties[i].conn);
     }
-    loop_settle(w.loop);
-    for (int round = 1; round <= 3; round++) {
+    loop_settle(w->loop);
+}
+
+static void crowd_speak(struct crowd *crowd, struct world *w, int rounds)
+{
+    for (int round = 1; round <= rounds; round++) {
         size_t heard = 0;
         for (int i = 0; i < MANY; i++)
-            CHECK(write(ours[i], "x", 1) == 1, "-");
+            CHECK(write(crowd->ours[i], "x", 1) == 1, "-");
         while (heard < (size_t)MANY) {
-            loop_turn(w.loop, 10);
+            loop_turn(w->loop, 10);
             heard = 0;
             for (int i = 0; i < MANY; i++)
-                heard += parties[i].got.size >= (size_t)round;
+                heard += crowd->parties[i].got.size >= (size_t)round;
         }
     }
+}
+
+static void crowd_close(struct crowd *crowd)
+{
     for (int i = 0; i < MANY; i++) {
-        party_fini(&parties[i]);
-        close(ours[i]);
+        party_fini(&crowd->parties[i]);
+        close(crowd->ours[i]);
     }
+}
+
+/* More conns speak in one turn than there are buffers in the ring. */
+TEST(uring_hears_more_conns_at_once_than_it_has_buffers)
+{
+    static struct crowd crowd;
+    struct world w;
+    if (!world_over_uring(&w))
+        return;
+    crowd_open(&crowd, &w);
+    crowd_speak(&crowd, &w, 3);
+    crowd_close(&crowd);
+    world_close(&w);
+}
+
+/* What the header promises: 16 small blocks, however much waits in the socket and however many blocks the kernel was lent. */
+static void check_one_stopped(struct world *w, size_t waits)
+{
+    enum { KEPT = 16 * BLOCK_SMALL_BYTES, ITS_CHAIN = BLOCK_SMALL_BYTES };
+    struct party stalled = {.stop_every = 1};
+    char *bytes = mem_calloc(1, waits);
+    int fds[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0, "-");
+    CHECK(write(fds[0], bytes, waits) == (ssize_t)waits, "the socket holds %zu", waits);
+    stalled.conn = conn_adopt(w->loop, fds[1], 0, &party_events, &stalled);
+    conn_read_start(stalled.conn);
+    for (unsigned stops = 1; stalled.got.size < waits; stops++) {
+        UNTIL(w, stalled.events >= stops);
+        for (int turns = 0; turns < 8; turns++)
+            loop_turn(w->loop, 0);
+        CHECK(stalled.events == stops, "%zu after %u stops", stalled.events, stops);
+        CHECK(loop_blocks_in_use(w->loop) <= KEPT + ITS_CHAIN, "%zu of %zu kept after %u stops",
+              loop_blocks_in_use(w->loop), waits, stops);
+        conn_read_start(stalled.conn);
+    }
+    party_fini(&stalled);
+    close(fds[0]);
+    mem_free(bytes);
+}
+
+TEST(uring_conn_that_is_stopped_keeps_no_more_than_its_group_had)
+{
+    static const size_t sizes[] = {1, BLOCK_SMALL_CAPACITY, 40000, 100000, 200000};
+    static struct crowd crowd;
+    struct world w;
+    if (!world_over_uring(&w))
+        return;
+    EACH (waits, sizes)
+        check_one_stopped(&w, *waits);
+    crowd_open(&crowd, &w);
+    crowd_speak(&crowd, &w, 3); /* now the kernel is lent as much as it ever is */
+    EACH (waits, sizes)
+        check_one_stopped(&w, *waits);
+    crowd_close(&crowd);
     world_close(&w);
 }
 
