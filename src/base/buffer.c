@@ -1,5 +1,6 @@
 #include "base/buffer.h"
 
+#include "base/decimal.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -63,13 +64,8 @@ void buffer_append_byte(struct buffer *buffer, char byte)
 
 void buffer_append_u64(struct buffer *buffer, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    buffer_append(buffer, digits + at, sizeof(digits) - at);
+    char digits[DECIMAL_MAX];
+    buffer_append(buffer, digits, decimal_write(value, digits));
 }
 
 void buffer_format(struct buffer *buffer, const char *format, ...)

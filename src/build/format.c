@@ -32,7 +32,11 @@ static bool flush_literal(struct parser *p)
 {
     if (p->literal.size == 0)
         return true;
+    static const char padding[FORMAT_LITERAL_PADDING] = {0};
+    size_t size = p->literal.size;
+    buffer_append(&p->literal, padding, sizeof(padding));
     struct slice text = table_memory_copy(p->memory, buffer_slice(&p->literal));
+    text.size = size;
     buffer_reset(&p->literal);
     return push(p, (struct format_step){
                        .field = FORMAT_LITERAL, .text = text, .max_bytes = FORMAT_NO_LIMIT});

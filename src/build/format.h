@@ -135,6 +135,7 @@ enum {
     FORMAT_MAX_DEPTH = 8, /* of a JSON format */
     FORMAT_MAX_PATH = 16, /* keys into metadata */
     FORMAT_NO_LIMIT = UINT16_MAX,
+    FORMAT_LITERAL_PADDING = 16, /* readable bytes at a literal's text, however short it is */
 };
 
 enum format_context {

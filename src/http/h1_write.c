@@ -1,5 +1,6 @@
 #include "http/h1_internal.h"
 
+#include "base/decimal.h"
 #include "http/header_internal.h"
 #include "http/scan_internal.h"
 
@@ -48,20 +49,11 @@ static void put_slice(struct writer *writer, struct slice bytes)
 
 static void put_number(struct writer *writer, uint64_t number)
 {
-    enum { DIGITS_MAX = 20 };
-    char digits[DIGITS_MAX + 4]; /* with 4 bytes behind, so that copies may be of fixed size */
-    size_t size = 0;
-    do {
-        digits[DIGITS_MAX - ++size] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0 && size < DIGITS_MAX);
-    const char *first = digits + DIGITS_MAX - size;
-    if (LIKELY(size <= 4 && writer->end - writer->at >= 4)) {
-        memcpy(writer->at, first, 4);
-        writer->at += size;
-        return;
-    }
-    put(writer, first, size);
+    char digits[DECIMAL_MAX];
+    if (LIKELY(writer->end - writer->at >= DECIMAL_MAX))
+        writer->at += decimal_write(number, writer->at);
+    else
+        put(writer, digits, decimal_write(number, digits));
 }
 
 /* --- fields ------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 #include "io/address.h"
 
+#include "base/decimal.h"
 #include "base/hash.h"
 #include "base/memory.h"
 
@@ -172,28 +173,21 @@ static size_t format_none(char text[ADDRESS_TEXT])
     return 1;
 }
 
-static size_t put_number(char *to, unsigned number)
-{
-    char digits[10];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    memcpy(to, digits + at, sizeof(digits) - at);
-    return sizeof(digits) - at;
-}
-
 /* Access logs write several of them a request. */
 static size_t format_v4(const uint8_t ip[4], char text[ADDRESS_TEXT])
 {
-    size_t size = 0;
+    char *at = text;
     for (int i = 0; i < 4; i++) {
-        size += put_number(text + size, ip[i]);
-        text[size++] = '.';
+        unsigned number = ip[i];
+        if (number >= 100)
+            *at++ = (char)('0' + number / 100);
+        if (number >= 10)
+            *at++ = (char)('0' + number / 10 % 10);
+        *at++ = (char)('0' + number % 10);
+        *at++ = '.';
     }
-    text[--size] = '\0';
-    return size;
+    *--at = '\0';
+    return (size_t)(at - text);
 }
 
 size_t address_format_ip(const struct address *address, char text[ADDRESS_TEXT])
@@ -211,21 +205,20 @@ size_t address_format_ip(const struct address *address, char text[ADDRESS_TEXT])
 
 size_t address_format(const struct address *address, char text[ADDRESS_TEXT])
 {
-    if (!address_is_ip(address))
+    struct slice ip = address_ip(address);
+    if (ip.size == 0)
         return address_format_ip(address, text);
     size_t size = 0;
-    if (address_is_v4(address)) {
-        size = address_format_ip(address, text);
+    if (ip.size == 4) {
+        size = format_v4((const uint8_t *)ip.data, text);
     } else {
         text[size++] = '[';
-        char ip[ADDRESS_TEXT];
-        size_t ip_size = MIN(address_format_ip(address, ip), (size_t)64);
-        memcpy(text + size, ip, ip_size);
-        size += ip_size;
+        inet_ntop(AF_INET6, ip.data, text + size, INET6_ADDRSTRLEN);
+        size += strlen(text + size);
         text[size++] = ']';
     }
     text[size++] = ':';
-    size += put_number(text + size, address_port(address));
+    size += decimal_write(address_port(address), text + size);
     text[size] = '\0';
     return size;
 }

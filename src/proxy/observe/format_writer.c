@@ -1,6 +1,7 @@
 #include "proxy/observe/format_writer.h"
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "build/cluster.h"
 #include "build/endpoints.h"
 #include "build/format.h"
@@ -20,8 +21,10 @@ struct value_text {
     struct slice text;
     bool is_number;
     bool is_ours; /* made here, of bytes that need no escape */
+    char *place;  /* where short texts of ours are made: where the line goes on, or scratch */
     char scratch[512];
 };
+enum { PLACE_BYTES = ADDRESS_TEXT }; /* the longest of them */
 
 /* --- lines ---------------------------------------------------------------------------------------------------- */
 
@@ -33,6 +36,27 @@ static void put(struct line *line, struct slice bytes)
     }
     copy_short(line->at, bytes.data, bytes.size);
     line->at += bytes.size;
+}
+
+/* Of the format itself, whose texts are followed by bytes that may be copied too. */
+static inline void put_literal(struct line *line, struct slice text)
+{
+    if (LIKELY(text.size <= FORMAT_LITERAL_PADDING &&
+               line->end - line->at >= FORMAT_LITERAL_PADDING)) {
+        memcpy(line->at, text.data, FORMAT_LITERAL_PADDING);
+        line->at += text.size;
+    } else {
+        put(line, text);
+    }
+}
+
+/* A value that is_ours: it may lie in its place in the line already. */
+static inline void put_ours(struct line *line, struct slice text)
+{
+    if (text.data == line->at)
+        line->at += text.size;
+    else
+        put(line, text);
 }
 
 /* Which bytes need an escape: 1 in JSON only, 2 everywhere. */
@@ -110,14 +134,14 @@ static inline void put_escaped(struct line *line, struct slice bytes, bool json)
 
 static void set_number(struct value_text *value, uint64_t number)
 {
-    enum { DIGITS_MAX = 20 };
-    size_t at = DIGITS_MAX;
-    do {
-        value->scratch[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    value->text = slice_of(value->scratch + at, DIGITS_MAX - at);
+    value->text = slice_of(value->place, decimal_write(number, value->place));
     value->is_number = true;
+    value->is_ours = true;
+}
+
+static void set_version(struct value_text *value, enum http_version version)
+{
+    value->text = http_version_text(version);
     value->is_ours = true;
 }
 
@@ -134,21 +158,22 @@ static void set_address(struct value_text *value, const struct address *address,
     _Static_assert(ADDRESS_TEXT <= sizeof(value->scratch), "an address fits");
     if (!address_is_set(address))
         return;
+    value->is_ours = address_is_ip(address);
+    char *text = value->is_ours ? value->place : value->scratch;
     size_t size = 0;
     switch (part) {
-    case FORMAT_PART_ALL: size = address_format(address, value->scratch); break;
-    case FORMAT_PART_IP: size = address_format_ip(address, value->scratch); break;
+    case FORMAT_PART_ALL: size = address_format(address, text); break;
+    case FORMAT_PART_IP: size = address_format_ip(address, text); break;
     case FORMAT_PART_PORT: set_number(value, address_port(address)); return;
     }
-    value->text = slice_of(value->scratch, size);
-    value->is_ours = address_is_ip(address);
+    value->text = slice_of(text, size);
 }
 
 static void set_time(struct value_text *value, int64_t wall_us, struct slice format,
                      struct clock_text *clock)
 {
     if (format.size == 0) {
-        value->text = slice_of(value->scratch, clock_format_again(clock, wall_us, value->scratch));
+        value->text = slice_of(value->place, clock_format_again(clock, wall_us, value->place));
         value->is_ours = true;
         return;
     }
@@ -203,7 +228,7 @@ static struct slice request_header(const struct record *record, const struct hea
     case HEADER_KEY_SCHEME: return head->scheme;
     case HEADER_KEY_FIELD: break;
     }
-    if (slice_equals(key->name, SLICE("x-envoy-original-path")))
+    if (key->id == HEADER_X_ENVOY_ORIGINAL_PATH)
         return record->original_path;
     return header_of(&head->headers, key);
 }
@@ -301,17 +326,21 @@ static void set_response_header(struct value_text *value, const struct format_st
     value->text = header_of(headers, step->header);
     if (!value->text.data && step->other)
         value->text = header_of(headers, step->other);
-    if (!value->text.data &&
-        slice_equals(step->header->name, SLICE("x-envoy-upstream-service-time")))
+    if (!value->text.data && step->header->id == HEADER_X_ENVOY_UPSTREAM_SERVICE_TIME)
         set_span(value, record->upstream_start_us, record->upstream_head_us);
 }
 
 static void set_request_header(struct value_text *value, const struct format_step *step,
                                const struct record *record)
 {
-    value->text = request_header(record, step->header);
-    if (!value->text.data && step->other)
-        value->text = request_header(record, step->other);
+    const struct header_key *key = step->header;
+    value->text = request_header(record, key);
+    if (!value->text.data && step->other) {
+        key = step->other;
+        value->text = request_header(record, key);
+    }
+    value->is_ours = key->source == HEADER_KEY_METHOD && record->request &&
+                     record->request->method != HTTP_OTHER_METHOD;
     if (value->text.data && step->field == FORMAT_REQUEST_HEADER_WITHOUT_QUERY)
         value->text.size = slice_find_byte(value->text, '?');
 }
@@ -404,11 +433,11 @@ static void evaluate(const struct format_step *step, const struct record *record
         return;
     case FORMAT_PROTOCOL:
         if (record->request)
-            value->text = http_version_text((enum http_version)record->request->version);
+            set_version(value, (enum http_version)record->request->version);
         return;
     case FORMAT_UPSTREAM_PROTOCOL:
         if (record->upstream_head_us && !record->is_tunnel)
-            value->text = http_version_text((enum http_version)record->upstream_version);
+            set_version(value, (enum http_version)record->upstream_version);
         return;
     case FORMAT_RESPONSE_CODE: set_number(value, record->status); return;
     case FORMAT_RESPONSE_CODE_DETAILS: value->text = text_or_none(record->details); return;
@@ -540,25 +569,28 @@ static void evaluate(const struct format_step *step, const struct record *record
 
 /* --- programs ------------------------------------------------------------------------------------------------- */
 
+static const char dash[FORMAT_LITERAL_PADDING] = "-";
+static const struct slice missing = {dash, 1};
+
 static void write_value(const struct format *format, const struct format_step *step,
                         const struct value_text *value, struct line *line)
 {
     switch (step->context) {
     case FORMAT_IN_TEXT:
         if (value->is_ours)
-            put(line, value->text);
+            put_ours(line, value->text);
         else if (value->text.data)
             put_escaped(line, value->text, false);
         else if (!format->omit_empty)
-            put(line, SLICE("-"));
+            put_literal(line, missing);
         return;
     case FORMAT_IN_STRING:
         if (value->is_ours)
-            put(line, value->text);
+            put_ours(line, value->text);
         else if (value->text.data)
             put_escaped(line, value->text, true);
         else if (!format->omit_empty)
-            put(line, SLICE("-"));
+            put_literal(line, missing);
         return;
     case FORMAT_AS_VALUE:
         if (!value->text.data) {
@@ -583,33 +615,37 @@ static void write_member(const struct format_step *step, struct line *line)
     put(line, step->text);
 }
 
+static bool is_member(const struct format *format, const struct format_step *value)
+{
+    return value->context == FORMAT_AS_VALUE && value > format->steps &&
+           value[-1].field == FORMAT_MEMBER;
+}
+
 void format_render(const struct format *format, const struct record *record, struct line *line)
 {
     struct value_text value;
-    char *before_member = NULL;
-    for (uint32_t i = 0; i < format->count; i++) {
-        const struct format_step *step = &format->steps[i];
+    char *before_member = NULL; /* of the last one */
+    const struct format_step *end = format->steps + format->count;
+    for (const struct format_step *step = format->steps; step < end; step++) {
         if (step->field == FORMAT_LITERAL) {
-            put(line, step->text);
-            before_member = NULL;
+            put_literal(line, step->text);
             continue;
         }
-        if (step->field == FORMAT_MEMBER) {
+        if (UNLIKELY(step->field == FORMAT_MEMBER)) {
             before_member = line->at;
             write_member(step, line);
             continue;
         }
+        /* A JSON value has its quotes first, so it is made elsewhere. */
+        bool has_place = step->context != FORMAT_AS_VALUE && line->end - line->at >= PLACE_BYTES;
+        value.place = has_place ? line->at : value.scratch;
         evaluate(step, record, line->clock, &value);
-        size_t most =
-            MIN((size_t)(step->max_bytes == FORMAT_NO_LIMIT ? VALUE_MAX : step->max_bytes),
-                (size_t)VALUE_MAX);
+        size_t most = MIN((size_t)step->max_bytes, (size_t)VALUE_MAX); /* FORMAT_NO_LIMIT is more */
         value.text.size = MIN(value.text.size, most);
-        if (step->context == FORMAT_AS_VALUE && format->omit_empty && !value.text.data &&
-            before_member)
+        if (UNLIKELY(!value.text.data) && format->omit_empty && is_member(format, step))
             line->at = before_member;
         else
             write_value(format, step, &value, line);
-        before_member = NULL;
     }
 }
 

@@ -30,7 +30,8 @@ struct log_ring {
 };
 
 struct log_file {
-    char *path;
+    char *path; /* never changes */
+    size_t path_size;
     int fd;
 };
 
@@ -40,9 +41,9 @@ struct log_sink {
     _Atomic bool is_asleep, is_ending, wants_reopen;
     struct log_ring *rings[RINGS_MAX];
     _Atomic unsigned ring_count;
-    pthread_mutex_t lock; /* of files */
+    pthread_mutex_t lock; /* of files' descriptors, and of adding one */
     struct log_file files[LOG_FILES_MAX];
-    int file_count;
+    _Atomic int file_count; /* none is ever taken away */
 };
 
 /* --- files ---------------------------------------------------------------------------------------------------- */
@@ -57,22 +58,40 @@ static int open_file(const char *path)
     return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
 }
 
+static int find_file(struct log_sink *sink, struct slice path)
+{
+    int count = atomic_load_explicit(&sink->file_count, memory_order_acquire);
+    for (int i = 0; i < count; i++)
+        if (slice_equals(path, slice_of(sink->files[i].path, sink->files[i].path_size)))
+            return i;
+    return -1;
+}
+
+static int add_file(struct log_sink *sink, struct slice path)
+{
+    int count = sink->file_count;
+    if (count == LOG_FILES_MAX)
+        return -1;
+    struct log_file *file = &sink->files[count];
+    file->path = slice_to_str(path);
+    file->path_size = path.size;
+    file->fd = open_file(file->path);
+    if (file->fd < 0)
+        log_warning("observe", "the access log %s cannot be opened: %s", file->path,
+                    strerror(errno));
+    sink->file_count = count + 1;
+    return count;
+}
+
 int log_sink_file(struct log_sink *sink, struct slice path)
 {
-    int found = -1;
+    int found = find_file(sink, path);
+    if (LIKELY(found >= 0))
+        return found;
     pthread_mutex_lock(&sink->lock);
-    for (int i = 0; i < sink->file_count && found < 0; i++)
-        if (slice_equals_str(path, sink->files[i].path))
-            found = i;
-    if (found < 0 && sink->file_count < LOG_FILES_MAX) {
-        struct log_file *file = &sink->files[sink->file_count];
-        file->path = slice_to_str(path);
-        file->fd = open_file(file->path);
-        if (file->fd < 0)
-            log_warning("observe", "the access log %s cannot be opened: %s", file->path,
-                        strerror(errno));
-        found = sink->file_count++;
-    }
+    found = find_file(sink, path); /* another worker may have been first */
+    if (found < 0)
+        found = add_file(sink, path);
     pthread_mutex_unlock(&sink->lock);
     return found;
 }
