@@ -210,7 +210,14 @@ static inline void lend(struct block_pool *pool, struct block_slab *slab, struct
     unpoison(block->bytes, block->capacity);
 }
 
-/* The first block of a slab, the last one, or one that was never lent. */
+/* A slab lends its first block. */
+static inline void note_busy(struct block_size_class *class)
+{
+    class->busy++;
+    class->busy_peak = MAX(class->busy_peak, class->busy);
+}
+
+/* The last block of a slab, or one that was never lent. */
 __attribute__((noinline)) static struct block *alloc_slow(struct block_pool *pool,
                                                           enum block_size size)
 {
@@ -226,10 +233,8 @@ __attribute__((noinline)) static struct block *alloc_slow(struct block_pool *poo
         slab->free = block->next;
     else
         block = carve(pool, slab);
-    if (slab->lent++ == 0) {
-        class->busy++;
-        class->busy_peak = MAX(class->busy_peak, class->busy);
-    }
+    if (slab->lent++ == 0)
+        note_busy(class);
     if (slab->lent == blocks_a_slab[size])
         list_remove(&slab->node);
     lend(pool, slab, block);
@@ -240,12 +245,12 @@ struct block *block_alloc(struct block_pool *pool, enum block_size size)
 {
     struct list *lenders = &pool->classes[size].lenders;
     struct block_slab *slab = LIST_ENTRY(lenders->next, struct block_slab, node);
-    if (UNLIKELY(list_is_empty(lenders) || !slab->free ||
-                 slab->lent - 1 >= blocks_a_slab[size] - 2))
+    if (UNLIKELY(list_is_empty(lenders) || !slab->free || slab->lent + 1 == blocks_a_slab[size]))
         return alloc_slow(pool, size);
     struct block *block = slab->free;
     slab->free = block->next;
-    slab->lent++;
+    if (slab->lent++ == 0)
+        note_busy(&pool->classes[size]);
     lend(pool, slab, block);
     return block;
 }

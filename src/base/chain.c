@@ -39,7 +39,7 @@ static inline void rest(struct chain *chain)
     chain->first = 0;
 }
 
-void chain_fini(struct chain *chain)
+void chain_drop(struct chain *chain)
 {
     for (uint32_t i = 0; i < chain->count; i++)
         block_unref(segment_at(chain, i)->block);
@@ -223,13 +223,24 @@ void chain_commit(struct chain *chain, size_t size)
         rest(chain);
 }
 
+/* What was reserved and never committed. */
+static inline void drop_unused_room(struct chain *chain)
+{
+    const struct segment *last = last_segment(chain);
+    if (UNLIKELY(last && last->size == 0)) {
+        block_unref(last->block);
+        chain->count--;
+    }
+}
+
 void chain_move(struct chain *to, struct chain *from)
 {
     assert(to != from);
-    if (to->count == 0 && from->segments) {
+    if (to->count == 0) {
         rest(to);
         *to = *from;
-        *from = (struct chain){0};
+        chain_init(from);
+        drop_unused_room(to);
         return;
     }
     for (uint32_t i = 0; i < from->count; i++) {

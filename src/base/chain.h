@@ -32,8 +32,21 @@ struct chain {
     size_t size; /* bytes in all */
 };
 
+/* An empty one; a zeroed one is as good, but takes more stores. */
+static inline void chain_init(struct chain *chain)
+{
+    chain->segments = NULL;
+    chain->ring = NULL;
+    chain->capacity = chain->first = chain->count = 0;
+    chain->size = 0;
+}
 /* Drops every reference. */
-void chain_fini(struct chain *chain);
+void chain_drop(struct chain *chain);
+static inline void chain_fini(struct chain *chain)
+{
+    if (chain->count > 0 || chain->segments)
+        chain_drop(chain);
+}
 static inline bool chain_is_empty(const struct chain *chain)
 {
     return chain->size == 0;

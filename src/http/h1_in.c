@@ -33,7 +33,8 @@ static void deliver(struct h1 *h1, struct piece *piece, struct chain *data, bool
 
 static void read_length(struct h1 *h1, struct piece *piece)
 {
-    struct chain data = {0};
+    struct chain data;
+    chain_init(&data);
     size_t size = MIN((uint64_t)piece->bytes.size, h1->in_left);
     h1->in_left -= size;
     take_bytes(piece, size, &data);
@@ -42,7 +43,8 @@ static void read_length(struct h1 *h1, struct piece *piece)
 
 static void read_plain(struct h1 *h1, struct piece *piece)
 {
-    struct chain data = {0};
+    struct chain data;
+    chain_init(&data);
     take_bytes(piece, piece->bytes.size, &data);
     deliver(h1, piece, &data, false);
 }
@@ -71,7 +73,8 @@ static bool ends_here(const struct piece *piece)
 
 static void read_chunked(struct h1 *h1, struct piece *piece)
 {
-    struct chain data = {0};
+    struct chain data;
+    chain_init(&data);
     enum chunked_status status;
     size_t size = 0;
     while ((status = chunked_read(&h1->chunked, h1->codec.limits, &piece->bytes, &size)) ==

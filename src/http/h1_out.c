@@ -68,7 +68,8 @@ static void send_request(struct http_stream *stream, const struct http_request *
     if (!h1 || stream->out != HTTP_OPEN || stream->out_headed)
         return;
     struct h1_head_style style = request_style(head, end);
-    struct chain out = {0};
+    struct chain out;
+    chain_init(&out);
     if (!h1_write_request(&out, h1->codec.pool, head, &style)) {
         chain_fini(&out);
         h1_break(h1, HTTP_RESET_LIMIT);
@@ -125,7 +126,8 @@ static void send_final(struct h1 *h1, struct http_stream *stream, const struct h
     bool tunnel = http_response_is_tunnel(method, head->status);
     bool bodyless = !tunnel && http_response_is_bodyless(method, head->status);
     struct h1_head_style style = response_style(h1, stream, head, end);
-    struct chain out = {0};
+    struct chain out;
+    chain_init(&out);
     if (!h1_write_response(&out, h1->codec.pool, head, &style)) {
         chain_fini(&out);
         h1_break(h1, HTTP_RESET_LIMIT);
@@ -160,7 +162,8 @@ static void send_response(struct http_stream *stream, const struct http_response
     if (h1->peer_is_1_0)
         return; /* knows no informational response (RFC 9110 15.2) */
     struct h1_head_style style = {.framing = H1_FRAME_NONE};
-    struct chain out = {0};
+    struct chain out;
+    chain_init(&out);
     if (h1_write_response(&out, h1->codec.pool, head, &style))
         h1_write(h1, &out);
     else
@@ -200,7 +203,8 @@ void h1_answered(struct h1 *h1, struct http_stream *stream, bool tunnel)
 static bool write_chunk(struct h1 *h1, struct http_stream *stream, struct chain *data, bool end)
 {
     char head[CHUNK_HEAD_MAX];
-    struct chain out = {0};
+    struct chain out;
+    chain_init(&out);
     if (data->size > 0) {
         struct slice line = slice_of(head, chunk_head(head, data->size));
         if (!chain_append_copy(&out, h1->codec.pool, line))
@@ -253,7 +257,8 @@ static void send_data(struct http_stream *stream, struct chain *data, bool end)
 static void send_trailers(struct http_stream *stream, const struct headers *trailers)
 {
     struct h1 *h1 = h1_of_stream(stream);
-    struct chain out = {0};
+    struct chain out;
+    chain_init(&out);
     if (!h1 || stream->out != HTTP_OPEN || h1->codec.broken)
         return;
     if (h1->out != H1_OUT_CHUNKED) {
