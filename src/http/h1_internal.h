@@ -55,9 +55,9 @@ void h1_left(struct h1 *h1);
 
 void h1_write(struct h1 *h1, struct chain *bytes);
 /* The connection is lost for HTTP. The stream hears of it in the next h1_run. */
-void h1_break(struct h1 *h1, enum http_reset_reason reason);
+COLD void h1_break(struct h1 *h1, enum http_reset_reason reason);
 /* The same where events may be delivered: now. */
-void h1_fail_stream(struct h1 *h1, enum http_reset_reason reason, enum http_refusal refusal);
+COLD void h1_fail_stream(struct h1 *h1, enum http_reset_reason reason, enum http_refusal refusal);
 /* Begins to close: what is queued leaves. unread: the peer is still sending. */
 void h1_close(struct h1 *h1, bool unread);
 /* Ends an exchange whose directions have both ended, and makes way for the next. */
@@ -65,9 +65,9 @@ void h1_end_if_over(struct h1 *h1);
 /* Whether the transport should read. */
 void h1_settle_reading(struct h1 *h1);
 /* An answer of our own, after which the connection closes. */
-void h1_answer_refusal(struct h1 *h1, enum http_refusal refusal);
+COLD void h1_answer_refusal(struct h1 *h1, enum http_refusal refusal);
 /* The same for a request that is no stream, and says so. */
-void h1_refuse_request(struct h1 *h1, enum http_refusal refusal);
+COLD void h1_refuse_request(struct h1 *h1, enum http_refusal refusal);
 /* The response head was sent: what had to wait for it. */
 void h1_response_sent(struct h1 *h1, struct http_stream *stream, bool tunnel);
 /* Client: the tunnel stands (or not), so bytes that waited leave. */

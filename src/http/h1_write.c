@@ -122,14 +122,20 @@ static void put_fields(struct writer *writer, const struct headers *headers)
     }
 }
 
-/* Three digits, whatever the number. */
+/* The start line; three digits, whatever the number. */
 static void put_status(struct writer *writer, unsigned status)
 {
+    if (LIKELY(status == 200)) {
+        PUT(writer, "HTTP/1.1 200 OK\r\n");
+        return;
+    }
     char line[] = "HTTP/1.1 000 ";
     line[9] = (char)('0' + status / 100 % 10);
     line[10] = (char)('0' + status / 10 % 10);
     line[11] = (char)('0' + status % 10);
     PUT(writer, line);
+    put_slice(writer, http_status_text(status));
+    PUT(writer, "\r\n");
 }
 
 static void put_framing(struct writer *writer, const struct h1_head_style *style)
@@ -175,15 +181,19 @@ bool h1_write_request(struct chain *out, struct block_pool *pool, const struct h
 {
     bool is_connect = head->method == HTTP_CONNECT;
     struct slice target = is_connect ? head->authority : head->path;
+    struct slice method = head->method_text;
+    if (LIKELY(head->method != HTTP_OTHER_METHOD))
+        method = http_method_text((enum http_method)head->method);
+    else if (!is_token(method.data, method.size))
+        return false;
     /* Nothing that came in through configuration or a filter may break the line. */
     if (!is_one_word(target.data, target.size) || target.size == 0 ||
-        !is_one_word(head->authority.data, head->authority.size) ||
-        !is_token(head->method_text.data, head->method_text.size))
+        !is_one_word(head->authority.data, head->authority.size))
         return false;
     struct writer writer = {.out = out, .pool = pool};
-    reserve(&writer, fields_size(&head->headers) + head->method_text.size + target.size +
+    reserve(&writer, fields_size(&head->headers) + method.size + target.size +
                          head->authority.size + head->upgrade.size + EXTRAS_MAX);
-    put_slice(&writer, head->method_text);
+    put_slice(&writer, method);
     PUT(&writer, " ");
     put_slice(&writer, target);
     PUT(&writer, " HTTP/1.1\r\nhost: ");
@@ -202,12 +212,9 @@ bool h1_write_request(struct chain *out, struct block_pool *pool, const struct h
 bool h1_write_response(struct chain *out, struct block_pool *pool, const struct http_response *head,
                        const struct h1_head_style *style)
 {
-    struct slice reason = http_status_text(head->status);
     struct writer writer = {.out = out, .pool = pool};
-    reserve(&writer, fields_size(&head->headers) + head->upgrade.size + reason.size + EXTRAS_MAX);
+    reserve(&writer, fields_size(&head->headers) + head->upgrade.size + EXTRAS_MAX);
     put_status(&writer, head->status);
-    put_slice(&writer, reason);
-    PUT(&writer, "\r\n");
     put_fields(&writer, &head->headers);
     put_framing(&writer, style);
     if (head->status == 101)

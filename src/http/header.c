@@ -284,6 +284,19 @@ bool headers_set_id(struct headers *headers, struct arena *arena, enum header_id
     return set(headers, arena, id, header_id_name(id), value);
 }
 
+bool headers_set_line(struct headers *headers, struct arena *arena, enum header_id id,
+                      struct slice line)
+{
+    struct slice name = slice_first(line, header_entries[id].size);
+    struct slice value = slice_of(line.data + name.size + 2, line.size - name.size - 4);
+    if (UNLIKELY(headers_has(headers, id)))
+        return set(headers, arena, id, name, value);
+    if (!add(headers, arena, id, name, value))
+        return false;
+    headers->items[headers->count - 1].flags = HEADER_WHOLE_LINE;
+    return true;
+}
+
 size_t headers_remove(struct headers *headers, struct slice name)
 {
     enum header_id id = header_id_of(name);

@@ -105,6 +105,9 @@ MUST_USE bool headers_set(struct headers *headers, struct arena *arena, struct s
                           struct slice value);
 MUST_USE bool headers_set_id(struct headers *headers, struct arena *arena, enum header_id id,
                              struct slice value);
+/* The same with a whole line of ours, "name: value CRLF", static: it goes out by one copy. */
+MUST_USE bool headers_set_line(struct headers *headers, struct arena *arena, enum header_id id,
+                               struct slice line);
 /* Removes every one; returns how many. */
 size_t headers_remove(struct headers *headers, struct slice name);
 size_t headers_remove_id(struct headers *headers, enum header_id id);

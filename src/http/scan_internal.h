@@ -124,6 +124,11 @@ static inline bool is_one_word(const char *data, size_t size)
         memcpy(&word, data + size - 8, sizeof(word));
         return has_no_break(word);
     }
+    if (size < 8) {
+        while (size > 0 && !is_break((uint8_t)data[size - 1]))
+            size--;
+        return size == 0;
+    }
     return scan_break(data, size) == size;
 }
 

@@ -93,9 +93,10 @@ static bool set_forwarded(struct exchange *exchange)
     const struct hcm *hcm = exchange->hcm;
     struct headers *headers = &exchange->head->headers;
     struct arena *arena = exchange_arena(exchange);
-    struct slice scheme = is_tls(exchange) ? SLICE("https") : SLICE("http");
+    struct slice proto = is_tls(exchange) ? SLICE("x-forwarded-proto: https\r\n")
+                                          : SLICE("x-forwarded-proto: http\r\n");
     if ((hcm->use_remote_address || !headers_has(headers, HEADER_X_FORWARDED_PROTO)) &&
-        !headers_set_id(headers, arena, HEADER_X_FORWARDED_PROTO, scheme))
+        !headers_set_line(headers, arena, HEADER_X_FORWARDED_PROTO, proto))
         return false;
     if (!hcm->use_remote_address || hcm->skip_xff_append)
         return true;
@@ -119,17 +120,22 @@ static bool set_forwarded(struct exchange *exchange)
 /* Two proxies that point at each other would pass a request to and fro for ever; each counts it on. */
 static bool count_hop(struct exchange *exchange, bool *is_loop)
 {
-    static const char numbers[HOPS_MAX + 1][2] = {"1",  "2",  "3",  "4",  "5",  "6",
-                                                  "7",  "8",  "9",  "10", "11", "12",
-                                                  "13", "14", "15", "16", "17"};
+#define HOPS(number)                                                                               \
+    {                                                                                              \
+        "x-tulle-hops: " number "\r\n", sizeof("x-tulle-hops: " number "\r\n") - 1                 \
+    }
+    static const struct slice lines[HOPS_MAX + 1] = {
+        HOPS("1"),  HOPS("2"),  HOPS("3"),  HOPS("4"),  HOPS("5"),  HOPS("6"),
+        HOPS("7"),  HOPS("8"),  HOPS("9"),  HOPS("10"), HOPS("11"), HOPS("12"),
+        HOPS("13"), HOPS("14"), HOPS("15"), HOPS("16"), HOPS("17")};
+#undef HOPS
     struct headers *headers = &exchange->head->headers;
     const struct header *header = headers_find(headers, HEADER_X_TULLE_HOPS);
     uint64_t hops = 0;
     if (header && !slice_to_u64(header_value(header), HOPS_MAX, &hops))
         hops = HOPS_MAX;
     *is_loop = hops >= HOPS_MAX;
-    return headers_set_id(headers, exchange_arena(exchange), HEADER_X_TULLE_HOPS,
-                          slice_of(numbers[hops], hops < 9 ? 1 : 2));
+    return headers_set_line(headers, exchange_arena(exchange), HEADER_X_TULLE_HOPS, lines[hops]);
 }
 
 static bool is_internal(const struct header *header)
@@ -141,6 +147,8 @@ static bool is_internal(const struct header *header)
 /* Our own headers mean something only when we set them. The hops, which have an id, stay. */
 static void strip_internal(struct headers *headers)
 {
+    if (!headers_has(headers, HEADER_OTHER))
+        return;
     for (uint16_t i = 0; i < headers->count;) {
         if (UNLIKELY(is_internal(&headers->items[i])))
             headers_remove_at(headers, &headers->items[i]);
@@ -169,7 +177,7 @@ bool heads_receive(struct exchange *exchange, const char **details, const char *
     if (!canonical_host(exchange))
         return false;
     /* h2c by upgrade is served as what it is: a request of HTTP/1. */
-    if (slice_equals_nocase(head->upgrade, SLICE("h2c")))
+    if (UNLIKELY(head->upgrade.size > 0) && slice_equals_nocase(head->upgrade, SLICE("h2c")))
         head->upgrade = SLICE_NONE;
     *details = "out_of_memory";
     *why = "there is no memory left for this request";
@@ -224,6 +232,8 @@ static bool apply_levels(struct exchange *exchange, const struct header_edits *t
                          struct headers *headers)
 {
     bool target_last = exchange->record.route->edits_before_target;
+    if (LIKELY((!target || target->count == 0) && !levels[0]))
+        return true;
     if (!target_last && !apply_edits(exchange, target, headers))
         return false;
     for (int i = 0; i < ROUTE_EDIT_LEVELS && levels[i]; i++)
