@@ -44,7 +44,7 @@ int epoll_open(struct loop *loop)
         return error;
     }
     loop->epoll = state;
-    loop->now_us = clock_now_us();
+    loop_set_now(loop, clock_now_us());
     loop->wall_read_us = loop->now_us;
     loop->wall_offset_us = clock_wall_us() - (int64_t)loop->now_us;
     return 0;
@@ -57,14 +57,16 @@ void epoll_close(struct loop *loop)
     mem_free(loop->epoll);
 }
 
+enum { EXACT_WAIT_US = 100 * 1000 };
+
 static int wait_ms_of(const struct loop *loop, uint64_t wait_us)
 {
     if (wait_us == 0)
         return 0;
     if (wait_us == WAIT_FOREVER)
         return -1;
-    /* The turn that ends now has taken time of its own. */
-    uint64_t spent_us = clock_now_us() - loop->now_us;
+    /* The turn that ends now has taken time of its own, for which a long wait is no less exact. */
+    uint64_t spent_us = wait_us < EXACT_WAIT_US ? clock_now_us() - loop->now_us : 0;
     uint64_t left_us = wait_us > spent_us ? wait_us - spent_us : 0;
     return (int)MIN((left_us + 999) / 1000, (uint64_t)60000);
 }
@@ -89,7 +91,7 @@ static void epoll_wait_for(struct loop *loop, uint64_t wait_us)
         epoll_collect(loop);
     else
         state->ready_count = count;
-    loop->now_us = clock_now_us();
+    loop_set_now(loop, clock_now_us());
 }
 
 size_t epoll_dispatch(struct loop *loop)

@@ -149,7 +149,7 @@ uint64_t loop_now_us(const struct loop *loop)
 
 uint64_t loop_now_ms(const struct loop *loop)
 {
-    return loop->now_us / 1000;
+    return loop->now_ms;
 }
 
 int64_t loop_wall_us(const struct loop *loop)

@@ -58,9 +58,9 @@ struct loop {
         struct sim *sim;
     };
     struct uring_state *uring; /* beside epoll */
-    uint64_t now_us;
-    int64_t wall_offset_us; /* wall time minus now_us */
-    uint64_t wall_read_us;  /* when that was found */
+    uint64_t now_us, now_ms;   /* of this turn: loop_set_now */
+    int64_t wall_offset_us;    /* wall time minus now_us */
+    uint64_t wall_read_us;     /* when that was found */
     struct wheel *wheel;
     uint64_t next_due_ms; /* a lower bound: a stopped timer may leave it behind */
     bool
@@ -120,6 +120,12 @@ static inline void count_down(_Atomic uint64_t *counter)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) - 1,
                           memory_order_relaxed);
+}
+
+static inline void loop_set_now(struct loop *loop, uint64_t now_us)
+{
+    loop->now_us = now_us;
+    loop->now_ms = now_us / 1000;
 }
 
 /* Empty chains for bytes that wait, lent while there are some; NULL when the budget refuses. */

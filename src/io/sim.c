@@ -20,7 +20,7 @@ static int sim_open(struct loop *loop)
     sim->next_port = SIM_FIRST_PORT;
     sim->faults.window = WINDOW_BYTES;
     loop->sim = sim;
-    loop->now_us = SIM_START_US;
+    loop_set_now(loop, SIM_START_US);
     loop->wall_offset_us = SIM_START_WALL_US - SIM_START_US;
     return 0;
 }
@@ -144,7 +144,7 @@ static void sim_wait(struct loop *loop, uint64_t wait_us)
     if (sim->heap.count > 0)
         until = MIN(until, sim->heap.items[0].at_us);
     if (until != UINT64_MAX && until > loop->now_us)
-        loop->now_us = until;
+        loop_set_now(loop, until);
 }
 
 /* What happens because of these events happens in the next turn. */

@@ -241,7 +241,7 @@ static void uring_wait(struct loop *loop, uint64_t wait_us)
     if (io_uring_sq_ready(&state->ring) == 0)
         state->message_count = 0;
     state->ready = io_uring_cq_ready(&state->ring);
-    loop->now_us = clock_now_us();
+    loop_set_now(loop, clock_now_us());
 }
 
 static size_t report(struct loop *loop, const struct io_uring_cqe *cqe)
