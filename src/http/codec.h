@@ -73,8 +73,8 @@ struct http_codec {
     bool wants_read;  /* false: the transport should pause */
     bool in_head;     /* a request's head has begun and is not complete: the header timeout runs */
     bool draining;    /* takes no new stream */
-    bool closing;     /* write what is queued, half-close, linger, close */
-    bool broken;      /* close at once, so that the peer sees a reset */
+    bool closing;     /* it drains, too: write what is queued, half-close, linger, close */
+    bool broken;      /* it drains, too: close at once, so that the peer sees a reset */
     bool unread;      /* with closing: the peer is still sending, so linger */
     bool half_close;  /* our direction of a tunnel is over: FIN after what is queued */
 };

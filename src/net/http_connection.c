@@ -178,6 +178,17 @@ static void tell_draining(struct http_connection *connection)
         connection->events->on_draining(connection->owner, connection);
 }
 
+/* A codec that is broken or closing drains, too. False when the connection is gone. */
+static bool follow_draining(struct http_connection *connection)
+{
+    const struct http_codec *codec = connection->codec;
+    if (!connection->is_draining_told)
+        tell_draining(connection);
+    if (connection->transport && (codec->broken || codec->closing))
+        follow_codec(connection);
+    return connection->transport != NULL;
+}
+
 void http_connection_settle(struct http_connection *connection)
 {
     const struct http_codec *codec = connection->codec;
@@ -185,11 +196,7 @@ void http_connection_settle(struct http_connection *connection)
         reap_if_over(connection);
         return;
     }
-    if (UNLIKELY(codec->draining && !connection->is_draining_told))
-        tell_draining(connection);
-    if (UNLIKELY(connection->transport && (codec->broken || codec->closing)))
-        follow_codec(connection);
-    if (!connection->transport)
+    if (UNLIKELY(codec->draining) && !follow_draining(connection))
         return;
     if (UNLIKELY(codec->half_close && !connection->is_write_ended)) {
         connection->is_write_ended = true;
@@ -585,6 +592,7 @@ struct http_stream *http_connection_open_stream(struct http_connection *connecti
     stream->owner = owner;
     connection->had_room = http_codec_room(codec) > 0;
     connection->was_idle = false;
+    connection->requests = codec->requests;
     http_timers_need(connection, connection->options->stream_idle_timeout_ms);
     return stream;
 }

@@ -66,8 +66,8 @@ static inline uint32_t http_drain_grace_ms(const struct http_connection *connect
 /* After each call of the codec: does what its flags ask for. */
 void http_connection_settle(struct http_connection *connection);
 /* The transport goes; streams have been told or are told now; the owner hears why. */
-void http_connection_finish(struct http_connection *connection, enum http_closed reason,
-                            enum conn_close how, const struct transport_failure *failure);
+COLD void http_connection_finish(struct http_connection *connection, enum http_closed reason,
+                                 enum conn_close how, const struct transport_failure *failure);
 
 /* Gives the codec up when nothing would be lost by it; true when it did. */
 bool http_connection_rest(struct http_connection *connection);
@@ -78,6 +78,13 @@ static inline bool http_connection_may_rest(const struct http_connection *connec
 }
 
 /* http_timers.c */
+void http_timers_start(struct http_connection *connection, uint32_t delay_ms);
 /* Makes sure that the timer fires within delay_ms; 0 = no need. */
-void http_timers_need(struct http_connection *connection, uint32_t delay_ms);
+static inline void http_timers_need(struct http_connection *connection, uint32_t delay_ms)
+{
+    uint64_t due_ms = loop_now_ms(connection->loop) + delay_ms;
+    bool is_soon = timer_is_running(&connection->timer) && connection->timer.due_ms <= due_ms;
+    if (UNLIKELY(delay_ms > 0 && !is_soon))
+        http_timers_start(connection, delay_ms);
+}
 void http_timers_stop(struct http_connection *connection);

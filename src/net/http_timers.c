@@ -11,13 +11,8 @@
 
 static void on_due(struct timer *timer);
 
-void http_timers_need(struct http_connection *connection, uint32_t delay_ms)
+void http_timers_start(struct http_connection *connection, uint32_t delay_ms)
 {
-    if (delay_ms == 0)
-        return;
-    uint64_t due_ms = loop_now_ms(connection->loop) + delay_ms;
-    if (timer_is_running(&connection->timer) && connection->timer.due_ms <= due_ms)
-        return;
     loop_timer_start(connection->loop, &connection->timer, delay_ms, on_due);
 }
 
