@@ -253,6 +253,8 @@ int32_t domain_table_find(const struct domain_table *table, struct slice host)
     char lower[DOMAIN_MAX_BYTES + 1];
     if (host.size == 0 || host.size > DOMAIN_MAX_BYTES + 1)
         return table->any;
+    if (!table->exact && table->suffix_length_count == 0 && table->prefix_length_count == 0)
+        return table->any;
     copy_lower(lower, host);
     struct slice full = slice_of(lower, host.size), plain = full;
     bool has_dot = full.size > 1 && full.data[full.size - 1] == '.';

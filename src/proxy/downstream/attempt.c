@@ -229,13 +229,15 @@ void attempt_start(struct exchange *exchange, bool on_fresh_connection)
     if (!upstream || !breakers_take_request(exchange, upstream))
         return;
     pin_cluster(exchange, upstream);
-    *attempt = (struct attempt){.exchange = exchange};
+    if (exchange->record.attempts > 0) /* an exchange begins zeroed */
+        *attempt = (struct attempt){0};
+    attempt->exchange = exchange;
     if (!pick_host(exchange, upstream))
         return;
     exchange->has_attempt = true;
     attempt->host->balance.active++;
     exchange->record.attempts++;
-    exchange->record.upstream_address = attempt->host->address;
+    exchange->record.upstream_address = &attempt->host->address;
     host_unref(exchange->record.host);
     exchange->record.host = host_ref(attempt->host);
     attempt->pool = pool_for(exchange, upstream->cluster);

@@ -562,7 +562,7 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream)
         refuse_without_memory(stream);
         return;
     }
-    memset(exchange, 0, sizeof(*exchange));
+    memset(exchange, 0, offsetof(struct exchange, tried));
     const struct filter_chain *chain = downstream_chain(downstream, &exchange->listener);
     exchange->downstream = downstream;
     list_push_back(&downstream->exchanges, &exchange->node);

@@ -98,10 +98,11 @@ struct exchange {
     struct timer duration; /* of all of it */
     uint64_t route_timeout_ms;
     struct timer back_off;
+    struct filters *filters; /* NULL: none wants more than heads */
+    uint32_t tried_count;
+    /* Last, as they are not cleared when an exchange begins. */
     struct balance_host *tried[EXCHANGE_TRIED_MAX];
     struct host *tried_hosts[EXCHANGE_TRIED_MAX];
-    uint32_t tried_count;
-    struct filters *filters; /* NULL: none wants more than heads */
 };
 
 /* In on_request: takes the stream over. */
@@ -110,8 +111,8 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream);
 /* Between the files of this room: */
 
 /* Replies with a status of our own and one sentence, unless something was sent already; then resets. */
-void exchange_reply(struct exchange *exchange, unsigned status, const char *details,
-                    const char *format, ...) PRINTF(4, 5);
+COLD void exchange_reply(struct exchange *exchange, unsigned status, const char *details,
+                         const char *format, ...) PRINTF(4, 5);
 /* Sends a head (edited and completed) and body of ours. */
 void exchange_respond(struct exchange *exchange, struct http_response *response, struct slice body);
 /* Response headers that every response gets; false when memory is refused. */

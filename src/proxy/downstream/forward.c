@@ -103,9 +103,10 @@ static void on_response(struct http_stream *stream, struct http_response *head, 
 {
     struct attempt *attempt = stream->owner;
     struct exchange *exchange = attempt->exchange;
-    struct chain none = {0};
+    struct chain none;
     if (UNLIKELY(exchange->is_answered))
         return;
+    chain_init(&none);
     if (http_status_is_informational(head->status) && head->status != 101) {
         if (head->status != 100 || exchange->hcm->proxy_100_continue)
             http_stream_send_response(exchange->stream, head, false);
@@ -140,9 +141,10 @@ static void on_response_trailers(struct http_stream *stream, struct headers *tra
 {
     struct attempt *attempt = stream->owner;
     struct exchange *exchange = attempt->exchange;
-    struct chain none = {0};
+    struct chain none;
     if (UNLIKELY(exchange->is_answered))
         return;
+    chain_init(&none);
     exchange->record.trailers = trailers;
     if (UNLIKELY(exchange->filters) && filters_trailers(exchange, FILTER_RESPONSE, trailers))
         return;
@@ -265,9 +267,11 @@ void forward_request(struct exchange *exchange)
 void forward_begin(struct exchange *exchange)
 {
     const struct route *route = exchange->record.route;
-    if (route->targets)
-        exchange->record.target =
-            route_target_pick(route, random_u64(loop_random(exchange_loop(exchange))));
+    if (route->targets) {
+        bool is_split = route->split.count > 1;
+        uint64_t random = is_split ? random_u64(loop_random(exchange_loop(exchange))) : 0;
+        exchange->record.target = route_target_pick(route, random);
+    }
     if (!heads_route_request(exchange)) {
         exchange_reply(exchange, 503, "out_of_memory", "there is no memory left for this request");
         return;

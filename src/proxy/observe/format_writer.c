@@ -296,8 +296,8 @@ static void set_local(struct value_text *value, const struct record *record,
         set_address(value, record->destination, part);
     } else if (original && address_is_set(&record->original_destination)) {
         set_address(value, &record->original_destination, part);
-    } else if (!original && address_is_set(&record->upstream_local)) {
-        set_address(value, &record->upstream_local, part);
+    } else if (!original && record->upstream_local) {
+        set_address(value, record->upstream_local, part);
     } else if (transport) {
         struct address address = conn_local_address(transport_conn(transport));
         set_address(value, &address, part);
@@ -484,7 +484,8 @@ static void evaluate(const struct format_step *step, const struct record *record
     case FORMAT_UPSTREAM_HOST:
     case FORMAT_UPSTREAM_HOST_NAME:
     case FORMAT_UPSTREAM_REMOTE_ADDRESS:
-        set_address(value, &record->upstream_address, step->part);
+        if (record->upstream_address)
+            set_address(value, record->upstream_address, step->part);
         return;
     case FORMAT_UPSTREAM_CLUSTER:
         if (record->cluster)

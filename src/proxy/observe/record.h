@@ -46,9 +46,10 @@ struct record {
     uint64_t upstream_start_us, upstream_head_us; /* the last try: sent, answered */
     uint64_t bytes_received, bytes_sent;          /* bodies; for tunnels all bytes */
 
-    const struct cluster *cluster; /* pinned until the record is done */
-    struct host *host;             /* used last; a reference */
-    struct address upstream_address, upstream_local;
+    const struct cluster *cluster;          /* pinned until the record is done */
+    struct host *host;                      /* used last; a reference */
+    const struct address *upstream_address; /* the host's; NULL: none was picked */
+    const struct address *upstream_local;   /* NULL: what the upstream transport says */
     const struct transport *downstream;
     const struct transport *upstream;    /* of the last try, while it lives */
     struct address original_destination; /* of the connection; none when it was not redirected */

@@ -561,7 +561,7 @@ static void dial(struct tunnel *tunnel)
     host_count(tunnel->host->counters, HOST_RQ_ACTIVE, 1);
     tunnel->attempts++;
     tunnel->record.attempts++;
-    tunnel->record.upstream_address = tunnel->host->address;
+    tunnel->record.upstream_address = &tunnel->host->address;
     host_unref(tunnel->record.host);
     tunnel->record.host = host_ref(tunnel->host);
     if (tunnel->chain->tcp->tunnel_to) { /* its pool counts connections */

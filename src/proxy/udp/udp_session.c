@@ -52,8 +52,11 @@ void udp_session_end(struct udp_session *session, const char *why)
     loop_timer_stop(worker->loop, &session->idle);
     session->record.termination = why;
     session->record.end_us = loop_now_us(worker->loop);
-    if (config_of(session)->logs.count)
-        session->record.upstream_local = packet_socket_address(&session->upstream);
+    struct address local;
+    if (config_of(session)->logs.count) {
+        local = packet_socket_address(&session->upstream);
+        session->record.upstream_local = &local;
+    }
     observe_session(worker->observer, &config_of(session)->logs, &session->record);
     tell(session, UDP_SESS_ACTIVE, -1);
     packet_socket_close(&session->upstream);
@@ -147,7 +150,7 @@ static void set_record(struct udp_session *session)
                                       .attempts = 1,
                                       .cluster = session->cluster->cluster,
                                       .host = session->host,
-                                      .upstream_address = session->host->address,
+                                      .upstream_address = &session->host->address,
                                       .source = &session->ends[0],
                                       .destination = &session->ends[1]};
 }

@@ -20,7 +20,9 @@ static struct record record_of(struct http_request *head, const char *path, size
                             .start_us = 1000,
                             .end_us = 2500,
                             .start_wall_us = 1767225600123456};
-    CHECK(address_parse(SLICE("127.0.0.255:65535"), &record.upstream_address));
+    static struct address upstream;
+    CHECK(address_parse(SLICE("127.0.0.255:65535"), &upstream));
+    record.upstream_address = &upstream;
     CHECK(address_parse(SLICE("[2001:db8::1]:80"), &record.original_destination));
     return record;
 }
