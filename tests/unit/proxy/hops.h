@@ -2,7 +2,8 @@
  * hops: what is spoken on the two hops of a proxy under test: HTTP/1 or HTTP/2, in plaintext or mTLS, on either.
  *
  * One authority and four identities a process. The keys are Ed25519, whose signatures have one size, and the certificates
- * belong to the simulation's time: so one seed gives one run, although handshakes are real and their bytes random.
+ * belong to the simulation's time: so one seed gives one run, although handshakes are real and their bytes random. Over
+ * real sockets they belong to today.
  */
 #pragma once
 
@@ -29,6 +30,17 @@ static inline const char *hops_name(struct hops hops)
     snprintf(name, sizeof(name), "HTTP/%d%s to HTTP/%d%s", 1 + hops.down_is_http2,
              hops.down_is_tls ? " mTLS" : "", 1 + hops.up_is_http2, hops.up_is_tls ? " mTLS" : "");
     return name;
+}
+
+/* When all this is: 0 in the simulation's time. */
+static int64_t hops_now_s;
+
+static inline struct build_options hops_build(void)
+{
+    struct build_options build = here;
+    if (hops_now_s)
+        build.now_s = hops_now_s;
+    return build;
 }
 
 /* --- keys and certificates ---------------------------------------------------------------------------------------- */
@@ -70,7 +82,7 @@ static inline void hops_make_pki(void)
 {
     if (hops_pki.trust)
         return;
-    pki_time = here.now_s;
+    pki_time = hops_build().now_s;
     hops_pki.root =
         pki_issue_for(hops_key(), NULL, pki_spec(CERTIFICATE_ROOT, "spiffe://cluster.local"));
     buffer_reset(&hops_pki.root.chain); /* a root is not sent */
@@ -106,8 +118,9 @@ static inline struct secret *hops_certificate(unsigned which)
 {
     const struct pki *pki = &hops_pki.proxies[which];
     struct tls_certificate certificate = {buffer_slice(&pki->chain), buffer_slice(&pki->key_pem)};
+    struct build_options build = hops_build();
     struct secret *secret;
-    CHECK(secret_of_certificate(SLICE("default"), &certificate, &here, &secret, NULL));
+    CHECK(secret_of_certificate(SLICE("default"), &certificate, &build, &secret, NULL));
     return secret;
 }
 

@@ -2,7 +2,8 @@
  * An origin that breaks HTTP/2 in every way that it can (row H2-42): over plaintext and mTLS, asked over HTTP/1 and HTTP/2.
  *
  * It writes its frames by hand. Half of the hosts behave; what goes to those is answered as if nothing were, nobody gets a
- * byte that is not theirs, memory stays bounded, and nothing is left. TULLE_SEEDS says how many seeds.
+ * byte that is not theirs, memory stays bounded, and nothing is left. TULLE_SEEDS says how many seeds; TULLE_IO=epoll or
+ * io_uring runs them over real sockets.
  */
 #include "proxy/worker.h"
 
@@ -11,7 +12,8 @@
 enum {
     BAD_PORT = 81,
     FIRST_VICTIM = 9000,
-    REQUESTS = 12,
+    REQUESTS_MAX = 12, /* of each kind */
+    REQUESTS_REAL = 3,
     FLOOD_FRAMES = 3000,
     BLOCK_BYTES_MAX = 16 << 20
 };
@@ -43,13 +45,16 @@ struct run {
     unsigned long long seed;
     struct hops hops;
     unsigned way;
+    struct address address; /* of the origin that misbehaves */
+    struct listen_group *group;
     struct acceptor *acceptor;
     int fd;
     struct attack attacks[SERVING_MAX];
     unsigned attacked;
     size_t most_blocks;
     bool is_victim_bad; /* it got what the origin made up */
-    struct end victims[REQUESTS], others[REQUESTS];
+    unsigned requests;  /* of victims, and of others */
+    struct end victims[REQUESTS_MAX], others[REQUESTS_MAX];
 };
 static struct run run;
 
@@ -323,16 +328,16 @@ static void put_bad_cluster(struct proxy_world *w)
     buffer_format(
         &yaml,
         "{name: bad, type: STATIC, connect_timeout: 5s, load_assignment: {cluster_name: bad, "
-        "endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 10.0.0.9, "
+        "endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, "
         "port_value: %u}}}}]}]}" HOPS_HTTP2 "%s}",
-        BAD_PORT,
+        is_simulated(w) ? "10.0.0.9" : "127.0.0.1", address_port(&run.address),
         w->hops.up_is_tls
             ? HOPS_UPSTREAM_TLS("origin", "", "spiffe://cluster.local/ns/shop/sa/origin")
             : "");
     proxy_put(w, KIND_CLUSTER, "bad", yaml.data);
 }
 
-/* Requests with the numbers of victims lead to the origin that misbehaves. */
+/* Requests with the numbers of victims lead to the origin that misbehaves; some wait for as long as they may. */
 static void put_listener(struct proxy_world *w)
 {
     owned_buffer yaml = {0};
@@ -344,8 +349,8 @@ static void put_listener(struct proxy_world *w)
         "stat_prefix: s, http_filters: [{name: r, typed_config: {'@type': type.googleapis.com/"
         "envoy.extensions.filters.http.router.v3.Router}}], route_config: {name: r, virtual_hosts: "
         "[{name: v, domains: ['*'], routes: [{match: {prefix: /90}, route: {cluster: bad, timeout: "
-        "15s}}, {match: {prefix: /}, route: {cluster: up, timeout: 15s}}]}]}}}]%s}]}",
-        w->hops.down_is_tls ? HOPS_DOWNSTREAM_TLS : "");
+        "%s}}, {match: {prefix: /}, route: {cluster: up, timeout: 15s}}]}]}}}]%s}]}",
+        is_simulated(w) ? "15s" : "0.25s", w->hops.down_is_tls ? HOPS_DOWNSTREAM_TLS : "");
     proxy_put(w, KIND_LISTENER, "in", yaml.data);
 }
 
@@ -353,11 +358,13 @@ static void begin_run(uint64_t seed)
 {
     struct proxy_world *w = &run.w;
     struct sim_faults faults = sim_usual_faults();
-    struct address address = address_v4(0x0a000009, BAD_PORT);
     memset(&run, 0, sizeof(run));
-    begin_proxy_world(w, seed);
+    begin_proxy_world_on(w, world_backend(), seed);
+    run.address = address_v4(0x0a000009, BAD_PORT);
+    run.fd = world_listen(w, &run.address, &run.group);
     random_seed(&run.random, seed);
     run.seed = seed;
+    run.requests = is_simulated(w) ? REQUESTS_MAX : REQUESTS_REAL;
     run.way = (unsigned)(seed % COUNT(ways));
     run.hops = hops_of(seed / COUNT(ways));
     run.hops.up_is_http2 = true;
@@ -368,11 +375,10 @@ static void begin_run(uint64_t seed)
     put_bad_cluster(w);
     put_listener(w);
     commit(w);
-    run.fd = sim_listen(w->loop, &address);
     CHECK(acceptor_create(w->loop, run.fd, on_accept, NULL, &run.acceptor) == 0);
     /* Short reads of floods would take the time of thousands of turns. */
     faults.short_read = 100;
-    sim_set_faults(w->loop, &faults);
+    world_meet_faults(w, &faults);
     loop_turn(w->loop, 0);
 }
 
@@ -381,7 +387,7 @@ static void end_run(void)
     for (unsigned i = 0; i < run.attacked; i++)
         close_attack(&run.attacks[i]);
     acceptor_destroy(run.acceptor);
-    accepted_close(run.w.loop, run.fd);
+    world_unlisten(&run.w, run.fd, run.group);
     end_proxy_world(&run.w, run.seed);
 }
 
@@ -401,7 +407,7 @@ static void ask_if_possible(unsigned client, struct end *ends, unsigned *asked)
     struct plan plan = random_plan(*asked + (client ? 0 : FIRST_VICTIM));
     if (!w->clients[client].http)
         client_connect(w, client);
-    if (*asked < REQUESTS && http_connection_room(w->clients[client].http) > 0 &&
+    if (*asked < run.requests && http_connection_room(w->clients[client].http) > 0 &&
         client_ask(w->clients[client].http, &ends[*asked], &plan,
                    client ? &w->bad : &run.is_victim_bad, &w->open))
         (*asked)++;
@@ -409,7 +415,7 @@ static void ask_if_possible(unsigned client, struct end *ends, unsigned *asked)
 
 static void check_others(void)
 {
-    for (unsigned i = 0; i < REQUESTS; i++) {
+    for (unsigned i = 0; i < run.requests; i++) {
         const struct end *end = &run.others[i];
         CHECK(end_is_whole(end),
               "seed %llu, %s, %s: request %u: status %u, end %d, reset %d, %zu of %zu bytes; %s",
@@ -423,20 +429,20 @@ static void attack_with_seed(uint64_t seed)
     unsigned victims = 0, others = 0;
     begin_run(seed);
     struct proxy_world *w = &run.w;
-    for (unsigned turns = 0; turns < 60000 && (victims < REQUESTS || others < REQUESTS || w->open);
-         turns++) {
+    for (unsigned turns = 0;
+         turns < 60000 && (victims < run.requests || others < run.requests || w->open); turns++) {
         if (random_below(&run.random, 4) == 0)
             ask_if_possible(0, run.victims, &victims);
         if (random_below(&run.random, 4) == 0)
             ask_if_possible(1, run.others, &others);
-        loop_turn(w->loop, 100);
+        world_turn(w);
         run.most_blocks = MAX(run.most_blocks, loop_blocks_in_use(w->loop));
     }
-    CHECK(victims == REQUESTS && others == REQUESTS && w->open == 0,
+    CHECK(victims == run.requests && others == run.requests && w->open == 0,
           "seed %llu, %s, %s: %u still wait", run.seed, hops_name(run.hops), ways[run.way].name,
           w->open);
     check_others();
-    for (unsigned i = 0; i < REQUESTS; i++)
+    for (unsigned i = 0; i < run.requests; i++)
         CHECK(run.victims[i].was_reset || run.victims[i].got_end, "seed %llu, %s", run.seed,
               ways[run.way].name);
     CHECK(!w->bad && !w->origin.bad, "seed %llu, %s", run.seed, ways[run.way].name);
@@ -448,7 +454,7 @@ static void attack_with_seed(uint64_t seed)
 
 TEST(an_origin_that_breaks_http2_harms_nobody_else)
 {
-    unsigned seeds = sim_seed_count(2 * COUNT(ways));
+    unsigned seeds = world_seed_count(2 * COUNT(ways), COUNT(ways));
     for (unsigned i = 0; i < seeds; i++)
         attack_with_seed(sim_seed(i));
 }

@@ -1,5 +1,6 @@
 /*
- * proxy_world: a whole worker on a simulated loop: clients, the proxy's downstream, exchanges and upstream, origins.
+ * proxy_world: a whole worker on a simulated loop: clients, the proxy's downstream, exchanges and upstream, origins. Or on one
+ * over real sockets (proxy/kernel_world.h), where nothing breaks but what the test breaks.
  *
  * Clients arrive as accepted connections do; the proxy dials the origins by address. The configuration goes through the
  * intake and the publisher, as in the process. What is spoken on either side is a parameter: use_hops. end_proxy_world checks
@@ -9,6 +10,7 @@
 
 #include "net/exchanges.h"
 #include "proxy/hops.h"
+#include "proxy/kernel_world.h"
 
 #include "build/yaml.h"
 
@@ -34,10 +36,11 @@ enum { ORIGINS = 3, CLIENTS = 3, SERVING_MAX = 256 };
 
 struct proxy_world;
 
-/* One server that the proxy may dial: 10.0.0.1 to 10.0.0.3, port 80. */
+/* One server that the proxy may dial: 10.0.0.1 to 10.0.0.3, port 80; over real sockets 127.0.0.1 and a port of its own. */
 struct served {
     struct proxy_world *world;
     struct address address;
+    struct listen_group *group; /* NULL in the simulation */
     struct acceptor *acceptor;
     int fd;
     unsigned requests;
@@ -77,7 +80,13 @@ struct proxy_world {
     unsigned open; /* of the clients' ends */
     bool bad;
     unsigned versions;
+    unsigned files; /* descriptors of the process before all of this */
 };
+
+static inline bool is_simulated(const struct proxy_world *w)
+{
+    return loop_backend(w->loop) == LOOP_SIM;
+}
 
 /* --- configuration --------------------------------------------------------------------------------------------- */
 
@@ -111,11 +120,13 @@ static inline void put_endpoints(struct proxy_world *w, unsigned origins)
     buffer_append_str(&yaml, "{cluster_name: up, endpoints: [{lb_endpoints: [");
     for (unsigned i = 0; i < ORIGINS; i++)
         if (origins >> i & 1)
-            buffer_format(&yaml,
-                          "{endpoint: {address: {socket_address: {address: 10.0.0.%u, "
-                          "port_value: 80}}}, metadata: {filter_metadata: {istio: {workload: "
-                          "'w%u;default;w;v1;c'}}}}, ",
-                          i + 1, i + 1);
+            buffer_format(
+                &yaml,
+                "{endpoint: {address: {socket_address: {address: %s%u, port_value: %u}}}, "
+                "metadata: {filter_metadata: {istio: {workload: "
+                "'w%u;default;w;v1;c'}}}}, ",
+                is_simulated(w) ? "10.0.0." : "127.0.0.", is_simulated(w) ? i + 1 : 1,
+                address_port(&w->origins[i].address), i + 1);
     buffer_append_str(&yaml, "]}]}");
     proxy_put(w, KIND_ENDPOINTS, "up", yaml.data);
 }
@@ -257,13 +268,28 @@ static inline void origin_on_accept(void *owner, int fd, const struct address *p
     CHECK(false, "too many connections of the proxy");
 }
 
+/* *address: where to listen in the simulation; then where it is. *group: NULL in the simulation. */
+static inline int world_listen(struct proxy_world *w, struct address *address,
+                               struct listen_group **group)
+{
+    int fd = is_simulated(w) ? sim_listen(w->loop, address) : kernel_listen(address, group);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+static inline void world_unlisten(struct proxy_world *w, int fd, struct listen_group *group)
+{
+    if (is_simulated(w))
+        accepted_close(w->loop, fd);
+    listen_group_destroy(group);
+}
+
 static inline void origin_listen(struct proxy_world *w, unsigned index)
 {
     struct served *served = &w->origins[index];
     served->world = w;
     served->address = address_v4(0x0a000001 + index, 80);
-    served->fd = sim_listen(w->loop, &served->address);
-    CHECK(served->fd >= 0);
+    served->fd = world_listen(w, &served->address, &served->group);
     CHECK(acceptor_create(w->loop, served->fd, origin_on_accept, served, &served->acceptor) == 0);
 }
 
@@ -286,7 +312,10 @@ static inline int knock(struct proxy_world *w)
     int fds[2];
     struct address peer = address_v4(0x0a000064, 4000);
     struct name listener = name_of(SLICE("in"));
-    sim_pair(w->loop, fds);
+    if (is_simulated(w))
+        sim_pair(w->loop, fds);
+    else
+        kernel_pair(fds);
     arrival_begin(w->worker, &listener, fds[1], &peer);
     return fds[0];
 }
@@ -303,13 +332,17 @@ static inline void client_connect(struct proxy_world *w, unsigned index)
 
 /* --- the world ------------------------------------------------------------------------------------------------- */
 
-static inline void begin_proxy_world(struct proxy_world *w, uint64_t seed)
+static inline void begin_proxy_world_on(struct proxy_world *w, enum loop_backend backend,
+                                        uint64_t seed)
 {
     memset(w, 0, sizeof(*w));
+    w->files = kernel_open_files();
     struct loop_options options = {
-        .name = "test", .backend = LOOP_SIM, .budget = &w->budget, .seed = seed};
+        .name = "test", .backend = backend, .budget = &w->budget, .seed = seed};
     CHECK(loop_create(&options, &w->loop) == 0);
-    struct build_options build = here;
+    if (!is_simulated(w) && !hops_now_s)
+        hops_now_s = (int64_t)time(NULL);
+    struct build_options build = hops_build();
     w->publisher = publisher_create(w->loop);
     w->intake = intake_create(w->publisher, &build, NULL);
     envoy__config__core__v3__node__init(&w->node);
@@ -332,6 +365,24 @@ static inline void begin_proxy_world(struct proxy_world *w, uint64_t seed)
         origin_listen(w, i);
 }
 
+static inline void begin_proxy_world(struct proxy_world *w, uint64_t seed)
+{
+    begin_proxy_world_on(w, LOOP_SIM, seed);
+}
+
+/* The usual ones; real sockets have none. */
+static inline void world_meet_faults(struct proxy_world *w, const struct sim_faults *faults)
+{
+    if (is_simulated(w))
+        sim_set_faults(w->loop, faults);
+}
+
+/* Waits in the simulation's time, or for a moment only. */
+static inline bool world_turn(struct proxy_world *w)
+{
+    return loop_turn(w->loop, is_simulated(w) ? 100 : 1);
+}
+
 /* The worker sees it between two turns. */
 static inline void commit(struct proxy_world *w)
 {
@@ -343,11 +394,17 @@ static inline size_t open_ends(const struct proxy_world *w)
     return w->open + w->origin.open;
 }
 
+static inline bool is_anything_open(const struct proxy_world *w)
+{
+    return is_simulated(w) ? sim_open_count(w->loop) > 0
+                           : worker_open(w->worker) > 0 || loop_blocks_in_use(w->loop) > 0;
+}
+
 /* What was closed may still have completions to come, as late as the faults say. */
 static inline void proxy_settle(struct proxy_world *w, unsigned turns)
 {
     for (unsigned quiet = 0; turns > 0 && quiet < 20; turns--)
-        quiet = loop_turn(w->loop, 100) || sim_open_count(w->loop) > 0 ? 0 : quiet + 1;
+        quiet = world_turn(w) || is_anything_open(w) ? 0 : quiet + 1;
 }
 
 /* Of the connection manager whose stat_prefix is "s". */
@@ -396,12 +453,12 @@ static inline void end_proxy_world(struct proxy_world *w, uint64_t seed)
             http_connection_close(give(w->serving[i].http));
     for (unsigned i = 0; i < ORIGINS; i++) {
         acceptor_destroy(w->origins[i].acceptor);
-        accepted_close(w->loop, w->origins[i].fd);
+        world_unlisten(w, w->origins[i].fd, w->origins[i].group);
     }
     proxy_settle(w, 3000);
     CHECK(w->open == 0 && w->origin.open == 0, "seed %llu: %u and %u ends are open",
           (unsigned long long)seed, w->open, w->origin.open);
-    CHECK(sim_open_count(w->loop) == 0, "seed %llu: %u descriptors are open",
+    CHECK(!is_simulated(w) || sim_open_count(w->loop) == 0, "seed %llu: %u descriptors are open",
           (unsigned long long)seed, sim_open_count(w->loop));
     CHECK(worker_open(w->worker) == 0, "seed %llu: %zu connections are open",
           (unsigned long long)seed, worker_open(w->worker));
@@ -423,9 +480,11 @@ static inline void end_proxy_world(struct proxy_world *w, uint64_t seed)
     publisher_destroy(w->publisher);
     cluster_limits_table_destroy(w->shared.limits);
     host_counters_table_destroy(w->shared.host_counters);
-    CHECK(block_pool_in_use(loop_blocks(w->loop)) == 0, "seed %llu: %zu bytes of blocks",
-          (unsigned long long)seed, block_pool_in_use(loop_blocks(w->loop)));
+    CHECK(loop_blocks_in_use(w->loop) == 0, "seed %llu: %zu bytes of blocks",
+          (unsigned long long)seed, loop_blocks_in_use(w->loop));
     loop_destroy(w->loop);
+    CHECK(kernel_open_files() == w->files, "seed %llu: %u descriptors are open, %u were",
+          (unsigned long long)seed, kernel_open_files(), w->files);
     CHECK(w->budget.in_use == 0, "seed %llu: %zu bytes are charged", (unsigned long long)seed,
           w->budget.in_use);
 }
