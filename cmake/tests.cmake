@@ -18,7 +18,7 @@ foreach(source IN LISTS UNIT_TESTS)
     set_tests_properties(${target}.io_uring PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT TULLE_IO=io_uring)
   endif()
   # What is simulated otherwise runs over real sockets too where it asks world_backend (tests/unit/proxy/kernel_world.h).
-  if(test_name MATCHES "^proxy\\.(streams|hostile_http2)$")
+  if(test_name MATCHES "^proxy\\.(worker|pair|streams|hostile_http2)$")
     foreach(io epoll io_uring)
       add_test(NAME ${target}.${io} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
       set_tests_properties(${target}.${io} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT TULLE_IO=${io})

@@ -3,7 +3,7 @@
  * listener, its filter chain, what its TLS demands and its certificate, A's cluster and endpoints. No request may be lost.
  *
  * One worker is both: A's listener is "out" and its cluster "b", whose servers are two addresses where B's listener accepts.
- * TULLE_SEEDS says how many seeds.
+ * TULLE_SEEDS says how many seeds; TULLE_IO=epoll or io_uring runs them over real sockets.
  */
 #include "proxy/worker.h"
 
@@ -13,9 +13,11 @@
 enum { REQUESTS = 40, DOORS = 2, NAMES = 2 };
 
 struct run;
-/* An address at which B accepts: 10.0.1.1 and 10.0.1.2, port 15006. */
+/* An address at which B accepts: 10.0.1.1 and 10.0.1.2, port 15006; over real sockets ports of 127.0.0.1. */
 struct door {
     struct run *run;
+    struct address address;
+    struct listen_group *group;
     int fd;
     struct acceptor *acceptor;
 };
@@ -86,9 +88,10 @@ static void put_pair_endpoints(struct run *run, unsigned doors)
     for (unsigned i = 0; i < DOORS; i++)
         if (doors >> i & 1)
             buffer_format(&yaml,
-                          "{endpoint: {address: {socket_address: {address: 10.0.1.%u, port_value: "
-                          "15006}}}}, ",
-                          i + 1);
+                          "{endpoint: {address: {socket_address: {address: %s%u, port_value: "
+                          "%u}}}}, ",
+                          is_simulated(&run->w) ? "10.0.1." : "127.0.0.",
+                          is_simulated(&run->w) ? i + 1 : 1, address_port(&run->doors[i].address));
     buffer_append_str(&yaml, "]}]}");
     proxy_put(&run->w, KIND_ENDPOINTS, "b", yaml.data);
 }
@@ -141,7 +144,7 @@ static void begin_run(struct run *run, uint64_t seed, bool pair_is_http2)
 {
     struct proxy_world *w = &run->w;
     memset(run, 0, sizeof(*run));
-    begin_proxy_world(w, seed);
+    begin_proxy_world_on(w, world_backend(), seed);
     random_seed(&run->random, seed);
     run->seed = seed;
     run->pair_is_http2 = pair_is_http2;
@@ -150,18 +153,20 @@ static void begin_run(struct run *run, uint64_t seed, bool pair_is_http2)
     use_hops(w, hops_of(seed % 4));
     put_cluster(w, 5, 1000);
     put_endpoints(w, 7);
+    for (unsigned i = 0; i < DOORS; i++) {
+        struct door *door = &run->doors[i];
+        door->run = run;
+        door->address = address_v4(0x0a000101 + i, 15006);
+        door->fd = world_listen(w, &door->address, &door->group);
+    }
     put_pair_cluster(run);
     put_pair_endpoints(run, 3);
     put_inbound(run);
     put_outbound(run);
     commit(w);
-    for (unsigned i = 0; i < DOORS; i++) {
-        struct address address = address_v4(0x0a000101 + i, 15006);
-        run->doors[i].run = run;
-        run->doors[i].fd = sim_listen(w->loop, &address);
+    for (unsigned i = 0; i < DOORS; i++)
         CHECK(acceptor_create(w->loop, run->doors[i].fd, on_accept, &run->doors[i],
                               &run->doors[i].acceptor) == 0);
-    }
     loop_turn(w->loop, 0);
 }
 
@@ -169,7 +174,7 @@ static void end_run(struct run *run)
 {
     for (unsigned i = 0; i < DOORS; i++) {
         acceptor_destroy(run->doors[i].acceptor);
-        accepted_close(run->w.loop, run->doors[i].fd);
+        world_unlisten(&run->w, run->doors[i].fd, run->doors[i].group);
     }
     end_proxy_world(&run->w, run->seed);
 }
@@ -221,13 +226,14 @@ static void serve_with_seed(uint64_t seed, bool pair_is_http2, unsigned *swaps)
         faults.max_delay_us = 900000;
         faults.late = faults.short_read = faults.short_write = 60;
     }
-    sim_set_faults(w->loop, &faults);
+    world_meet_faults(w, &faults);
     for (unsigned turn = 0; turn < 100000 && (run.asked < REQUESTS || w->open > 0); turn++) {
         if (run.asked < REQUESTS && random_below(&run.random, 8) == 0)
             ask(&run);
         if (random_below(&run.random, 10) == 0)
             change(&run);
-        loop_turn(w->loop, random_below(&run.random, 20) == 0 ? 600 : 100);
+        uint64_t wait_ms = random_below(&run.random, 20) == 0 ? 600 : 100;
+        loop_turn(w->loop, is_simulated(w) ? wait_ms : 1);
     }
     CHECK(run.asked == REQUESTS && w->open == 0, "seed %llu: asked %u, %u are open", run.seed,
           run.asked, w->open);
@@ -240,7 +246,7 @@ static void serve_with_seed(uint64_t seed, bool pair_is_http2, unsigned *swaps)
 
 TEST(no_request_between_two_proxies_is_lost_while_everything_between_them_changes)
 {
-    unsigned seeds = sim_seed_count(8), swaps = 0;
+    unsigned seeds = world_seed_count(8, 4), swaps = 0;
     for (unsigned i = 0; i < seeds; i++) {
         serve_with_seed(sim_seed(i), false, &swaps);
         serve_with_seed(sim_seed(i), true, &swaps);

@@ -1,4 +1,7 @@
-/* The whole data plane of one worker over a simulated network, with seeds: TULLE_SEEDS says how many. */
+/*
+ * The whole data plane of one worker over a simulated network, with seeds: TULLE_SEEDS says how many. TULLE_IO=epoll or io_uring:
+ * over real sockets.
+ */
 #include "proxy/worker.h"
 
 #include "proxy/proxy_world.h"
@@ -15,7 +18,7 @@ static struct end ends[REQUESTS];
 static void begin_run(struct run *run, uint64_t seed, struct hops hops)
 {
     struct proxy_world *w = &run->w;
-    begin_proxy_world(w, seed);
+    begin_proxy_world_on(w, world_backend(), seed);
     random_seed(&run->random, seed);
     run->seed = seed;
     run->asked = 0;
@@ -92,7 +95,7 @@ static void serve_with_seed(uint64_t seed, struct hops hops)
     begin_run(&run, seed, hops);
     struct proxy_world *w = &run.w;
     struct sim_faults faults = sim_usual_faults();
-    sim_set_faults(w->loop, &faults);
+    world_meet_faults(w, &faults);
     for (unsigned turn = 0; turn < 100000 && (run.asked < REQUESTS || open_ends(w) > 0); turn++) {
         if (run.asked < REQUESTS && random_below(&run.random, 4) == 0) {
             struct plan plan = random_plan(&run);
@@ -100,7 +103,7 @@ static void serve_with_seed(uint64_t seed, struct hops hops)
         }
         if (random_below(&run.random, 40) == 0)
             change_configuration(&run);
-        loop_turn(w->loop, 100);
+        world_turn(w);
     }
     CHECK(run.asked == REQUESTS && w->open == 0, "seed %llu, %s: asked %u, %u are open",
           (unsigned long long)seed, hops_name(hops), run.asked, w->open);
@@ -116,7 +119,7 @@ static void serve_with_seed(uint64_t seed, struct hops hops)
 
 TEST(every_request_is_answered_while_the_configuration_changes)
 {
-    unsigned seeds = sim_seed_count(25);
+    unsigned seeds = world_seed_count(25, 2);
     for (unsigned i = 0; i < seeds; i++)
         for (unsigned cell = 0; cell < 4; cell++)
             serve_with_seed(sim_seed(i), hops_of(cell | (sim_seed(i) + cell) % 4 << 2));
@@ -187,7 +190,7 @@ static void suffer_with_seed(uint64_t seed, struct hops hops)
     struct sim_faults faults = sim_usual_faults();
     faults.reset = 4;
     faults.connect_fails = 100;
-    sim_set_faults(w->loop, &faults);
+    world_meet_faults(w, &faults);
     unsigned turn = 0;
     for (; turn < 200000 && (run.asked < REQUESTS || w->open > 0); turn++) {
         if (run.asked < REQUESTS && random_below(&run.random, 4) == 0) {
@@ -201,7 +204,7 @@ static void suffer_with_seed(uint64_t seed, struct hops hops)
             do_harm(&run);
         else if (dice == 1)
             change_configuration(&run);
-        loop_turn(w->loop, 100);
+        world_turn(w);
     }
     CHECK(run.asked == REQUESTS && w->open == 0,
           "seed %llu, %s: asked %u, %u still wait for an answer", (unsigned long long)seed,
@@ -216,7 +219,7 @@ static void suffer_with_seed(uint64_t seed, struct hops hops)
 
 TEST(whatever_breaks_every_request_has_an_end_and_nothing_is_left)
 {
-    unsigned seeds = sim_seed_count(25);
+    unsigned seeds = world_seed_count(25, 2);
     for (unsigned i = 0; i < seeds; i++)
         for (unsigned cell = 0; cell < 4; cell++)
             suffer_with_seed(sim_seed(i), hops_of(cell | (sim_seed(i) + cell) % 4 << 2));
