@@ -297,6 +297,16 @@ static void settle(struct h2 *h2)
     }
 }
 
+/* When all that has come is taken up: it speaks for every request that was begun, and none is begun behind it. */
+static void say_goaway(struct h2 *h2)
+{
+    h2->owes_goaway = false;
+    h2->said_goaway = true;
+    h2->goaway_id = nghttp2_session_get_last_proc_stream_id(h2->session);
+    h2_need(h2, nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, h2->goaway_id,
+                                      NGHTTP2_NO_ERROR, NULL, 0));
+}
+
 /* Does what calls asked for while events were delivered, then frees what left. */
 void h2_leave(struct h2 *h2)
 {
@@ -311,6 +321,8 @@ void h2_leave(struct h2 *h2)
             end_hopeless(h2);
         if (h2->has_answered)
             deliver_answered(h2);
+        if (UNLIKELY(h2->owes_goaway) && !h2->pending)
+            say_goaway(h2);
         h2_pump(h2);
         settle(h2);
     }
@@ -542,12 +554,7 @@ static void drain(struct http_codec *codec)
 
 void h2_end_notice(struct h2 *h2)
 {
-    if (!h2->heard_notice || h2->has_grace || h2->said_goaway)
-        return;
-    h2->said_goaway = true;
-    h2_need(h2, nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
-                                      nghttp2_session_get_last_proc_stream_id(h2->session),
-                                      NGHTTP2_NO_ERROR, NULL, 0));
+    h2->owes_goaway = h2->heard_notice && !h2->has_grace && !h2->said_goaway;
 }
 
 void h2_begin_grace(struct http_codec *codec)

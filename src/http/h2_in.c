@@ -42,6 +42,11 @@ static bool is_full(const struct h2 *h2)
 
 static struct h2_stream *begin_request(struct h2 *h2, int32_t id)
 {
+    if (UNLIKELY(h2->said_goaway) && id > h2->goaway_id) {
+        h2_rst(h2, id,
+               NGHTTP2_REFUSED_STREAM); /* GOAWAY says so too, but it may wait for a slow peer */
+        return NULL;
+    }
     h2->turn_messages++;
     h2->window_requests++;
     struct h2_server_stream *own = is_full(h2) ? NULL : new_server_stream(h2, id);

@@ -45,6 +45,7 @@ struct h2 {
     uint32_t open;           /* streams that nghttp2 knows and we have not given up */
     size_t backlog;          /* written and not yet taken by the socket */
     uint32_t violation; /* error code of a rule of RFC 9113 that nghttp2 does not hold; 0: none */
+    int32_t goaway_id;  /* the last stream that our GOAWAY speaks for, when it is said */
     int32_t last_id;    /* the highest stream that the peer has begun */
     int32_t settled_id; /* the same, of those that the session has heard of */
     int32_t fresh[H2_FRESH_STREAMS]; /* begun since, as far as they fit */
@@ -66,6 +67,7 @@ struct h2 {
     bool said_notice;  /* the first of a graceful end's two GOAWAYs */
     bool heard_notice; /* the peer has it */
     bool has_grace;    /* the second waits for h2_end_grace too */
+    bool owes_goaway;  /* the second */
     bool said_goaway;
     bool said_last;    /* GOAWAY behind the last stream */
     bool got_settings; /* the peer's first */
@@ -161,7 +163,7 @@ static inline void h2_need(struct h2 *h2, int error)
         h2_break(h2);
 }
 void h2_wake(struct h2 *h2);
-/* The last GOAWAY of a drain, when its time has come. */
+/* Before h2_leave: the last GOAWAY of a drain, when its time has come. */
 void h2_end_notice(struct h2 *h2);
 /* Packs frames while the backlog is short, and writes them. */
 void h2_pump(struct h2 *h2);

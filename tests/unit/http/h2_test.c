@@ -611,6 +611,81 @@ static struct buffer frames_of(const struct recorder *server)
     return text;
 }
 
+/* For which streams the last GOAWAY speaks; -1: there is none. */
+static int64_t last_of_goaway(const struct recorder *server)
+{
+    int64_t last = -1;
+    struct slice wire = buffer_slice(&server->wire);
+    while (wire.size >= 9) {
+        const uint8_t *head = (const uint8_t *)wire.data;
+        if (head[3] == NGHTTP2_GOAWAY)
+            last = (int64_t)head[9] << 24 | head[10] << 16 | head[11] << 8 | head[12];
+        slice_take(&wire, 9 + ((size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2]));
+    }
+    return last;
+}
+
+static unsigned requests_of(const struct recorder *server)
+{
+    unsigned count = 0;
+    for (const char *at = said(server); (at = strstr(at, "request ")); at++)
+        count++;
+    return count;
+}
+
+/* The PING's answer may come before requests that were asked for before the client knew: it is sent first. */
+TEST(a_goaway_speaks_for_every_request_that_was_begun)
+{
+    static const char *const get[] = {GET_FIELDS, NULL};
+    struct raw raw;
+    begin_raw(&raw, &http_limits_default);
+    struct recorder *server = &raw.bench.server;
+    server->answers = true;
+    headers(&raw, WHOLE, 1, get);
+    send_raw(&raw);
+    http_codec_drain(server->codec);
+    send_raw(&raw);
+    CHECK(last_of_goaway(server) == INT32_MAX);
+    frame(&raw, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, SLICE("\0\0\0\0\0\0\0\0"));
+    headers(&raw, WHOLE, 3, get);
+    send_raw(&raw);
+    CHECK(requests_of(server) == 2 && last_of_goaway(server) == 3, "%lld",
+          (long long)last_of_goaway(server));
+    end_raw(&raw);
+}
+
+/* It waits behind what a slow peer has not taken. */
+TEST(a_request_behind_a_goaway_that_waits_is_not_begun)
+{
+    static const char *const get[] = {GET_FIELDS, NULL};
+    static const char large[100000];
+    struct raw raw;
+    begin_raw(&raw, &http_limits_default);
+    struct recorder *server = &raw.bench.server;
+    headers(&raw, WHOLE, 1, get);
+    recorder_feed(server, buffer_slice(&raw.out), 16000);
+    buffer_reset(&raw.out);
+    struct chain body = {0};
+    chain_append_static(&body, slice_of(large, sizeof(large)));
+    respond(&raw.bench, 200, false);
+    http_stream_send_data(server->stream, &body, true);
+    recorder_run(server);
+    http_codec_drain(server->codec);
+    recorder_run(server);
+    frame(&raw, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, SLICE("\0\0\0\0\0\0\0\0"));
+    recorder_feed(server, buffer_slice(&raw.out), 16000);
+    buffer_reset(&raw.out);
+    headers(&raw, WHOLE, 3, get);
+    recorder_feed(server, buffer_slice(&raw.out), 16000);
+    buffer_reset(&raw.out);
+    CHECK(last_of_goaway(server) == -1, "it waits");
+    CHECK(requests_of(server) == 1);
+    http_codec_sent(server->codec, server->wire.size, 0);
+    recorder_run(server);
+    CHECK(last_of_goaway(server) == 1, "%lld", (long long)last_of_goaway(server));
+    end_raw(&raw);
+}
+
 static const struct {
     const char *name;
     const char *fields[24];

@@ -255,6 +255,7 @@ static void say_goaway_at_once(struct http_connection *http)
     int32_t id = (int32_t)random_below(&run.random, ((uint64_t)last + 1) / 2 + 1) * 2 - 1;
     nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, MAX(id, 0), NGHTTP2_NO_ERROR, NULL, 0);
     h2->said_notice = h2->said_goaway = h2->codec.draining = true;
+    h2->goaway_id = last;
     h2->codec.events->wake(&h2->codec);
 }
 
