@@ -13,7 +13,7 @@ enum {
     BAD_PORT = 81,
     FIRST_VICTIM = 9000,
     REQUESTS_MAX = 12, /* of each kind */
-    REQUESTS_REAL = 3,
+    REQUESTS_REAL = 2,
     FLOOD_FRAMES = 3000,
     BLOCK_BYTES_MAX = 16 << 20
 };
@@ -350,7 +350,7 @@ static void put_listener(struct proxy_world *w)
         "envoy.extensions.filters.http.router.v3.Router}}], route_config: {name: r, virtual_hosts: "
         "[{name: v, domains: ['*'], routes: [{match: {prefix: /90}, route: {cluster: bad, timeout: "
         "%s}}, {match: {prefix: /}, route: {cluster: up, timeout: 15s}}]}]}}}]%s}]}",
-        is_simulated(w) ? "15s" : "0.25s", w->hops.down_is_tls ? HOPS_DOWNSTREAM_TLS : "");
+        is_simulated(w) ? "15s" : "0.2s", w->hops.down_is_tls ? HOPS_DOWNSTREAM_TLS : "");
     proxy_put(w, KIND_LISTENER, "in", yaml.data);
 }
 

@@ -320,7 +320,7 @@ static void go_away_with_seed(uint64_t seed)
         check_whole(&run.others[i]);
     /* Over HTTP/1 a client hears of the end by the end itself. */
     until_ms = loop_now_ms(w->loop) + 2 * HTTP_DRAIN_SILENCE_MS;
-    bool hears_at_once = !is_simulated(w) && run.hops.down_is_http2;
+    bool hears_at_once = !is_simulated(w) && (run.hops.down_is_http2 || how != BY_PROXY);
     while (!hears_at_once && loop_now_ms(w->loop) < until_ms)
         turn();
     serve_others(count, LATER);
