@@ -58,10 +58,10 @@ void h1_close(struct h1 *h1, bool unread)
     h1_wake(h1);
 }
 
-/* Whether the peer provably did not see the request: not a byte of it was given to the kernel. */
+/* Whether the peer provably did not see the request: not a byte of it was given to the kernel, or it had ended before. */
 static bool is_unseen(const struct h1 *h1)
 {
-    return !h1_is_server(h1) && h1_is_unsent(h1);
+    return !h1_is_server(h1) && (h1_is_unsent(h1) || h1->codec.unheard);
 }
 
 void h1_fail_stream(struct h1 *h1, enum http_reset_reason reason, enum http_refusal refusal)

@@ -338,6 +338,17 @@ bool conn_has_news(const struct conn *conn)
     return !conn->is_released && ops(conn)->has_news(conn);
 }
 
+bool conn_is_unheard(const struct conn *conn, uint64_t sent)
+{
+    size_t unacknowledged;
+    /* A write that met a reset behind FIN has heard EPIPE; without FIN the reset may have left bytes that were read. */
+    bool has_failed = conn->write_error ? conn->write_error != EPIPE : conn->read_error != 0;
+    if (conn->is_released || conn->is_sending || conn->is_ending || conn->has_two_queues ||
+        has_failed)
+        return false;
+    return ops(conn)->unacknowledged(conn, &unacknowledged) && unacknowledged >= conn->sent - sent;
+}
+
 size_t conn_backlog(const struct conn *conn)
 {
     return conn->out ? conn->out->size : 0;

@@ -13,9 +13,11 @@
 #include "io/splice_internal.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -327,6 +329,16 @@ bool conn_socket_has_news(const struct conn *conn)
            (errno != EAGAIN && errno != EINTR);
 }
 
+bool conn_socket_unacknowledged(const struct conn *conn, size_t *bytes)
+{
+    int queued;
+    const struct address local = socket_local_address(conn->fd);
+    if (!address_is_ip(&local) || ioctl(conn->fd, SIOCOUTQ, &queued) || queued < 0)
+        return false;
+    *bytes = (size_t)queued;
+    return true;
+}
+
 const struct conn_ops epoll_conn_ops = {
     .adopt = epoll_adopt,
     .connect = epoll_connect,
@@ -340,6 +352,7 @@ const struct conn_ops epoll_conn_ops = {
     .original_destination = conn_socket_original_destination,
     .id = conn_socket_id,
     .has_news = conn_socket_has_news,
+    .unacknowledged = conn_socket_unacknowledged,
 };
 
 /* --- options --------------------------------------------------------------------------------- */

@@ -81,6 +81,8 @@ struct conn_ops {
     int (*original_destination)(const struct conn *conn, struct address *out);
     uint64_t (*id)(const struct conn *conn);
     bool (*has_news)(const struct conn *conn);
+    /* How many of the bytes that were sent the peer's system has not acknowledged. False: unknown. */
+    bool (*unacknowledged)(const struct conn *conn, size_t *bytes);
 };
 extern const struct conn_ops epoll_conn_ops;
 extern const struct conn_ops sim_conn_ops;
@@ -95,6 +97,7 @@ struct address conn_socket_peer_address(const struct conn *conn);
 int conn_socket_original_destination(const struct conn *conn, struct address *out);
 uint64_t conn_socket_id(const struct conn *conn);
 bool conn_socket_has_news(const struct conn *conn);
+bool conn_socket_unacknowledged(const struct conn *conn, size_t *bytes);
 
 /* --- reports from the back end --------------------------------------------------------------- */
 

@@ -332,4 +332,5 @@ const struct conn_ops uring_conn_ops = {
     .original_destination = conn_socket_original_destination,
     .id = conn_socket_id,
     .has_news = conn_socket_has_news,
+    .unacknowledged = conn_socket_unacknowledged,
 };

@@ -59,6 +59,9 @@ struct sim_end {
     bool is_arriving; /* SIM_ARRIVE is on its way */
     bool is_blocked;  /* its send waits for room at the peer */
     bool has_finished;
+    bool expects_fin; /* the peer has sent it; */
+    bool resets_next; /* and behind it a reset */
+    size_t lost;      /* bytes sent to a peer that was gone: it acknowledged none of them */
     bool is_held;
     size_t allowed; /* held: so much of what is inbound may still arrive */
     /* Listeners. */

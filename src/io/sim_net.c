@@ -64,8 +64,11 @@ static void link_ends(struct sim *sim, unsigned a, unsigned b)
 
 static void tell_peer(struct sim *sim, struct sim_end *end, enum sim_event_kind kind)
 {
-    if (peer_of(sim, end))
-        sim_after(sim, kind, end->peer, NULL, 0);
+    struct sim_end *peer = peer_of(sim, end);
+    if (!peer)
+        return;
+    peer->expects_fin |= kind == SIM_FIN;
+    sim_after(sim, kind, end->peer, NULL, 0);
 }
 
 void sim_end_close(struct sim *sim, unsigned index)
@@ -247,7 +250,7 @@ static int sim_connect(struct conn *conn, const struct conn_connect_options *opt
 
 static bool has_news(const struct sim_end *end)
 {
-    return arriving(end) > 0 || (end->has_fin && !end->is_held) || end->has_reset;
+    return arriving(end) > 0 || (end->has_fin ? !end->is_held : end->has_reset);
 }
 
 static void arrive_later(struct sim *sim, unsigned index)
@@ -323,29 +326,27 @@ static void happen_arrive(struct sim *sim, unsigned index)
         reset_both(sim, index);
     if (arriving(end) > 0)
         deliver(sim, index);
-    else if (end->has_reset)
+    else if (has_news(end) && end->has_fin)
+        conn_received_end(conn); /* also before a reset: as recv does */
+    else if (has_news(end))
         conn_broken(conn, ECONNRESET);
-    else if (end->has_fin && !end->is_held)
-        conn_received_end(conn);
     if (!conn->is_released && !task_is_queued(&conn->run))
         arrive_later(sim, index);
 }
 
-static void happen_fin(struct sim *sim, unsigned index)
+/* What a write hears of a reset. */
+static int reset_error(const struct sim_end *end)
 {
-    struct sim_end *end = end_at(sim, index);
-    end->has_fin = true;
-    /* A conn that is closed and has discarded enough only waits for this. */
-    if (end->conn && end->conn->is_closed && !end->is_held && !conn_wants_bytes(end->conn))
-        conn_received_end(end->conn);
-    else
-        arrive_later(sim, index);
+    return end->has_fin ? EPIPE : ECONNRESET;
 }
 
 static void happen_reset(struct sim *sim, unsigned index)
 {
     struct sim_end *end = end_at(sim, index);
     struct conn *conn = end->conn;
+    end->resets_next = end->expects_fin && !end->has_fin;
+    if (end->resets_next)
+        return;
     end->has_reset = true;
     if (end->is_blocked) {
         end->is_blocked = false;
@@ -358,7 +359,20 @@ static void happen_reset(struct sim *sim, unsigned index)
     else if (conn->is_reading && !conn->is_read_over)
         arrive_later(sim, index);
     else
-        conn_refused(conn, ECONNRESET);
+        conn_refused(conn, reset_error(end));
+}
+
+static void happen_fin(struct sim *sim, unsigned index)
+{
+    struct sim_end *end = end_at(sim, index);
+    end->has_fin = true;
+    /* A conn that is closed and has discarded enough only waits for this. */
+    if (end->conn && end->conn->is_closed && !end->is_held && !conn_wants_bytes(end->conn))
+        conn_received_end(end->conn);
+    else
+        arrive_later(sim, index);
+    if (end->resets_next)
+        happen_reset(sim, index);
 }
 
 void sim_reset(struct conn *conn)
@@ -404,6 +418,16 @@ static void sim_send(struct conn *conn)
     sim_after(sim_of(conn), SIM_TAKE, end_of(conn->fd), conn, 0);
 }
 
+/* Until the answer to them is here, the system takes bytes for a peer that has gone. */
+static void lose(struct sim *sim, unsigned index)
+{
+    struct sim_end *end = end_at(sim, index);
+    size_t size = end->conn->out->size;
+    end->lost += size;
+    sim_after(sim, SIM_SENT, index, end->conn, size);
+    sim_after(sim, SIM_RESET, index, NULL, 0);
+}
+
 static void happen_take(struct sim *sim, unsigned index)
 {
     struct sim_end *end = end_at(sim, index);
@@ -411,8 +435,13 @@ static void happen_take(struct sim *sim, unsigned index)
     struct conn *conn = end->conn;
     if (sim_chance(sim, sim->faults.reset))
         reset_both(sim, index);
-    if (!peer || end->has_reset || peer->has_reset) {
-        sim_after(sim, SIM_REFUSED, index, conn, end->has_reset ? ECONNRESET : EPIPE);
+    if (end->has_reset || (peer && peer->has_reset)) {
+        sim_after(sim, SIM_REFUSED, index, conn,
+                  (size_t)(end->has_reset ? reset_error(end) : EPIPE));
+        return;
+    }
+    if (!peer) {
+        lose(sim, index);
         return;
     }
     size_t room = sim->faults.window > waiting(peer) ? sim->faults.window - waiting(peer) : 0;
@@ -566,6 +595,12 @@ static bool sim_has_news(const struct conn *conn)
     return end->inbound.size > end->taken || end->has_fin || end->has_reset;
 }
 
+static bool sim_unacknowledged(const struct conn *conn, size_t *bytes)
+{
+    *bytes = end_at(sim_of(conn), end_of(conn->fd))->lost;
+    return true;
+}
+
 const struct conn_ops sim_conn_ops = {
     .adopt = sim_adopt,
     .connect = sim_connect,
@@ -579,4 +614,5 @@ const struct conn_ops sim_conn_ops = {
     .original_destination = sim_original_destination,
     .id = sim_id,
     .has_news = sim_has_news,
+    .unacknowledged = sim_unacknowledged,
 };

@@ -398,6 +398,18 @@ static void on_written(void *owner, size_t size)
     http_connection_settle(connection);
 }
 
+/*
+ * A server may close a kept connection while a request is under way to it. HTTP/1 cannot say whether it has acted on it, but
+ * TCP can: the server's end tells what it had received until then.
+ */
+static void note_unheard(struct http_connection *connection)
+{
+    struct http_codec *codec = connection->codec;
+    if (connection->role == HTTP_CLIENT && codec->protocol == HTTP_PROTOCOL_1 &&
+        !http_codec_is_idle(codec))
+        codec->unheard = conn_is_unheard(transport_conn(connection->transport), codec->sent_before);
+}
+
 static void on_read_end(void *owner, bool truncated)
 {
     struct http_connection *connection = owner;
@@ -405,6 +417,8 @@ static void on_read_end(void *owner, bool truncated)
         http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_CLOSE, NULL);
         return;
     }
+    if (!truncated)
+        note_unheard(connection);
     http_connection_enter(connection);
     http_codec_eof(connection->codec, truncated);
     http_connection_settle(connection);
@@ -429,7 +443,11 @@ static void on_write_end(void *owner, int error)
 
 static void on_error(void *owner, const struct transport_failure *failure)
 {
-    http_connection_finish(owner, HTTP_CLOSED_TRANSPORT, CONN_ABORT, failure);
+    struct http_connection *connection = owner;
+    /* Within TLS only close_notify is the peer's own end. */
+    if (connection->codec && connection->transport && !transport_session(connection->transport))
+        note_unheard(connection);
+    http_connection_finish(connection, HTTP_CLOSED_TRANSPORT, CONN_ABORT, failure);
 }
 
 static enum http_protocol protocol_of(const struct http_connection *connection)
@@ -583,6 +601,7 @@ struct http_stream *http_connection_open_stream(struct http_connection *connecti
     if (!codec || !connection->transport)
         return NULL;
     http_connection_enter(connection);
+    codec->sent_before = conn_sent(transport_conn(connection->transport));
     struct http_stream *stream = http_codec_open(codec, arena);
     if (!stream) {
         connection->had_room = false;

@@ -45,6 +45,70 @@ TEST(conn_ends_each_direction_apart)
     }
 }
 
+/* A TCP connection, for what only TCP tells: its other end is a plain socket, or in a simulation a conn (then -1). */
+static int pair_by_tcp(struct world *w)
+{
+    if (loop_backend(w->loop) == LOOP_SIM) {
+        world_pair(w);
+        conn_read_start(w->b.conn);
+        return -1;
+    }
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int ours = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0, "-");
+    CHECK(getsockname(listener, (struct sockaddr *)&address, &size) == 0, "-");
+    CHECK(connect(ours, (struct sockaddr *)&address, size) == 0, "-");
+    int theirs = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    CHECK(theirs >= 0 && fcntl(ours, F_SETFL, O_NONBLOCK) == 0, "-");
+    close(listener);
+    w->a.conn = conn_adopt(w->loop, ours, 0, &party_events, &w->a);
+    return theirs;
+}
+
+static bool is_ruined(const struct world *w)
+{
+    return w->a.errors || w->b.errors || (w->a.write_error && w->a.write_error != EPIPE);
+}
+
+static void say_and_hear(struct world *w, int theirs, const char *text)
+{
+    char heard[64];
+    size_t size = strlen(text), before = w->b.got.size;
+    party_say(&w->a, text);
+    UNTIL(w, is_ruined(w) || (theirs < 0 ? w->b.got.size == before + size
+                                         : recv(theirs, heard, size, 0) == (ssize_t)size));
+}
+
+/* What goes out to a peer that has ended is not heard, and its end says so; what it had before, it had. */
+TEST(conn_knows_whether_an_end_came_before_what_it_sent)
+{
+    struct world w;
+    EACH_WORLD(w)
+    {
+        const bool is_last_heard = w_i % 2, is_ideal = w_i < WORLDS_WITHOUT_FAULTS;
+        int theirs = pair_by_tcp(&w);
+        conn_read_start(w.a.conn);
+        say_and_hear(&w, theirs, "heard");
+        if (is_last_heard)
+            say_and_hear(&w, theirs, "the last");
+        if (theirs >= 0)
+            close(theirs);
+        else
+            party_close(&w.b, CONN_CLOSE);
+        UNTIL(&w, theirs >= 0 || w.a.read_ends || is_ruined(&w)); /* a conn closes when it can */
+        if (!is_last_heard && !is_ruined(&w))
+            party_say(&w.a, "the last");
+        UNTIL(&w, w.a.write_ends || (w.a.read_ends && conn_sent(w.a.conn) == 13) || is_ruined(&w));
+        bool is_unheard = !is_ruined(&w) && conn_is_unheard(w.a.conn, 5);
+        bool was_refused = is_ruined(&w) || conn_sent(w.a.conn) < 13;
+        CHECK(is_unheard ? !is_last_heard : is_last_heard || was_refused, "%s", w.name);
+        CHECK(is_ruined(&w) || !conn_is_unheard(w.a.conn, 0), "%s", w.name);
+        CHECK(!is_ideal || !is_ruined(&w), "%s", w.name);
+    }
+}
+
 TEST(conn_keeps_what_comes_while_reading_is_off)
 {
     struct world w;

@@ -91,6 +91,35 @@ TEST(a_post_goes_by_a_fresh_connection_when_the_kept_one_has_ended_unheard)
     end_proxy_world(&w, 1);
 }
 
+/* Used a moment ago, it is not looked at; TCP tells that the server had ended before it could hear of the request. */
+TEST(a_post_that_went_out_behind_the_end_of_its_connection_is_sent_again)
+{
+    static struct proxy_world w;
+    static struct end ends[3];
+    static const struct plan get = {.id = 2, .response_bytes = 10};
+    static const struct plan post = {.id = 3, .request_bytes = 30000, .response_bytes = 10};
+    begin(&w);
+    ask(&w, &ends[0], 1);
+    struct host *host = pick(&w);
+    const int fd =
+        transport_conn(http_connection_transport(pool_borrow(host, HTTP_POOL_1, false)))->fd;
+    sim_hold(w.loop, fd, 4096); /* of it, an answer passes, and no end */
+    w.origin_options.idle_timeout_ms = 1;
+    CHECK(client_ask(w.clients[0].http, &ends[1], &get, &w.bad, &w.open));
+    pass(&w, 5);
+    CHECK(ends[1].got_end && ends[1].status == 200);
+    w.origin_options.idle_timeout_ms = 0;
+    CHECK(client_ask(w.clients[0].http, &ends[2], &post, &w.bad, &w.open));
+    pass(&w, 5);
+    CHECK(!ends[2].got_end && host->pools[HTTP_POOL_1].connections == 1,
+          "it went out by the old one");
+    sim_let_go(w.loop, fd);
+    pass(&w, 1000);
+    CHECK(ends[2].got_end && ends[2].status == 200 && !w.bad, "%u", ends[2].status);
+    host_unref(host);
+    end_proxy_world(&w, 1);
+}
+
 /* What was connected in plaintext served on after mutual TLS had been asked for. */
 TEST(a_host_whose_transport_socket_changes_gets_new_connections)
 {
