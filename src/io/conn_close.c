@@ -129,6 +129,20 @@ void conn_close_step(struct conn *conn)
     loop_timer_start(conn->loop, &conn->closing->timer, conn->closing->wait_ms, on_closing_timer);
 }
 
+/*
+ * The last bytes and the end behind them, in this call and not at the end of the turn: who looked whether the peer says
+ * something, and heard nothing, must not be overtaken by it.
+ */
+static void close_at_once(struct conn *conn)
+{
+    enum { SEND, END, STEPS };
+    for (int step = SEND; step < STEPS && !conn->is_released && task_is_queued(&conn->flush);
+         step++) {
+        loop_task_cancel(&conn->flush);
+        conn->flush.run(&conn->flush);
+    }
+}
+
 static void close_within(struct conn *conn, enum conn_close how, uint32_t wait_ms)
 {
     assert(!conn->is_closed);
@@ -153,6 +167,8 @@ static void close_within(struct conn *conn, enum conn_close how, uint32_t wait_m
         return;
     }
     loop_flush_later(conn->loop, &conn->flush);
+    if (how == CONN_CLOSE)
+        close_at_once(conn);
     if (how == CONN_LINGER && conn->is_readable)
         loop_run_later(conn->loop, &conn->run);
 }

@@ -109,6 +109,26 @@ TEST(conn_knows_whether_an_end_came_before_what_it_sent)
     }
 }
 
+/* Between the last look at a silent peer and the end nothing may come in between, or it would be heard and not answered. */
+TEST(conn_closes_behind_its_last_bytes_in_the_same_call)
+{
+    struct world w;
+    EACH_WORLD(w)
+    {
+        char heard[8];
+        int theirs = pair_by_tcp(&w);
+        if (theirs < 0)
+            continue;
+        conn_read_start(w.a.conn);
+        loop_turn(w.loop, 0);
+        party_say(&w.a, "bye");
+        party_close(&w.a, CONN_CLOSE);
+        CHECK(recv(theirs, heard, sizeof(heard), 0) == 3, "%s", w.name);
+        CHECK(recv(theirs, heard, sizeof(heard), 0) == 0, "%s: the end", w.name);
+        close(theirs);
+    }
+}
+
 TEST(conn_keeps_what_comes_while_reading_is_off)
 {
     struct world w;
