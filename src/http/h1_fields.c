@@ -7,6 +7,12 @@ enum {
     FIELDS_USUAL = 20
 }; /* room made at first: what nearly all heads have, and what a proxy adds */
 
+COLD enum head_status head_refuse(struct head_input *input, enum http_refusal refusal)
+{
+    input->refusal = (uint8_t)refusal;
+    return HEAD_BAD;
+}
+
 /* Content-Length in digits, each of which counts: canonical without leading zeros. */
 static enum http_refusal read_length(struct fields *fields, struct header *header)
 {
@@ -69,7 +75,7 @@ bool list_has(struct slice list, struct slice token)
 }
 
 /* The connection options that we know; true when there is one that names a field of the message. */
-static bool read_connection(struct fields *fields, struct slice list)
+__attribute__((noinline)) static bool read_connection(struct fields *fields, struct slice list)
 {
     bool names = false;
     while (list.size > 0) {
@@ -93,6 +99,17 @@ static inline void keep(struct headers *list, unsigned id)
     headers_mark(list, id);
 }
 
+/* Of what is accepted in a transfer only trailers go on, once (RFC 9110 10.1.4). */
+__attribute__((noinline)) static void read_te(struct fields *fields, struct header *header)
+{
+    if (headers_has(fields->list, HEADER_TE) || !list_has(header_value(header), SLICE("trailers")))
+        return;
+    header->value = "trailers";
+    header->value_size = sizeof("trailers") - 1;
+    header->flags = 0;
+    keep(fields->list, HEADER_TE);
+}
+
 /* A field that is ours: read here, and kept in the list only where the next hop may read it too. */
 __attribute__((noinline)) static enum http_refusal take_own(struct fields *fields,
                                                             struct header *header)
@@ -113,14 +130,7 @@ __attribute__((noinline)) static enum http_refusal take_own(struct fields *field
         if (read_connection(fields, value))
             keep(fields->list, HEADER_CONNECTION);
         return HTTP_REFUSAL_NONE;
-    case HEADER_TE:
-        if (headers_has(fields->list, HEADER_TE) || !list_has(value, SLICE("trailers")))
-            return HTTP_REFUSAL_NONE;
-        header->value = "trailers";
-        header->value_size = sizeof("trailers") - 1;
-        header->flags = 0;
-        keep(fields->list, HEADER_TE);
-        return HTTP_REFUSAL_NONE;
+    case HEADER_TE: read_te(fields, header); return HTTP_REFUSAL_NONE;
     }
     return HTTP_REFUSAL_NONE; /* Keep-Alive, Proxy-Connection, HTTP2-Settings end here */
 }

@@ -16,11 +16,7 @@ struct fields {
     uint8_t codings;
 };
 
-COLD static inline enum head_status head_refuse(struct head_input *input, enum http_refusal refusal)
-{
-    input->refusal = (uint8_t)refusal;
-    return HEAD_BAD;
-}
+COLD enum head_status head_refuse(struct head_input *input, enum http_refusal refusal);
 
 /* Why this control character ends no line; NONE when more bytes could still make it one. */
 COLD enum http_refusal line_fault(const char *at, const char *end);

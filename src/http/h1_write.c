@@ -47,13 +47,18 @@ static void put_slice(struct writer *writer, struct slice bytes)
         put(writer, bytes.data, bytes.size);
 }
 
-static void put_number(struct writer *writer, uint64_t number)
+COLD static void put_number_slow(struct writer *writer, uint64_t number)
 {
     char digits[DECIMAL_MAX];
+    put(writer, digits, decimal_write(number, digits));
+}
+
+static void put_number(struct writer *writer, uint64_t number)
+{
     if (LIKELY(writer->end - writer->at >= DECIMAL_MAX))
         writer->at += decimal_write(number, writer->at);
     else
-        put(writer, digits, decimal_write(number, digits));
+        put_number_slow(writer, number);
 }
 
 /* --- fields ------------------------------------------------------------------------------------------------- */
@@ -200,7 +205,8 @@ bool h1_write_request(struct chain *out, struct block_pool *pool, const struct h
     put_slice(&writer, head->authority);
     PUT(&writer, "\r\n");
     put_fields(&writer, &head->headers);
-    put_framing(&writer, style);
+    if (style->framing != H1_FRAME_NONE)
+        put_framing(&writer, style);
     if (head->upgrade.size > 0)
         put_upgrade(&writer, head->upgrade);
     else if (headers_has(&head->headers, HEADER_TE))

@@ -8,11 +8,13 @@
      (id) == HEADER_HTTP2_SETTINGS || (id) == HEADER_KEEP_ALIVE ||                                 \
      (id) == HEADER_PROXY_CONNECTION || (id) == HEADER_TE || (id) == HEADER_TRANSFER_ENCODING ||   \
      (id) == HEADER_UPGRADE)
+#define FIRST(size) (uint16_t)((1u << ((size) < 16 ? (size) : 16)) - 1)
 #define ENTRY(ID, name)                                                                            \
     [HEADER_##ID] = {.text = name,                                                                 \
                      .size = sizeof(name) - 1,                                                     \
                      .is_own = IS_OWN(HEADER_##ID),                                                \
-                     .id = HEADER_##ID},
+                     .id = HEADER_##ID,                                                            \
+                     .first = FIRST(sizeof(name) - 1)},
 const struct header_entry header_entries[HEADER_IDS] = {HEADER_NAMES(ENTRY)};
 const uint8_t header_slots[1u << (32 - HEADER_HASH_SHIFT)] = {HEADER_SLOTS};
 /* clang-format on */

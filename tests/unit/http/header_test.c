@@ -124,6 +124,21 @@ TEST(set_makes_a_line_of_its_own)
     arena_fini(&bench.arena);
 }
 
+TEST(a_line_of_ours_is_a_field_that_goes_out_whole)
+{
+    struct bench bench;
+    begin(&bench);
+    struct slice line = SLICE("x-forwarded-proto: https\r\n");
+    for (int again = 0; again < 2; again++) {
+        CHECK(headers_set_line(&bench.list, &bench.arena, HEADER_X_FORWARDED_PROTO, line));
+        check_list(&bench.list, "Cookie=a;x-own=1;cookie=b;X-Own=2;x-forwarded-proto=https;");
+    }
+    headers_remove_id(&bench.list, HEADER_X_FORWARDED_PROTO);
+    CHECK(headers_set_line(&bench.list, &bench.arena, HEADER_X_FORWARDED_PROTO, line));
+    CHECK(bench.list.items[4].flags == HEADER_WHOLE_LINE && bench.list.items[4].name == line.data);
+    arena_fini(&bench.arena);
+}
+
 TEST(remove_takes_all_of_a_name)
 {
     struct bench bench;
