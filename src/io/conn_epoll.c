@@ -84,14 +84,16 @@ static size_t borrow_large(struct loop *loop, struct block **blocks, struct iove
     return count;
 }
 
-/* Bulk comes 64 KB a call; the blocks that stay empty go back to the pool. */
-static bool receive_large(struct conn *conn)
+/* Bulk comes 64 KB a call; the blocks that stay empty go back to the pool. Apart, as its tables would be made for all. */
+__attribute__((noinline)) static bool receive_large(struct conn *conn)
 {
     struct block *blocks[LARGE_BLOCKS];
     struct iovec iovecs[LARGE_BLOCKS];
     size_t count = borrow_large(conn->loop, blocks, iovecs);
-    if (count == 0)
-        return receive_small(conn);
+    if (count == 0) {
+        conn->is_reading_large = false; /* the next read takes a small one */
+        return true;
+    }
     size_t asked = 0;
     for (size_t i = 0; i < count; i++)
         asked += iovecs[i].iov_len;
@@ -139,13 +141,8 @@ static void epoll_receive(struct conn *conn)
 
 /* --- sending --------------------------------------------------------------------------------- */
 
-static ssize_t send_some(struct conn *conn, size_t *asked)
+__attribute__((noinline)) static ssize_t send_segments(struct conn *conn, size_t *asked)
 {
-    if (LIKELY(conn->out->count == 1)) {
-        struct slice only = chain_front(conn->out);
-        *asked = only.size;
-        return call_send(conn->fd, only.data, only.size, MSG_NOSIGNAL);
-    }
     struct iovec iovecs[IOVECS_MAX];
     struct msghdr message = {.msg_iov = iovecs,
                              .msg_iovlen = chain_iovecs(conn->out, iovecs, IOVECS_MAX)};
@@ -153,6 +150,15 @@ static ssize_t send_some(struct conn *conn, size_t *asked)
     for (size_t i = 0; i < message.msg_iovlen; i++)
         *asked += iovecs[i].iov_len;
     return call_sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+}
+
+static ssize_t send_some(struct conn *conn, size_t *asked)
+{
+    if (conn->out->count > 1)
+        return send_segments(conn, asked);
+    struct slice only = chain_front(conn->out);
+    *asked = only.size;
+    return call_send(conn->fd, only.data, only.size, MSG_NOSIGNAL);
 }
 
 static void epoll_send(struct conn *conn)
@@ -181,7 +187,7 @@ static void epoll_finish(struct conn *conn)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-static void on_connect_events(struct conn *conn, uint32_t events)
+COLD static void on_connect_events(struct conn *conn, uint32_t events)
 {
     if (events & (EPOLLERR | EPOLLHUP)) {
         int error = socket_take_error(conn->fd);
@@ -199,7 +205,7 @@ static void on_closed_events(struct conn *conn, uint32_t events)
         epoll_receive(conn);
 }
 
-static void tell_gone(struct conn *conn)
+COLD static void tell_gone(struct conn *conn)
 {
     int error = socket_take_error(conn->fd);
     conn_refused(conn, error ? error : ECONNRESET);

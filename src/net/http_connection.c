@@ -367,20 +367,22 @@ static bool sniff(struct http_connection *connection, const char *data, size_t s
     return true;
 }
 
+/* Bytes have come and there is no codec for them: after a rest, or at the beginning. False when they wait, or it is over. */
+COLD static bool find_codec(struct http_connection *connection, const char *data, size_t size)
+{
+    bool is_made = connection->is_resting ? begin_codec(connection, HTTP_PROTOCOL_1)
+                                          : sniff(connection, data, size);
+    if (!is_made)
+        http_connection_finish(connection, HTTP_CLOSED_TRANSPORT, CONN_ABORT, NULL);
+    return is_made && connection->codec;
+}
+
 static void on_bytes(void *owner, struct block *block, const char *data, size_t size)
 {
     struct http_connection *connection = owner;
-    if (UNLIKELY(!connection->codec)) {
-        if (connection->is_resting ? !begin_codec(connection, HTTP_PROTOCOL_1)
-                                   : !sniff(connection, data, size)) {
-            block_unref(block);
-            http_connection_finish(connection, HTTP_CLOSED_TRANSPORT, CONN_ABORT, NULL);
-            return;
-        }
-        if (!connection->codec) {
-            block_unref(block);
-            return;
-        }
+    if (UNLIKELY(!connection->codec) && !find_codec(connection, data, size)) {
+        block_unref(block);
+        return;
     }
     http_connection_enter(connection);
     feed(connection, block, data, size);
