@@ -248,13 +248,10 @@ static int32_t find_prefix(const struct domain_table *table, struct slice host)
     return DOMAIN_NONE;
 }
 
-int32_t domain_table_find(const struct domain_table *table, struct slice host)
+__attribute__((noinline)) static int32_t find_host(const struct domain_table *table,
+                                                   struct slice host)
 {
     char lower[DOMAIN_MAX_BYTES + 1];
-    if (host.size == 0 || host.size > DOMAIN_MAX_BYTES + 1)
-        return table->any;
-    if (!table->exact && table->suffix_length_count == 0 && table->prefix_length_count == 0)
-        return table->any;
     copy_lower(lower, host);
     struct slice full = slice_of(lower, host.size), plain = full;
     bool has_dot = full.size > 1 && full.data[full.size - 1] == '.';
@@ -270,6 +267,14 @@ int32_t domain_table_find(const struct domain_table *table, struct slice host)
     if (value == DOMAIN_NONE)
         value = find_prefix(table, plain);
     return value != DOMAIN_NONE ? value : table->any;
+}
+
+int32_t domain_table_find(const struct domain_table *table, struct slice host)
+{
+    bool has_names = table->exact || table->suffix_length_count || table->prefix_length_count;
+    if (!has_names || host.size == 0 || host.size > DOMAIN_MAX_BYTES + 1)
+        return table->any;
+    return find_host(table, host);
 }
 
 struct slice host_without_port(struct slice host)

@@ -53,13 +53,11 @@ static void keep_tables(struct worker *worker, const struct snapshot *before,
     downstream_keep_table(LIST_ENTRY(node, struct downstream, node), before, now);
 }
 
-/* Between two turns: the newer configuration, and everything that follows it. */
-static void on_turn(void *owner)
+/* The newer configuration, and everything that follows it. */
+__attribute__((noinline)) static void adopt(struct worker *worker)
 {
-    struct worker *worker = owner;
     const struct snapshot *before;
-    tls_engine_turn(worker->engine, loop_wall_us(worker->loop) / 1000000, LOOP_TURN_HANDSHAKES * 2);
-    if (LIKELY(!reader_begin_adopt(worker->reader, &before)))
+    if (!reader_begin_adopt(worker->reader, &before))
         return;
     upstreams_follow(worker);
     const struct snapshot *now = worker->reader->snapshot;
@@ -69,6 +67,15 @@ static void on_turn(void *owner)
         loop_run_later(worker->loop, &worker->drain_walk);
     }
     reader_finish_adopt(worker->reader);
+}
+
+/* Between two turns. */
+static void on_turn(void *owner)
+{
+    struct worker *worker = owner;
+    tls_engine_turn(worker->engine, loop_wall_us(worker->loop) / 1000000, LOOP_TURN_HANDSHAKES * 2);
+    if (UNLIKELY(reader_has_news(worker->reader)))
+        adopt(worker);
 }
 
 static void on_housekeeping(struct timer *timer)

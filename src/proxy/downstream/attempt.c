@@ -17,20 +17,15 @@
 
 /* --- the request goes out ------------------------------------------------------------------------------------- */
 
-/* What differs by try stands in an overlay: the host, and how many tries there were. */
-static const struct http_request *attempt_head(struct exchange *exchange)
+/* What differs by try stands in an overlay: the host if it is given, and how many tries there were. */
+__attribute__((noinline)) static const struct http_request *
+make_overlay(struct exchange *exchange, const struct endpoint *endpoint, bool counts)
 {
-    const struct route *route = exchange->record.route;
-    const struct endpoint *endpoint = exchange->attempt.host->balance.endpoint;
-    bool rewrites = route->host_how == ROUTE_HOST_AUTO && endpoint && endpoint->hostname.size > 0;
-    bool counts = route->host && route->host->attempt_count_to_upstream;
-    if (LIKELY(!rewrites && !counts))
-        return exchange->head;
     struct arena *arena = exchange_arena(exchange);
     struct http_request *head = arena_try_alloc(arena, sizeof(*head));
     if (!head || !http_request_copy(head, arena, exchange->head))
         return NULL;
-    if (rewrites)
+    if (endpoint)
         head->authority = slice_of(endpoint->hostname.data, endpoint->hostname.size);
     char *count = arena_try_alloc(arena, 8);
     if (counts &&
@@ -39,6 +34,17 @@ static const struct http_request *attempt_head(struct exchange *exchange)
                                                                     exchange->record.attempts)))))
         return NULL;
     return head;
+}
+
+static const struct http_request *attempt_head(struct exchange *exchange)
+{
+    const struct route *route = exchange->record.route;
+    const struct endpoint *endpoint = exchange->attempt.host->balance.endpoint;
+    bool rewrites = route->host_how == ROUTE_HOST_AUTO && endpoint && endpoint->hostname.size > 0;
+    bool counts = route->host && route->host->attempt_count_to_upstream;
+    if (LIKELY(!rewrites && !counts))
+        return exchange->head;
+    return make_overlay(exchange, rewrites ? endpoint : NULL, counts);
 }
 
 static void note_upstream(struct exchange *exchange, const struct transport *transport)

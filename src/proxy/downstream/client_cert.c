@@ -90,19 +90,13 @@ static void write_element(struct element *element, const struct hcm *hcm,
         put_names(element, peer, SAN_DNS, SLICE(";DNS="));
 }
 
-bool client_cert_forward(const struct hcm *hcm, const struct peer_identity *peer,
-                         struct headers *headers, struct arena *arena)
+__attribute__((noinline)) static bool set_element(const struct hcm *hcm,
+                                                  const struct peer_identity *peer,
+                                                  struct headers *headers, struct arena *arena)
 {
-    bool appends = peer && hcm->client_cert == HCM_CERT_APPEND;
-    if (hcm->client_cert == HCM_CERT_ALWAYS_FORWARD ||
-        (peer && hcm->client_cert == HCM_CERT_FORWARD))
-        return true;
-    struct slice before =
-        appends ? headers_joined(headers, SLICE("x-forwarded-client-cert"), arena) : SLICE_NONE;
-    if (!appends && !(peer && hcm->client_cert == HCM_CERT_SET)) {
-        headers_remove_id(headers, HEADER_X_FORWARDED_CLIENT_CERT);
-        return true;
-    }
+    struct slice before = hcm->client_cert == HCM_CERT_APPEND
+                              ? headers_joined(headers, SLICE("x-forwarded-client-cert"), arena)
+                              : SLICE_NONE;
     struct element element = {0};
     write_element(&element, hcm, peer);
     size_t comma = before.size > 0 ? 1 : 0;
@@ -115,4 +109,16 @@ bool client_cert_forward(const struct hcm *hcm, const struct peer_identity *peer
     write_element(&element, hcm, peer);
     return headers_set_id(headers, arena, HEADER_X_FORWARDED_CLIENT_CERT,
                           slice_of(text, element.size));
+}
+
+bool client_cert_forward(const struct hcm *hcm, const struct peer_identity *peer,
+                         struct headers *headers, struct arena *arena)
+{
+    if (hcm->client_cert == HCM_CERT_ALWAYS_FORWARD ||
+        (peer && hcm->client_cert == HCM_CERT_FORWARD))
+        return true;
+    if (peer && (hcm->client_cert == HCM_CERT_APPEND || hcm->client_cert == HCM_CERT_SET))
+        return set_element(hcm, peer, headers, arena);
+    headers_remove_id(headers, HEADER_X_FORWARDED_CLIENT_CERT);
+    return true;
 }

@@ -87,19 +87,10 @@ static bool set_request_id(struct exchange *exchange)
                           slice_of(text, UUID_SIZE));
 }
 
-/* An edge (use_remote_address) believes the socket; behind one, what came is kept. */
-static bool set_forwarded(struct exchange *exchange)
+__attribute__((noinline)) static bool append_peer(struct exchange *exchange)
 {
-    const struct hcm *hcm = exchange->hcm;
     struct headers *headers = &exchange->head->headers;
     struct arena *arena = exchange_arena(exchange);
-    struct slice proto = is_tls(exchange) ? SLICE("x-forwarded-proto: https\r\n")
-                                          : SLICE("x-forwarded-proto: http\r\n");
-    if ((hcm->use_remote_address || !headers_has(headers, HEADER_X_FORWARDED_PROTO)) &&
-        !headers_set_line(headers, arena, HEADER_X_FORWARDED_PROTO, proto))
-        return false;
-    if (!hcm->use_remote_address || hcm->skip_xff_append)
-        return true;
     char peer[ADDRESS_TEXT];
     struct address from = address_unpack(&exchange->downstream->peer);
     size_t size = address_format_ip(&from, peer);
@@ -115,6 +106,20 @@ static bool set_forwarded(struct exchange *exchange)
     }
     memcpy(text + used, peer, size);
     return headers_set_id(headers, arena, HEADER_X_FORWARDED_FOR, slice_of(text, used + size));
+}
+
+/* An edge (use_remote_address) believes the socket; behind one, what came is kept. */
+static bool set_forwarded(struct exchange *exchange)
+{
+    const struct hcm *hcm = exchange->hcm;
+    struct headers *headers = &exchange->head->headers;
+    struct arena *arena = exchange_arena(exchange);
+    struct slice proto = is_tls(exchange) ? SLICE("x-forwarded-proto: https\r\n")
+                                          : SLICE("x-forwarded-proto: http\r\n");
+    if ((hcm->use_remote_address || !headers_has(headers, HEADER_X_FORWARDED_PROTO)) &&
+        !headers_set_line(headers, arena, HEADER_X_FORWARDED_PROTO, proto))
+        return false;
+    return !hcm->use_remote_address || hcm->skip_xff_append || append_peer(exchange);
 }
 
 /* Two proxies that point at each other would pass a request to and fro for ever; each counts it on. */
@@ -227,19 +232,27 @@ static bool apply_edits(struct exchange *exchange, const struct header_edits *ed
     return true;
 }
 
-static bool apply_levels(struct exchange *exchange, const struct header_edits *target,
-                         const struct header_edits *const levels[ROUTE_EDIT_LEVELS],
-                         struct headers *headers)
+__attribute__((noinline)) static bool
+apply_all_levels(struct exchange *exchange, const struct header_edits *target,
+                 const struct header_edits *const levels[ROUTE_EDIT_LEVELS],
+                 struct headers *headers)
 {
     bool target_last = exchange->record.route->edits_before_target;
-    if (LIKELY((!target || target->count == 0) && !levels[0]))
-        return true;
     if (!target_last && !apply_edits(exchange, target, headers))
         return false;
     for (int i = 0; i < ROUTE_EDIT_LEVELS && levels[i]; i++)
         if (!apply_edits(exchange, levels[i], headers))
             return false;
     return !target_last || apply_edits(exchange, target, headers);
+}
+
+/* Most routes have none. */
+static inline bool apply_levels(struct exchange *exchange, const struct header_edits *target,
+                                const struct header_edits *const levels[ROUTE_EDIT_LEVELS],
+                                struct headers *headers)
+{
+    bool has_none = (!target || target->count == 0) && !levels[0];
+    return LIKELY(has_none) || apply_all_levels(exchange, target, levels, headers);
 }
 
 /* --- the route's part ----------------------------------------------------------------------------------------- */
@@ -294,7 +307,7 @@ struct slice heads_rewrite(struct exchange *exchange, const struct route_rewrite
 }
 
 /* The path without its query, rewritten; the host stays when that makes none. False when memory is refused. */
-static bool host_of_path(struct exchange *exchange, struct slice *host)
+__attribute__((noinline)) static bool host_of_path(struct exchange *exchange, struct slice *host)
 {
     const struct route *route = exchange->record.route;
     const struct slice path =
@@ -354,17 +367,20 @@ bool heads_route_request(struct exchange *exchange)
     return rewrite_host(exchange);
 }
 
-static bool tell_attempts(struct exchange *exchange, struct headers *headers)
+__attribute__((noinline)) static bool tell_attempts(struct exchange *exchange,
+                                                    struct headers *headers)
 {
-    const struct route *route = exchange->record.route;
-    char *text;
-    if (!route || !route->host || !route->host->attempt_count_to_downstream ||
-        exchange->record.attempts == 0)
-        return true;
-    text = arena_try_alloc(exchange_arena(exchange), 8);
+    char *text = arena_try_alloc(exchange_arena(exchange), 8);
     return text && headers_set_id(
                        headers, exchange_arena(exchange), HEADER_X_ENVOY_ATTEMPT_COUNT,
                        slice_of(text, (size_t)snprintf(text, 8, "%u", exchange->record.attempts)));
+}
+
+static bool asks_for_attempts(const struct exchange *exchange)
+{
+    const struct route *route = exchange->record.route;
+    return route && route->host && route->host->attempt_count_to_downstream &&
+           exchange->record.attempts > 0;
 }
 
 bool heads_route_response(struct exchange *exchange, struct http_response *response)
@@ -373,7 +389,7 @@ bool heads_route_response(struct exchange *exchange, struct http_response *respo
     const struct route *route = exchange->record.route;
     const struct route_target *target = exchange->record.target;
     struct arena *arena = exchange_arena(exchange);
-    if (!tell_attempts(exchange, &response->headers) ||
+    if ((asks_for_attempts(exchange) && !tell_attempts(exchange, &response->headers)) ||
         (route && !apply_levels(exchange, target ? &target->response_edits : NULL,
                                 route->response_edits, &response->headers)))
         return false;

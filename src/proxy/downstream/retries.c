@@ -66,7 +66,7 @@ static bool can_replay(const struct exchange *exchange)
     return !exchange->is_committed && !exchange->is_answering && !exchange->replay_lost;
 }
 
-static void rewind_body(struct exchange *exchange)
+__attribute__((noinline)) static void rewind_body(struct exchange *exchange)
 {
     struct chain rest = {0};
     chain_move(&rest, &exchange->body);

@@ -21,7 +21,8 @@ static struct slice base64(struct exchange *exchange, struct slice bytes)
     return made;
 }
 
-void websocket_accept(struct slice key, char accept[WEBSOCKET_ACCEPT_SIZE])
+__attribute__((noinline)) void websocket_accept(struct slice key,
+                                                char accept[WEBSOCKET_ACCEPT_SIZE])
 {
     struct buffer text = {0};
     uint8_t digest[SHA1_SIZE];
@@ -41,11 +42,8 @@ static bool is_websocket(const struct exchange *exchange)
            slice_equals_nocase(exchange->head->upgrade, SLICE("websocket"));
 }
 
-bool websocket_ask(struct exchange *exchange)
+__attribute__((noinline)) static bool add_key(struct exchange *exchange, struct headers *headers)
 {
-    struct headers *headers = &exchange->head->headers;
-    if (!is_websocket(exchange) || headers_has(headers, HEADER_SEC_WEBSOCKET_KEY))
-        return true;
     uint64_t key[KEY_BYTES / sizeof(uint64_t)];
     for (size_t i = 0; i < COUNT(key); i++)
         key[i] = random_u64(loop_random(exchange_loop(exchange)));
@@ -53,6 +51,13 @@ bool websocket_ask(struct exchange *exchange)
     exchange->made_websocket_key = true;
     return text.data &&
            headers_add_id(headers, exchange_arena(exchange), HEADER_SEC_WEBSOCKET_KEY, text);
+}
+
+bool websocket_ask(struct exchange *exchange)
+{
+    struct headers *headers = &exchange->head->headers;
+    return !is_websocket(exchange) || headers_has(headers, HEADER_SEC_WEBSOCKET_KEY) ||
+           add_key(exchange, headers);
 }
 
 bool websocket_answer(struct exchange *exchange, struct http_response *response)

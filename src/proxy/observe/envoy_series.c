@@ -195,11 +195,10 @@ static struct cluster_series *make_cluster(struct envoy_series *all, struct slic
     return series;
 }
 
-struct cluster_series *cluster_series_of(struct envoy_series *all, const struct cluster *cluster)
+__attribute__((noinline)) static struct cluster_series *find_cluster(struct envoy_series *all,
+                                                                     const struct cluster *cluster)
 {
     uint64_t hash = cluster->name.hash;
-    if (LIKELY(all->last && all->last_hash == hash))
-        return all->last;
     struct slice key = slice_of(&hash, sizeof(hash));
     struct cluster_series *series = map_get(all->clusters, key);
     if (!series) {
@@ -209,6 +208,12 @@ struct cluster_series *cluster_series_of(struct envoy_series *all, const struct 
     all->last_hash = hash;
     all->last = series;
     return series;
+}
+
+struct cluster_series *cluster_series_of(struct envoy_series *all, const struct cluster *cluster)
+{
+    bool is_last = all->last && all->last_hash == cluster->name.hash;
+    return LIKELY(is_last) ? all->last : find_cluster(all, cluster);
 }
 
 static uint32_t slot_of_code(struct envoy_series *all, struct cluster_series *series, unsigned code)

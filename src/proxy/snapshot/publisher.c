@@ -351,8 +351,6 @@ static void send_mail(struct reader *reader)
 
 bool reader_begin_adopt(struct reader *reader, const struct snapshot **before)
 {
-    if (!atomic_load_explicit(&reader->inbox, memory_order_relaxed))
-        return false;
     struct snapshot *next = atomic_exchange_explicit(&reader->inbox, NULL, memory_order_acquire);
     if (!next)
         return false;

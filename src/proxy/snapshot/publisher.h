@@ -78,6 +78,10 @@ struct reader {
     struct reader *next; /* main: the publisher's list */
 };
 
+static inline bool reader_has_news(const struct reader *reader)
+{
+    return atomic_load_explicit(&reader->inbox, memory_order_relaxed) != NULL;
+}
 /* True when there is a newer one: then *before (may be NULL) and reader->snapshot can both be read until finish. */
 MUST_USE bool reader_begin_adopt(struct reader *reader, const struct snapshot **before);
 void reader_finish_adopt(struct reader *reader);

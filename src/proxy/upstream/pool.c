@@ -105,7 +105,7 @@ static void serve(struct pooled *pooled)
     struct pool *pool = pool_of(pooled);
     struct http_connection *http = pooled->http;
     struct pool_waiter *waiter;
-    while (pooled->http && http_connection_room(http) > 0 &&
+    while (!list_is_empty(&pool->waiting) && pooled->http && http_connection_room(http) > 0 &&
            (waiter = next_waiter_for(pool, http)) != NULL) {
         waiter->on_ready(waiter, http);
         pool_opened(http);
