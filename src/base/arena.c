@@ -70,11 +70,23 @@ static void chunk_free(const struct arena *arena, struct arena_chunk *chunk)
     mem_free(chunk);
 }
 
+static bool chunk_is_small(const struct arena_chunk *chunk)
+{
+    return chunk->size <= BLOCK_SMALL_CAPACITY - sizeof(*chunk);
+}
+
+/* Two small blocks are what most exchanges need: of a large one each would touch two pages. */
+static bool is_short(const struct arena *arena)
+{
+    const struct arena_chunk *newest = arena->chunks;
+    return !newest || (!newest->older && chunk_is_small(newest));
+}
+
 /* The next chunk to share: small first, then larger ones. */
 static struct arena_chunk *chunk_to_share(const struct arena *arena, size_t size)
 {
     if (arena->blocks) {
-        bool small = !arena->chunks && size <= BLOCK_SMALL_CAPACITY - sizeof(struct arena_chunk);
+        bool small = is_short(arena) && size <= BLOCK_SMALL_CAPACITY - sizeof(struct arena_chunk);
         return chunk_from_pool(arena->blocks, small ? BLOCK_SMALL : BLOCK_LARGE);
     }
     size_t next =
@@ -91,15 +103,20 @@ static bool needs_own_chunk(const struct arena *arena, size_t size)
     return size > next / SHARE_OF_CHUNK;
 }
 
-/* Goes behind the newest chunk, which stays the one that is shared. */
+/* Behind the newest chunk, which stays the one that is shared. */
+static void put_behind(struct arena *arena, struct arena_chunk *chunk)
+{
+    chunk->older = arena->chunks->older;
+    arena->chunks->older = chunk;
+}
+
 static void *alloc_own_chunk(struct arena *arena, size_t size)
 {
     struct arena_chunk *chunk = chunk_from_heap(arena->blocks, size);
     if (!chunk)
         return NULL;
     if (arena->chunks) {
-        chunk->older = arena->chunks->older;
-        arena->chunks->older = chunk;
+        put_behind(arena, chunk);
     } else {
         arena->chunks = chunk;
         arena->next = arena->end = chunk_bytes(chunk) + size;
@@ -119,6 +136,13 @@ void *arena_alloc_slow(struct arena *arena, size_t size)
         struct arena_chunk *chunk = chunk_to_share(arena, rounded);
         if (!chunk)
             return NULL;
+        /* Who has more room left is shared on. */
+        if (chunk->size - rounded < (size_t)(arena->end - arena->next)) {
+            put_behind(arena, chunk);
+            poison(chunk_bytes(chunk) + size, chunk->size - size);
+            arena->used += rounded;
+            return chunk_bytes(chunk);
+        }
         chunk->older = arena->chunks;
         arena->chunks = chunk;
         arena->next = chunk_bytes(chunk);
@@ -130,11 +154,6 @@ void *arena_alloc_slow(struct arena *arena, size_t size)
     arena->used += rounded;
     unpoison(at, size);
     return at;
-}
-
-static bool chunk_is_small(const struct arena_chunk *chunk)
-{
-    return chunk->size <= BLOCK_SMALL_CAPACITY - sizeof(*chunk);
 }
 
 void arena_reset(struct arena *arena)

@@ -45,6 +45,23 @@ TEST(arena_keeps_its_pieces_apart)
     }
 }
 
+/* An exchange takes 3.1 KB, half of it in one piece, and of a large block it would touch a page or two. */
+TEST(arena_fills_two_small_blocks_before_it_takes_a_large_one)
+{
+    struct block_pool *pool = block_pool_create(NULL);
+    struct arena arena;
+    arena_init(&arena, pool);
+    CHECK(arena_try_alloc(&arena, 800) && arena_try_alloc(&arena, 1500));
+    CHECK(block_pool_in_use(pool) == 2 * BLOCK_SMALL_BYTES);
+    CHECK(arena_try_alloc(&arena, 1100));
+    CHECK(block_pool_in_use(pool) == 2 * BLOCK_SMALL_BYTES, "the first had more room left");
+    CHECK(arena_try_alloc(&arena, 1100));
+    CHECK(block_pool_in_use(pool) == 2 * BLOCK_SMALL_BYTES + BLOCK_LARGE_BYTES);
+    arena_fini(&arena);
+    CHECK(block_pool_in_use(pool) == 0);
+    block_pool_destroy(pool);
+}
+
 TEST(arena_takes_nothing_new_in_steady_state)
 {
     struct memory_budget budget = {0};
