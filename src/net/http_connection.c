@@ -143,7 +143,7 @@ static void settle_timers(struct http_connection *connection)
     if (UNLIKELY(codec->in_head != connection->was_in_head)) {
         connection->was_in_head = codec->in_head;
         if (codec->in_head) {
-            connection->head_since_ms = codec->now_ms;
+            connection->head_since_ms = (uint32_t)codec->now_ms;
             http_timers_need(connection, options->head_timeout_ms);
         }
     }
@@ -152,10 +152,10 @@ static void settle_timers(struct http_connection *connection)
     if (is_idle != connection->was_idle || codec->requests != connection->requests) {
         connection->was_idle = is_idle;
         connection->requests = codec->requests;
-        connection->idle_since_ms = codec->now_ms;
+        connection->idle_since_ms = (uint32_t)codec->now_ms;
         uint32_t soonest = is_idle ? options->idle_timeout_ms : options->stream_idle_timeout_ms;
         soonest = sooner(soonest, options->write_stall_timeout_ms);
-        if (is_idle && connection->role == HTTP_SERVER && connection->drain_since_ms)
+        if (is_idle && connection->role == HTTP_SERVER && connection->is_asked_to_drain)
             soonest = sooner(soonest, http_drain_grace_ms(connection));
         else if (is_idle && http_connection_may_rest(connection))
             soonest = sooner(soonest, HTTP_REST_MS);
@@ -219,7 +219,7 @@ static void codec_write(struct http_codec *codec, struct chain *bytes)
         return;
     }
     if (transport_backlog(connection->transport) == 0)
-        connection->moved_ms = codec->now_ms;
+        connection->moved_ms = (uint32_t)codec->now_ms;
     transport_write(connection->transport, bytes);
 }
 
@@ -395,7 +395,7 @@ static void on_written(void *owner, size_t size)
     if (!connection->codec)
         return;
     http_connection_enter(connection);
-    connection->moved_ms = connection->codec->now_ms;
+    connection->moved_ms = (uint32_t)connection->codec->now_ms;
     http_codec_sent(connection->codec, size, transport_backlog(connection->transport));
     http_connection_settle(connection);
 }
@@ -487,8 +487,8 @@ static void on_open(void *owner)
     }
     if (connection->codec)
         connection->codec->established = true;
-    if (connection->drain_since_ms > 0) { /* only now a request can come */
-        connection->drain_since_ms = loop_now_ms(connection->loop);
+    if (connection->is_asked_to_drain) { /* only now a request can come */
+        connection->stage_since_ms = (uint32_t)loop_now_ms(connection->loop);
         http_timers_need(connection, http_drain_grace_ms(connection));
     }
     if (connection->events->on_open)
@@ -525,7 +525,7 @@ struct http_connection *http_connection_create(struct transport *transport, enum
         transport_close(transport, CONN_ABORT);
         return NULL;
     }
-    uint64_t now_ms = loop_now_ms(loop);
+    uint32_t now_ms = (uint32_t)loop_now_ms(loop);
     connection->transport = transport;
     connection->options = options;
     connection->events = events;
@@ -535,7 +535,7 @@ struct http_connection *http_connection_create(struct transport *transport, enum
     connection->had_room = role == HTTP_SERVER; /* which is never asked for any */
     connection->was_idle = true;
     connection->idle_since_ms = connection->head_since_ms = now_ms;
-    connection->moved_ms = connection->begun_ms = now_ms;
+    connection->moved_ms = connection->stage_since_ms = now_ms;
     task_init(&connection->run, on_run);
     if (!must_wait_for_open(connection) && !must_sniff(connection) &&
         !begin_codec(connection, protocol_of(connection))) {
@@ -574,10 +574,11 @@ void http_connection_close(struct http_connection *connection)
 
 void http_connection_drain(struct http_connection *connection)
 {
-    if (!connection->transport || connection->drain_since_ms > 0)
+    if (!connection->transport || connection->is_asked_to_drain)
         return;
     uint32_t timeout_ms = connection->options->drain_timeout_ms;
-    connection->drain_since_ms = loop_now_ms(connection->loop);
+    connection->is_asked_to_drain = true;
+    connection->stage_since_ms = (uint32_t)loop_now_ms(connection->loop);
     http_timers_need(connection, timeout_ms);
     if (connection->role == HTTP_SERVER)
         http_timers_need(connection, http_drain_grace_ms(connection));
@@ -638,8 +639,9 @@ bool http_connection_is_idle(const struct http_connection *connection)
 bool http_connection_is_stale(const struct http_connection *connection)
 {
     const struct http_codec *codec = connection->codec;
+    uint64_t now_ms = loop_now_ms(connection->loop);
     if (!codec || codec->protocol != HTTP_PROTOCOL_1 || !connection->transport ||
-        loop_now_ms(connection->loop) < connection->idle_since_ms + HTTP_STALE_MS)
+        now_ms < http_moment(now_ms, connection->idle_since_ms) + HTTP_STALE_MS)
         return false;
     return transport_has_news(connection->transport);
 }

@@ -29,25 +29,31 @@ struct http_connection {
     struct loop *loop;
     struct task run; /* the codec's wake; at the end the reaping */
     struct timer timer;
-    uint64_t idle_since_ms;  /* since when there is no stream */
-    uint64_t head_since_ms;  /* a head's first byte, or the beginning */
-    uint64_t moved_ms;       /* when bytes last went out, or began to wait */
-    uint64_t heard_ms;       /* when bytes last came in */
-    uint64_t drain_since_ms; /* 0: not asked to drain */
-    uint64_t begun_ms;
-    uint32_t requests; /* of the codec, when idleness was looked at last */
+    /* Kept short, for http_moment: connections that wait are many. */
+    uint32_t idle_since_ms;  /* since when there is no stream */
+    uint32_t head_since_ms;  /* a head's first byte, or the beginning */
+    uint32_t moved_ms;       /* when bytes last went out, or began to wait */
+    uint32_t stage_since_ms; /* when it began; once it was asked to drain, when that was */
+    uint32_t requests;       /* of the codec, when idleness was looked at last */
     uint8_t role;
     uint8_t sniffed; /* bytes of HTTP/2's preface that a server has seen */
-    bool was_idle;
-    bool was_in_head;
-    bool had_room;
-    bool is_draining_told;
-    bool is_write_ended;
+    bool was_idle : 1;
+    bool was_in_head : 1;
+    bool had_room : 1;
+    bool is_asked_to_drain : 1;
+    bool is_draining_told : 1;
+    bool is_write_ended : 1;
     bool is_resting : 1;
     bool is_max_requests : 1;
     bool is_muted : 1;  /* closed by its owner, who hears nothing more */
     bool is_reaped : 1; /* the memory goes at the end of the turn */
 };
+
+/* What was kept short: the last moment up to now that ends in it. Timeouts are shorter than what is cut off (49 days). */
+static inline uint64_t http_moment(uint64_t now_ms, uint32_t kept_ms)
+{
+    return now_ms - (uint32_t)(now_ms - kept_ms);
+}
 
 /* Gives the codec the time of this turn. */
 static inline void http_connection_enter(struct http_connection *connection)

@@ -33,6 +33,12 @@ static bool is_due(uint64_t now_ms, uint64_t since_ms, uint32_t timeout_ms, uint
     return false;
 }
 
+/* Of a time that the connection keeps. */
+static bool is_kept_due(uint64_t now_ms, uint32_t kept_ms, uint32_t timeout_ms, uint64_t *next)
+{
+    return is_due(now_ms, http_moment(now_ms, kept_ms), timeout_ms, next);
+}
+
 /* True when a stream was expired: the list may have changed, so the search begins anew. */
 static bool expire_one(struct http_connection *connection, uint64_t now_ms, uint64_t *next)
 {
@@ -84,7 +90,7 @@ static bool is_waiting_in_vain(const struct http_connection *connection, uint64_
                                uint64_t *next)
 {
     const struct http_codec *codec = connection->codec;
-    if (connection->drain_since_ms == 0 || connection->role == HTTP_CLIENT ||
+    if (!connection->is_asked_to_drain || connection->role == HTTP_CLIENT ||
         !transport_is_open(connection->transport))
         return false;
     if (codec &&
@@ -96,8 +102,9 @@ static bool is_waiting_in_vain(const struct http_connection *connection, uint64_
         *next = MIN(*next, now_ms + grace_ms);
         return false;
     }
-    uint64_t since_ms = MAX(connection->drain_since_ms, connection->idle_since_ms);
-    return is_due(now_ms, MAX(since_ms, connection->moved_ms), grace_ms, next);
+    uint64_t since_ms = MAX(http_moment(now_ms, connection->stage_since_ms),
+                            http_moment(now_ms, connection->idle_since_ms));
+    return is_due(now_ms, MAX(since_ms, http_moment(now_ms, connection->moved_ms)), grace_ms, next);
 }
 
 /* A request that came while this was being decided: the loop tells of it next. */
@@ -117,17 +124,18 @@ static bool is_stalled(const struct http_connection *connection, uint64_t now_ms
     const struct http_codec *codec = connection->codec;
     bool is_tunnel = codec->protocol == HTTP_PROTOCOL_1 && h1_is_tunnel(codec);
     return !is_tunnel && transport_backlog(connection->transport) > 0 &&
-           is_due(now_ms, connection->moved_ms, connection->options->write_stall_timeout_ms, next);
+           is_kept_due(now_ms, connection->moved_ms, connection->options->write_stall_timeout_ms,
+                       next);
 }
 
 /* The last GOAWAY of a drain that leaves its clients a configured time. */
 static void end_grace_if_due(struct http_connection *connection, uint64_t now_ms, uint64_t *next)
 {
     struct http_codec *codec = connection->codec;
-    if (connection->drain_since_ms == 0 || codec->protocol != HTTP_PROTOCOL_2 ||
+    if (!connection->is_asked_to_drain || codec->protocol != HTTP_PROTOCOL_2 ||
         !h2_has_grace(codec))
         return;
-    if (is_due(now_ms, connection->drain_since_ms, connection->options->drain_grace_ms, next))
+    if (is_kept_due(now_ms, connection->stage_since_ms, connection->options->drain_grace_ms, next))
         h2_end_grace(codec);
 }
 
@@ -146,7 +154,7 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
     const struct http_connection_options *options = connection->options;
     struct http_codec *codec = connection->codec;
     if (is_waiting_for_head(connection) &&
-        is_due(now_ms, connection->head_since_ms, options->head_timeout_ms, next)) {
+        is_kept_due(now_ms, connection->head_since_ms, options->head_timeout_ms, next)) {
         end_head(connection);
         return true;
     }
@@ -163,7 +171,8 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
         return true;
     }
     bool is_unused = !codec || (http_codec_is_idle(codec) && !codec->in_head);
-    if (is_unused && is_due(now_ms, connection->idle_since_ms, options->idle_timeout_ms, next)) {
+    if (is_unused &&
+        is_kept_due(now_ms, connection->idle_since_ms, options->idle_timeout_ms, next)) {
         if (is_about_to_hear(connection, now_ms, next))
             return false;
         if (codec)
@@ -175,18 +184,18 @@ static bool end_if_due(struct http_connection *connection, uint64_t now_ms, uint
         http_connection_finish(connection, HTTP_CLOSED_PING, CONN_ABORT, NULL);
         return true;
     }
-    if (!http_connection_is_draining(connection) &&
-        is_due(now_ms, connection->begun_ms, options->max_age_ms, next))
+    if (!connection->is_asked_to_drain && !http_connection_is_draining(connection) &&
+        is_kept_due(now_ms, connection->stage_since_ms, options->max_age_ms, next))
         http_connection_drain(connection);
     if (codec)
         end_grace_if_due(connection, now_ms, next);
-    if (connection->drain_since_ms > 0 &&
-        is_due(now_ms, connection->drain_since_ms, options->drain_timeout_ms + 1, next)) {
+    if (connection->is_asked_to_drain &&
+        is_kept_due(now_ms, connection->stage_since_ms, options->drain_timeout_ms + 1, next)) {
         http_connection_finish(connection, HTTP_CLOSED_DONE, CONN_ABORT, NULL);
         return true;
     }
     if (codec && is_unused && http_connection_may_rest(connection) &&
-        is_due(now_ms, connection->idle_since_ms, HTTP_REST_MS, next))
+        is_kept_due(now_ms, connection->idle_since_ms, HTTP_REST_MS, next))
         (void)http_connection_rest(connection);
     return false;
 }

@@ -92,6 +92,27 @@ TEST(an_idle_connection_is_closed_when_its_time_is_over)
     end_world(&w);
 }
 
+/* A connection keeps the low 32 bits of a time: they begin anew every 49 days. */
+TEST(timeouts_hold_where_kept_times_begin_anew)
+{
+    static const uint64_t before_ms[] = {0, 1, 5000, 30000, 59999, 60001};
+    EACH (left_ms, before_ms) {
+        struct world w;
+        struct raw raw;
+        begin_world(&w, 1, HTTP_CHOOSE, HTTP_CHOOSE);
+        w.options[1].idle_timeout_ms = 60000;
+        pass(&w, (UINT64_C(1) << 32) - loop_now_ms(w.loop) % (UINT64_C(1) << 32) - *left_ms);
+        connect_raw(&w, &raw);
+        raw_say(&w, &raw, ORIGIN_GET);
+        pass(&w, 59000);
+        CHECK(w.closed[3] == 0, "%llu ms before", (unsigned long long)*left_ms);
+        pass(&w, 1100);
+        CHECK(w.closed[3] == 1 && w.reasons[3] == HTTP_CLOSED_IDLE && raw.ends == 1);
+        raw_fini(&raw);
+        end_world(&w);
+    }
+}
+
 TEST(a_body_that_stops_is_given_up)
 {
     struct world w;
