@@ -23,7 +23,8 @@ static bool is_like(const struct http_profile *profile, const struct http_profil
 {
     struct http_connection_options options = profile->options;
     options.limits = NULL;
-    return slice_equals(slice_of(&profile->limits, sizeof(profile->limits)),
+    return profile->series == wanted->series &&
+           slice_equals(slice_of(&profile->limits, sizeof(profile->limits)),
                         slice_of(&wanted->limits, sizeof(wanted->limits))) &&
            slice_equals(slice_of(&options, sizeof(options)),
                         slice_of(&wanted->options, sizeof(wanted->options)));
@@ -86,10 +87,11 @@ static void limit_buffer(struct http_profile *profile, uint32_t buffer_limit)
 }
 
 struct http_profile *http_profile_of_hcm(struct list *profiles, const struct hcm *hcm,
-                                         uint32_t buffer_limit)
+                                         uint32_t buffer_limit, struct http_series *series)
 {
     struct http_profile made, *profile = &made;
     begin(profile);
+    profile->series = series;
     limit_buffer(profile, buffer_limit);
     apply_common(profile, &hcm->options);
     apply_http2(profile, &hcm->http2);

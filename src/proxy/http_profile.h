@@ -10,17 +10,19 @@
 
 struct cluster;
 struct hcm;
+struct http_series;
 
 struct http_profile {
     struct list node; /* the worker's, the last one found first */
     uint32_t references;
+    struct http_series *series; /* a listener's: where its connections are counted; else NULL */
     struct http_limits limits;
     struct http_connection_options options; /* points to limits */
 };
 
 /* One reference each; `profiles` is the worker's list of them. */
 struct http_profile *http_profile_of_hcm(struct list *profiles, const struct hcm *hcm,
-                                         uint32_t buffer_limit);
+                                         uint32_t buffer_limit, struct http_series *series);
 struct http_profile *http_profile_of_cluster(struct list *profiles, const struct cluster *cluster,
                                              enum http_choice choice);
 struct http_profile *http_profile_ref(struct http_profile *profile);

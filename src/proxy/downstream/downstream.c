@@ -86,7 +86,8 @@ bool downstream_create(struct worker *worker, struct transport *transport,
     reader_pin(worker->reader, origin->listener);
     take_addresses(downstream, transport_conn(transport), origin);
     downstream->profile = http_profile_of_hcm(&worker->profiles, origin->chain->http,
-                                              origin->listener->listener->buffer_limit);
+                                              origin->listener->listener->buffer_limit,
+                                              observe_http(worker->observer, origin->chain->http));
     list_init(&downstream->exchanges);
     list_push_back(&worker->downstreams, &downstream->node);
     worker_count_open(worker, true);
@@ -123,7 +124,7 @@ static void look_up(struct downstream *downstream, const struct snapshot *snapsh
         snapshot_find(snapshot, KIND_LISTENER, &downstream->listener->name);
     const struct filter_chain *chain =
         resource ? listener_chain_by_key(resource->listener, downstream->chain->key) : NULL;
-    downstream->epoch = snapshot->epoch;
+    downstream->epoch = (uint32_t)snapshot->epoch;
     downstream->is_orphaned = !chain || !chain->http;
     if (downstream->is_orphaned || resource == downstream->listener)
         return;
@@ -139,7 +140,7 @@ const struct filter_chain *downstream_chain(struct downstream *downstream,
                                             const struct resource **listener)
 {
     const struct snapshot *snapshot = worker_snapshot(downstream->worker);
-    if (UNLIKELY(downstream->epoch != snapshot->epoch))
+    if (UNLIKELY(downstream->epoch != (uint32_t)snapshot->epoch))
         look_up(downstream, snapshot);
     *listener = downstream->listener;
     return downstream->chain;
@@ -148,7 +149,7 @@ const struct filter_chain *downstream_chain(struct downstream *downstream,
 void downstream_keep_table(struct downstream *downstream, const struct snapshot *before,
                            const struct snapshot *now)
 {
-    if (downstream->epoch != before->epoch)
+    if (downstream->epoch != (uint32_t)before->epoch)
         look_up(downstream, before);
     const struct name *name = &downstream->chain->http->route_name;
     const struct resource *table =

@@ -13,7 +13,6 @@
 #include "net/http_connection.h"
 
 struct http_profile;
-struct http_series;
 struct resource;
 struct snapshot;
 struct transport;
@@ -24,11 +23,9 @@ struct downstream {
     struct worker *worker;
     struct http_connection *http;
     struct http_profile *profile;
-    struct http_series *series; /* what its connection manager counts; the observer's */
-    struct list exchanges;      /* under way */
+    struct list exchanges; /* under way */
 
-    /* What the current snapshot says; looked up again, by its name and the chain's key, when the epoch differs. */
-    uint64_t epoch;
+    /* What the snapshot says that epoch is the low half of; looked up again, by its name and the chain's key, in another. */
     const struct resource *listener;  /* pinned: the last one that had the chain */
     const struct filter_chain *chain; /* of it */
     const struct resource
@@ -36,7 +33,8 @@ struct downstream {
 
     struct address_packed local, peer;          /* the socket's, or what a PROXY header said */
     struct address_packed original_destination; /* none when the connection was not redirected */
-    bool has_header;                            /* a PROXY header came */
+    uint32_t epoch;
+    bool has_header; /* a PROXY header came */
     /* The snapshot has the chain no more: it drains, and requests that still come are served as before. */
     bool is_orphaned;
     bool

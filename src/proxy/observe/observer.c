@@ -11,6 +11,7 @@
 #include "net/transport.h"
 #include "proxy/downstream/downstream.h"
 #include "proxy/downstream/exchange.h"
+#include "proxy/http_profile.h"
 #include "proxy/observe/causes.h"
 #include "proxy/observe/format_writer.h"
 #include "proxy/observe/observer_internal.h"
@@ -77,11 +78,14 @@ static bool reports_as(enum listener_direction direction, enum istio_reporter *r
 
 /* --- what happened -------------------------------------------------------------------------------------------- */
 
+struct http_series *observe_http(struct observer *observer, const struct hcm *hcm)
+{
+    return http_series_of(&observer->envoy, hcm->stat_prefix);
+}
+
 void observe_downstream_opened(struct observer *observer, struct downstream *downstream)
 {
-    struct http_series *series =
-        http_series_of(&observer->envoy, downstream->chain->http->stat_prefix);
-    downstream->series = series;
+    struct http_series *series = downstream->profile->series;
     http_series_count(series, observer->set, HTTP_CX_TOTAL, 1);
     http_series_count(series, observer->set, HTTP_CX_ACTIVE, 1);
     if (transport_session(http_connection_transport(downstream->http)))
@@ -91,8 +95,8 @@ void observe_downstream_opened(struct observer *observer, struct downstream *dow
 void observe_downstream_closed(struct observer *observer, struct downstream *downstream,
                                enum http_closed reason, const struct transport_failure *failure)
 {
-    http_series_count(downstream->series, observer->set, HTTP_CX_ACTIVE, -1);
-    http_series_count(downstream->series, observer->set, HTTP_CX_DESTROY, 1);
+    http_series_count(downstream->profile->series, observer->set, HTTP_CX_ACTIVE, -1);
+    http_series_count(downstream->profile->series, observer->set, HTTP_CX_DESTROY, 1);
     if (UNLIKELY(reason != HTTP_CLOSED_DONE))
         count_cause(observer, CAUSE_CLOSED, http_closed_text(reason));
     /* What a request was refused for has been counted; these end a connection without one. */
@@ -130,8 +134,9 @@ void observe_refused(struct observer *observer, struct downstream *downstream,
                      enum http_refusal refusal)
 {
     char peer[ADDRESS_TEXT];
-    http_series_count(downstream->series, observer->set, HTTP_CX_PROTOCOL_ERROR, 1);
-    http_series_request(downstream->series, observer->set, http_refusal_status(refusal), 0);
+    http_series_count(downstream->profile->series, observer->set, HTTP_CX_PROTOCOL_ERROR, 1);
+    http_series_request(downstream->profile->series, observer->set, http_refusal_status(refusal),
+                        0);
     log_refused(observer, downstream, refusal);
     count_cause(observer, CAUSE_REFUSED, http_refusal_name(refusal));
     struct address from = address_unpack(&downstream->peer);
@@ -160,7 +165,7 @@ void observe_upstream_closed(struct observer *observer, struct cluster_series *s
 void observe_exchange(struct observer *observer, struct exchange *exchange)
 {
     const struct record *record = &exchange->record;
-    http_series_request(exchange->downstream->series, observer->set, record->status,
+    http_series_request(exchange->downstream->profile->series, observer->set, record->status,
                         record->end_us - record->start_us);
     if (UNLIKELY(record->details && !record->upstream_head_us))
         count_cause(observer, CAUSE_REPLIED, record->details);

@@ -16,12 +16,16 @@ struct cluster;
 struct cluster_series;
 struct downstream;
 struct exchange;
+struct hcm;
+struct http_series;
 struct observer;
 struct record;
 struct tunnel;
 struct udp_proxy;
 struct worker;
 
+/* Where the connections of a connection manager are counted. */
+struct http_series *observe_http(struct observer *observer, const struct hcm *hcm);
 void observe_downstream_opened(struct observer *observer, struct downstream *downstream);
 void observe_downstream_closed(struct observer *observer, struct downstream *downstream,
                                enum http_closed reason, const struct transport_failure *failure);

@@ -11,7 +11,7 @@ TEST(http2_windows_say_nothing_about_http1)
     struct hcm hcm = {.http2 = {.stream_window = 1 << 24, .connection_window = 1 << 25}};
     struct list profiles;
     list_init(&profiles);
-    struct http_profile *profile = http_profile_of_hcm(&profiles, &hcm, 1 << 20);
+    struct http_profile *profile = http_profile_of_hcm(&profiles, &hcm, 1 << 20, NULL);
     CHECK(profile->limits.receive_window == http_limits_default.receive_window, "%u",
           profile->limits.receive_window);
     CHECK(profile->limits.stream_window == 1 << 24);
@@ -29,7 +29,7 @@ TEST(buffer_limits_narrow_what_http1_holds)
     EACH (row, rows) {
         struct hcm hcm = {.max_head_kb = 8};
         struct cluster cluster = {.buffer_limit = row->limit};
-        struct http_profile *down = http_profile_of_hcm(&profiles, &hcm, row->limit);
+        struct http_profile *down = http_profile_of_hcm(&profiles, &hcm, row->limit, NULL);
         struct http_profile *up = http_profile_of_cluster(&profiles, &cluster, HTTP_ONLY_1);
         CHECK(down->limits.receive_window == row->window, "%u", down->limits.receive_window);
         CHECK(up->limits.receive_window == row->window, "%u", up->limits.receive_window);
@@ -48,15 +48,20 @@ TEST(connections_share_what_is_equal)
     struct list profiles;
     list_init(&profiles);
     struct hcm hcm = {.max_head_kb = 8}, same = hcm, other = {.max_head_kb = 9};
-    struct http_profile *first = http_profile_of_hcm(&profiles, &hcm, 4096);
-    struct http_profile *third = http_profile_of_hcm(&profiles, &other, 4096);
-    struct http_profile *second = http_profile_of_hcm(&profiles, &same, 4096);
+    struct http_profile *first = http_profile_of_hcm(&profiles, &hcm, 4096, NULL);
+    struct http_profile *third = http_profile_of_hcm(&profiles, &other, 4096, NULL);
+    struct http_profile *second = http_profile_of_hcm(&profiles, &same, 4096, NULL);
     CHECK(first == second && first != third);
     CHECK(first->options.limits == &first->limits && third->options.limits == &third->limits);
     http_profile_unref(first);
     CHECK(second->limits.max_head_bytes == 8192, "the other one holds it");
+    char counted_elsewhere[1];
+    struct http_profile *fourth =
+        http_profile_of_hcm(&profiles, &hcm, 4096, (struct http_series *)(void *)counted_elsewhere);
+    CHECK(fourth != second);
     http_profile_unref(second);
     http_profile_unref(third);
+    http_profile_unref(fourth);
     CHECK(list_is_empty(&profiles));
 }
 
@@ -70,7 +75,7 @@ TEST(timeouts_of_a_connection_manager_act)
                       .delayed_close_ms = 7};
     struct list profiles;
     list_init(&profiles);
-    struct http_profile *profile = http_profile_of_hcm(&profiles, &hcm, 1 << 20);
+    struct http_profile *profile = http_profile_of_hcm(&profiles, &hcm, 1 << 20, NULL);
     const struct http_connection_options *options = &profile->options;
     CHECK(options->idle_timeout_ms == 1 && options->max_age_ms == 2 &&
           options->stream_idle_timeout_ms == 3 && options->head_timeout_ms == 4 &&
