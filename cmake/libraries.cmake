@@ -16,6 +16,8 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
     set_target_properties(PkgConfig::RE2 PROPERTIES INTERFACE_LINK_LIBRARIES ${RE2_ARCHIVE})
     list(APPEND LEAN_LINK -static-libstdc++ -static-libgcc)
   endif()
+  # The loader asks the libraries for each name in their order, and nine names in ten are libcrypto's own.
+  list(APPEND LEAN_LINK -Wl,--no-as-needed ${pkgcfg_lib_OPENSSL_crypto} ${pkgcfg_lib_OPENSSL_ssl})
   list(APPEND LEAN_LINK -Wl,--as-needed -Wl,--gc-sections)
   include(CheckLinkerFlag)
   check_linker_flag(C -Wl,-z,pack-relative-relocs LINKER_PACKS_RELOCATIONS)
