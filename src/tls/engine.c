@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "tls/allocator_internal.h"
 #include "tls/engine_internal.h"
+#include "tls/library_internal.h"
 #include "tls/session_internal.h"
 
 #include <openssl/err.h>
@@ -55,7 +56,6 @@ static void need_library(struct tls_engine *engine)
         return;
     engine->library = tls_library_create();
     engine->bio_method = handshake_bio_method();
-    schedule_init(&engine->schedule, engine->library);
     cipher_pool_init(&engine->ciphers, engine->library);
 }
 
@@ -64,7 +64,6 @@ static void drop_library(struct tls_engine *engine)
     if (!engine->library)
         return;
     cipher_pool_fini(&engine->ciphers);
-    schedule_fini(&engine->schedule);
     BIO_meth_free(engine->bio_method);
     tls_library_destroy(engine->library);
 }

@@ -32,7 +32,6 @@ struct tls_engine {
     struct list context_list;
     struct map *identities; /* by certificate hash */
     struct map *own_ids;    /* what we are known by: text to its one copy */
-    struct schedule schedule;
     struct cipher_pool ciphers;
     struct verifier verifier;
     struct resume_cache resume;

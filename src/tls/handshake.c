@@ -483,9 +483,9 @@ enum handshake_step handshake_step(struct handshake *handshake, struct chain *in
     handshake->in = in;
     handshake->readable = whole_records(in);
     ERR_clear_error();
-    tls_library_note(&handshake->secrets);
+    derivation_note(&handshake->secrets);
     enum handshake_step step = judge(handshake, SSL_do_handshake(handshake->ssl));
-    tls_library_note(NULL);
+    derivation_note(NULL);
     ERR_clear_error();
     handshake->in = NULL;
     return step;

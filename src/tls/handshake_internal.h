@@ -6,8 +6,8 @@
 
 #include "base/chain.h"
 #include "tls/context_internal.h"
+#include "tls/derivation_internal.h"
 #include "tls/identity.h"
-#include "tls/library_internal.h"
 #include "tls/resume_internal.h"
 #include "tls/session.h"
 

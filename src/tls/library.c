@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "tls/allocator_internal.h"
+#include "tls/derivation_internal.h"
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
@@ -56,7 +57,7 @@ static const struct {
     {OSSL_OP_ENCODER, "ED25519"},
 };
 
-enum { OPERATIONS = 32, ALGORITHMS_MAX = 16, FUNCTIONS_MAX = 32 };
+enum { OPERATIONS = 32, ALGORITHMS_MAX = 16 };
 
 enum selection { FOR_TLS, FOR_KEY_FILES, SELECTIONS };
 
@@ -66,64 +67,7 @@ static struct {
     OSSL_PROVIDER *provider; /* it, whole */
     OSSL_LIB_CTX *shared, *key_files;
     OSSL_ALGORITHM selected[SELECTIONS][OPERATIONS][ALGORITHMS_MAX];
-    OSSL_DISPATCH noting_kdf[FUNCTIONS_MAX];
-    OSSL_FUNC_kdf_derive_fn *derive;
 } whole;
-
-static __thread struct derived_secrets *noted;
-
-void tls_library_note(struct derived_secrets *secrets)
-{
-    noted = secrets;
-}
-
-static void note(const OSSL_PARAM *label, const unsigned char *secret, size_t size)
-{
-    static const struct {
-        const char *label;
-        size_t secret, has;
-    } wanted[] = {
-        {"c ap traffic", offsetof(struct derived_secrets, client),
-         offsetof(struct derived_secrets, has_client)},
-        {"s ap traffic", offsetof(struct derived_secrets, server),
-         offsetof(struct derived_secrets, has_server)},
-        {"res master", offsetof(struct derived_secrets, resumption),
-         offsetof(struct derived_secrets, has_resumption)},
-    };
-    for (size_t i = 0; i < COUNT(wanted); i++) {
-        if (label->data_size != strlen(wanted[i].label) ||
-            memcmp(label->data, wanted[i].label, label->data_size) != 0)
-            continue;
-        memcpy((char *)noted + wanted[i].secret, secret, size);
-        *((char *)noted + wanted[i].has) = true;
-        noted->size = size;
-    }
-}
-
-static int derive_and_note(void *kdf, unsigned char *key, size_t size, const OSSL_PARAM params[])
-{
-    int ok = whole.derive(kdf, key, size, params);
-    if (ok && noted && size <= SECRET_MAX) {
-        const OSSL_PARAM *label = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_LABEL);
-        if (label && label->data)
-            note(label, key, size);
-    }
-    return ok;
-}
-
-/* Copies the functions of TLS13-KDF with the one that derives replaced. */
-static const OSSL_DISPATCH *make_noting(const OSSL_DISPATCH *functions)
-{
-    size_t count = 0;
-    for (; functions->function_id && count < FUNCTIONS_MAX - 1; functions++, count++) {
-        whole.noting_kdf[count] = *functions;
-        if (functions->function_id == OSSL_FUNC_KDF_DERIVE) {
-            whole.derive = OSSL_FUNC_kdf_derive(functions);
-            whole.noting_kdf[count].function = (void (*)(void))derive_and_note;
-        }
-    }
-    return whole.noting_kdf;
-}
 
 static bool is_named(const char *names, const char *name)
 {
@@ -166,7 +110,7 @@ static void select_algorithms(int operation, enum selection selection)
         OSSL_ALGORITHM *to = &whole.selected[selection][operation][count++];
         *to = *from;
         if (operation == OSSL_OP_KDF && is_named(from->algorithm_names, "TLS13-KDF"))
-            to->implementation = make_noting(from->implementation);
+            to->implementation = derivation_functions(from->implementation);
     }
 }
 

@@ -1,5 +1,5 @@
 /*
- * library_internal: OpenSSL library contexts that hold only what TLS needs, and the secrets that a handshake derives.
+ * library_internal: OpenSSL library contexts that hold only what TLS needs.
  *
  * OpenSSL 3.0 searches all algorithms of a library context whenever it meets a public key; a short list makes that cheap
  * (docs/decisions/0004-tls-engine.md). One built-in provider hands on a selection of the default provider's algorithms.
@@ -9,17 +9,6 @@
 #include "base/attributes.h"
 
 #include <openssl/types.h>
-
-enum { SECRET_MAX = 48 };
-
-/* Of one TLS 1.3 handshake. */
-struct derived_secrets {
-    uint8_t client[SECRET_MAX]; /* "c ap traffic" */
-    uint8_t server[SECRET_MAX]; /* "s ap traffic" */
-    uint8_t resumption[SECRET_MAX];
-    size_t size; /* of each */
-    bool has_client, has_server, has_resumption;
-};
 
 /* For one worker. Aborts when libcrypto cannot be set up at all. */
 OSSL_LIB_CTX *tls_library_create(void);
@@ -31,6 +20,3 @@ OSSL_LIB_CTX *tls_library_key_files(void);
 
 /* In words, or NULL. The texts of libcrypto's errors are loaded by the first call. */
 const char *tls_library_reason(unsigned long error);
-
-/* While set, secrets that are derived on this thread are noted there; NULL ends that. */
-void tls_library_note(struct derived_secrets *secrets);

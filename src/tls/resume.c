@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "tls/engine_internal.h"
+#include "tls/hkdf_internal.h"
 #include "tls/identity_internal.h"
 #include "tls/key_pair.h"
 #include "tls/session_der_internal.h"
@@ -186,14 +187,11 @@ static bool seal_ticket(struct tls_engine *engine, const struct ticket_key *key,
     if (!good)
         return false;
     ticket->size += (size_t)(size + rest);
-    EVP_MAC_CTX *mac = engine->schedule.hmac_sha256;
-    size_t mac_size;
     uint8_t tag[TICKET_MAC];
-    good = EVP_MAC_init(mac, key->mac, TICKET_KEY, NULL) &&
-           EVP_MAC_update(mac, (const unsigned char *)ticket->data, ticket->size) &&
-           EVP_MAC_final(mac, tag, &mac_size, sizeof(tag));
+    struct slice text = buffer_slice(ticket);
+    hmac(TICKET_MAC, slice_of(key->mac, TICKET_KEY), &text, 1, tag);
     buffer_append(ticket, tag, sizeof(tag));
-    return good;
+    return true;
 }
 
 static void nonce_bytes(uint64_t nonce, uint8_t bytes[RESUME_NONCE])
@@ -235,7 +233,7 @@ bool resume_issue(struct tls_engine *engine, const struct tls_context *context,
         return false;
     uint8_t psk[SECRET_MAX], nonce_text[RESUME_NONCE];
     nonce_bytes(nonce, nonce_text);
-    schedule_expand(&engine->schedule, state->secret, state->secret_size, "resumption",
+    schedule_expand(state->secret, state->secret_size, "resumption",
                     slice_of(nonce_text, sizeof(nonce_text)), psk, state->secret_size);
     struct buffer known = {0}, session = {0}, ticket = {0};
     write_state(context, state->identity, server_name, &known);
@@ -362,8 +360,8 @@ bool resume_keep(struct tls_engine *engine, const struct resume_place *place,
     entry->identity = state->identity ? peer_identity_ref(state->identity) : NULL;
     entry->suite = state->suite;
     entry->psk_size = state->secret_size;
-    schedule_expand(&engine->schedule, state->secret, state->secret_size, "resumption", nonce,
-                    entry->psk, entry->psk_size);
+    schedule_expand(state->secret, state->secret_size, "resumption", nonce, entry->psk,
+                    entry->psk_size);
     entry->lifetime_s = MIN(lifetime_s, 7U * 86400);
     entry->age_add = age_add;
     entry->library_time_s = library_now_s();

@@ -10,8 +10,8 @@
 #include "base/buffer.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "tls/derivation_internal.h"
 #include "tls/identity.h"
-#include "tls/library_internal.h"
 
 #include <openssl/ssl.h>
 

@@ -77,9 +77,9 @@ void session_fail(struct tls_session *session, enum tls_failure failure, int ale
 
 void session_renew(struct tls_session *session, struct record_key *key, uint8_t *secret)
 {
-    schedule_next_secret(&session->engine->schedule, secret, session->secret_size);
+    schedule_next_secret(secret, session->secret_size);
     record_key_renew(key, &session->engine->ciphers);
-    schedule_traffic_key(&session->engine->schedule, secret, session->secret_size, key);
+    schedule_traffic_key(secret, session->secret_size, key);
 }
 
 static enum record_cipher cipher_of(uint16_t suite)
@@ -102,15 +102,14 @@ static enum record_cipher cipher_of(uint16_t suite)
 
 static void set_keys_13(struct tls_session *session, const struct handshake_result *result)
 {
-    struct schedule *schedule = &session->engine->schedule;
     const uint8_t *mine = session->is_server ? result->secrets.server : result->secrets.client;
     const uint8_t *theirs = session->is_server ? result->secrets.client : result->secrets.server;
     memcpy(session->write_secret, mine, result->secret_size);
     memcpy(session->read_secret, theirs, result->secret_size);
     if (result->secrets.has_resumption)
         memcpy(session->resumption, result->secrets.resumption, result->secret_size);
-    schedule_traffic_key(schedule, session->write_secret, result->secret_size, &session->write);
-    schedule_traffic_key(schedule, session->read_secret, result->secret_size, &session->read);
+    schedule_traffic_key(session->write_secret, result->secret_size, &session->write);
+    schedule_traffic_key(session->read_secret, result->secret_size, &session->read);
 }
 
 /* The Finished messages were record 0 in both directions, and libssl chose the nonce of ours. */
@@ -120,7 +119,7 @@ static bool set_keys_12(struct tls_session *session, const struct handshake_resu
     struct record_key *server = session->is_server ? &session->write : &session->read;
     session->read.sequence = session->write.sequence = 1;
     session->write.explicit_nonce = result->next_nonce;
-    return schedule_tls12(&session->engine->schedule, slice_of(result->master, SECRET_MAX),
+    return schedule_tls12(session->engine->library, slice_of(result->master, SECRET_MAX),
                           result->client_random, result->server_random, result->secret_size == 48,
                           client, server);
 }
