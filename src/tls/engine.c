@@ -43,6 +43,7 @@ struct tls_engine *tls_engine_create(struct memory_budget *budget)
     engine->identities = map_create_hostile();
     engine->own_ids = map_create();
     verifier_init(&engine->verifier);
+    known_certificates_init(&engine->known);
     resume_cache_init(&engine->resume);
     object_pool_init(&engine->sessions, budget, sizeof(struct tls_session));
     object_pool_init(&engine->names, NULL, ENGINE_NAMES); /* a session has been charged */
@@ -102,6 +103,7 @@ void tls_engine_destroy(struct tls_engine *engine)
     object_pool_fini(&engine->names);
     resume_cache_fini(&engine->resume);
     verifier_fini(&engine->verifier);
+    known_certificates_clear(&engine->known);
     LIST_EACH_SAFE(node, after, &engine->context_list)
     drop_context(engine, LIST_ENTRY(node, struct engine_context, node));
     map_destroy(engine->contexts);
@@ -138,6 +140,7 @@ void tls_engine_trim(struct tls_engine *engine)
 {
     drop_left_contexts(engine);
     verifier_trim(&engine->verifier, engine->now_s);
+    known_certificates_trim(&engine->known, engine->now_s);
     resume_cache_trim(&engine->resume, engine->now_s);
     if (engine->library)
         cipher_pool_trim(&engine->ciphers);
@@ -152,6 +155,7 @@ void tls_engine_shrink(struct tls_engine *engine)
 {
     if (!engine->library)
         return;
+    known_certificates_clear(&engine->known);
     object_pool_trim(&engine->sessions);
     object_pool_trim(&engine->names);
     cipher_pool_trim(&engine->ciphers); /* marks, */

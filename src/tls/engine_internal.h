@@ -5,6 +5,7 @@
 #include "base/object_pool.h"
 #include "tls/context_internal.h"
 #include "tls/engine.h"
+#include "tls/known_certificates_internal.h"
 #include "tls/record_internal.h"
 #include "tls/resume_internal.h"
 #include "tls/schedule_internal.h"
@@ -34,6 +35,7 @@ struct tls_engine {
     struct map *own_ids;    /* what we are known by: text to its one copy */
     struct cipher_pool ciphers;
     struct verifier verifier;
+    struct known_certificates known;
     struct resume_cache resume;
     int64_t now_s;
     unsigned steps_left;

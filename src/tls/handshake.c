@@ -157,6 +157,7 @@ static int on_verify(X509_STORE_CTX *store, void *nothing)
         X509_STORE_CTX_set_error(store, result.alert_error);
         return 0;
     }
+    known_certificates_keep(&handshake->engine->known, X509_STORE_CTX_get0_untrusted(store));
     handshake->identity = result.identity;
     handshake->was_cached = result.was_cached;
     X509_STORE_CTX_set_error(store, X509_V_OK);
@@ -484,7 +485,9 @@ enum handshake_step handshake_step(struct handshake *handshake, struct chain *in
     handshake->readable = whole_records(in);
     ERR_clear_error();
     derivation_note(&handshake->secrets);
+    known_certificates_use(&handshake->engine->known);
     enum handshake_step step = judge(handshake, SSL_do_handshake(handshake->ssl));
+    known_certificates_use(NULL);
     derivation_note(NULL);
     ERR_clear_error();
     handshake->in = NULL;
