@@ -17,7 +17,8 @@ static void find_ends(const struct raw_waiter *waiter, struct address *source,
                       struct address *destination)
 {
     const struct attempt *attempt = CONTAINER_OF(waiter, const struct attempt, raw);
-    record_ends(&attempt->exchange->record, source, destination);
+    *source = record_source(&attempt->exchange->record);
+    *destination = record_destination(&attempt->exchange->record);
 }
 
 void connect_describe(const struct exchange *exchange, struct raw_waiter *waiter)

@@ -59,17 +59,14 @@ static const struct http_connection_events events = {
     .on_closed = on_closed,
 };
 
-static void take_addresses(struct downstream *downstream, const struct conn *conn,
-                           const struct downstream_origin *origin)
+static void take_addresses(struct downstream *downstream, const struct downstream_origin *origin)
 {
-    struct address local =
-        address_is_set(&origin->destination) ? origin->destination : conn_local_address(conn);
-    struct address peer =
-        address_is_set(&origin->source) ? origin->source : conn_peer_address(conn);
-    downstream->local = address_pack(&local);
-    downstream->peer = address_pack(&peer);
+    bool has_destination = address_is_set(&origin->destination),
+         has_source = address_is_set(&origin->source);
+    downstream->local = address_pack(has_destination ? &origin->destination : &origin->local);
+    downstream->peer = address_pack(has_source ? &origin->source : &origin->peer);
     downstream->original_destination = address_pack(&origin->original_destination);
-    downstream->has_header = address_is_set(&origin->source);
+    downstream->has_header = has_source;
 }
 
 bool downstream_create(struct worker *worker, struct transport *transport,
@@ -84,7 +81,7 @@ bool downstream_create(struct worker *worker, struct transport *transport,
     downstream->listener = origin->listener;
     downstream->chain = origin->chain;
     reader_pin(worker->reader, origin->listener);
-    take_addresses(downstream, transport_conn(transport), origin);
+    take_addresses(downstream, origin);
     downstream->profile = http_profile_of_hcm(&worker->profiles, origin->chain->http,
                                               origin->listener->listener->buffer_limit,
                                               observe_http(worker->observer, origin->chain->http));

@@ -45,6 +45,7 @@ struct downstream {
 struct downstream_origin {
     const struct resource *listener; /* current, or pinned */
     const struct filter_chain *chain;
+    struct address local, peer; /* the socket's */
     struct address original_destination;
     struct address source, destination; /* what a PROXY header said; else none */
 };

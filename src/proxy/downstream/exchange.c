@@ -554,6 +554,12 @@ static void take_header(struct exchange *exchange)
     exchange->record.destination = &ends[1];
 }
 
+static void take_ends(struct exchange *exchange)
+{
+    exchange->record.downstream_local = &exchange->downstream->local;
+    exchange->record.downstream_peer = &exchange->downstream->peer;
+}
+
 void exchange_begin(struct downstream *downstream, struct http_stream *stream)
 {
     struct loop *loop = downstream->worker->loop;
@@ -578,6 +584,8 @@ void exchange_begin(struct downstream *downstream, struct http_stream *stream)
         exchange->record.original_destination = address_unpack(&downstream->original_destination);
     if (UNLIKELY(downstream->has_header))
         take_header(exchange);
+    else
+        take_ends(exchange);
     if (exchange->request_ended)
         exchange->record.request_end_us = exchange->record.start_us;
     stream->events = &events;

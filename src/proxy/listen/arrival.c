@@ -29,6 +29,7 @@ struct arrival {
     const struct resource *accepting;   /* pinned: the listener that bound the address */
     const struct resource *resource;    /* pinned: the listener that serves the destination */
     uint64_t epoch;                     /* of the snapshot that both are of; 0: not known */
+    struct address_packed local, peer;  /* the socket's, asked for once */
     struct address original;            /* none when it was not redirected */
     struct address source, destination; /* what a PROXY header said; else none */
     struct chain input;
@@ -48,6 +49,8 @@ static void arrival_free(struct arrival *arrival)
     list_remove(&arrival->node);
     worker_count_open(worker, false);
     chain_fini(&arrival->input);
+    address_packed_fini(&arrival->local);
+    address_packed_fini(&arrival->peer);
     reader_unpin(worker->reader, arrival->resource);
     reader_unpin(worker->reader, arrival->accepting);
     mem_free(arrival);
@@ -140,8 +143,7 @@ struct facts {
 
 static void address_facts(const struct arrival *arrival, struct facts *facts)
 {
-    struct address local = conn_local_address(arrival->conn),
-                   peer = conn_peer_address(arrival->conn);
+    struct address local = address_unpack(&arrival->local), peer = address_unpack(&arrival->peer);
     const struct address *to = address_is_set(&arrival->original)      ? &arrival->original
                                : address_is_set(&arrival->destination) ? &arrival->destination
                                                                        : &local;
@@ -177,8 +179,13 @@ static void become(struct arrival *arrival, const struct filter_chain *chain)
     if (chain->http) {
         struct transport *transport =
             transport_create(conn, &arrival->input, &options, &transport_events_none, NULL);
-        struct downstream_origin origin = {arrival->resource, chain, arrival->original,
-                                           arrival->source, arrival->destination};
+        struct downstream_origin origin = {.listener = arrival->resource,
+                                           .chain = chain,
+                                           .local = address_unpack(&arrival->local),
+                                           .peer = address_unpack(&arrival->peer),
+                                           .original_destination = arrival->original,
+                                           .source = arrival->source,
+                                           .destination = arrival->destination};
         if (transport)
             (void)!downstream_create(worker, transport,
                                      &origin); /* on failure everything is closed already */
@@ -445,7 +452,7 @@ static bool find_destination(struct arrival *arrival)
     const struct listener *listener = arrival->accepting->listener;
     if (!listener->original_dst && !listener->use_original_dst)
         return true;
-    struct address local = conn_local_address(arrival->conn);
+    struct address local = address_unpack(&arrival->local);
     if (conn_original_destination(arrival->conn, &arrival->original) != 0)
         arrival->original = listener->transparent ? local : (struct address){.size = 0};
     bool is_redirected =
@@ -460,7 +467,6 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd,
 {
     const struct resource *accepting =
         snapshot_find(worker_snapshot(worker), KIND_LISTENER, listener);
-    (void)peer;
     if (!accepting || worker_is_full(worker)) {
         if (accepting)
             observe_overflow(worker->observer);
@@ -475,6 +481,9 @@ void arrival_begin(struct worker *worker, const struct name *listener, int fd,
         mem_free(arrival);
         return;
     }
+    struct address local = conn_local_address(arrival->conn);
+    arrival->local = address_pack(&local);
+    arrival->peer = address_pack(peer);
     arrival->worker = worker;
     arrival->begun_us = loop_now_us(worker->loop);
     hold(arrival, &arrival->accepting, accepting);
@@ -509,8 +518,11 @@ static void arrival_resume(const struct tunnel_hand_back *back, struct conn *con
 {
     struct worker *worker = back->worker;
     struct arrival *arrival = mem_new(struct arrival);
+    struct address local = conn_local_address(conn), peer = conn_peer_address(conn);
     *arrival = (struct arrival){.worker = worker,
                                 .conn = conn,
+                                .local = address_pack(&local),
+                                .peer = address_pack(&peer),
                                 .accepting = back->listener,
                                 .resource = back->listener,
                                 .original = back->original_destination,

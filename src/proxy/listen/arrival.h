@@ -15,7 +15,7 @@ struct arrival;
 struct name;
 struct worker;
 
-/* Takes the descriptor over. listener: the name of the one that accepted. */
+/* Takes the descriptor over. listener: the name of the one that accepted; peer: as accept told it. */
 void arrival_begin(struct worker *worker, const struct name *listener, int fd,
                    const struct address *peer);
 /* At once: the worker ends. */

@@ -289,28 +289,18 @@ static struct slice server_name(const struct transport *transport)
     return session ? tls_session_server_name(session) : SLICE_NONE;
 }
 
-static void set_local(struct value_text *value, const struct record *record,
-                      const struct transport *transport, enum format_part part, bool original)
+static void set_end(struct value_text *value, struct address end, enum format_part part)
 {
-    if (original && record->destination) {
-        set_address(value, record->destination, part);
-    } else if (original && address_is_set(&record->original_destination)) {
-        set_address(value, &record->original_destination, part);
-    } else if (!original && record->upstream_local) {
-        set_address(value, record->upstream_local, part);
-    } else if (transport) {
-        struct address address = conn_local_address(transport_conn(transport));
-        set_address(value, &address, part);
-    }
+    set_address(value, &end, part);
 }
 
-static void set_peer(struct value_text *value, const struct transport *transport,
-                     enum format_part part)
+static void set_upstream_local(struct value_text *value, const struct record *record,
+                               enum format_part part)
 {
-    if (!transport)
-        return;
-    struct address address = conn_peer_address(transport_conn(transport));
-    set_address(value, &address, part);
+    if (record->upstream_local)
+        set_address(value, record->upstream_local, part);
+    else if (record->upstream)
+        set_end(value, conn_local_address(transport_conn(record->upstream)), part);
 }
 
 static struct slice text_or_none(const char *text)
@@ -495,21 +485,22 @@ static void evaluate(const struct format_step *step, const struct record *record
         if (record->cluster)
             value->text = record->cluster->name.text;
         return;
-    case FORMAT_UPSTREAM_LOCAL_ADDRESS: set_local(value, record, up, step->part, false); return;
+    case FORMAT_UPSTREAM_LOCAL_ADDRESS: set_upstream_local(value, record, step->part); return;
     case FORMAT_UPSTREAM_TRANSPORT_FAILURE_REASON:
         value->text = record->upstream_failure.size ? record->upstream_failure : SLICE_NONE;
         return;
-    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS: set_local(value, record, down, step->part, true); return;
+    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS:
+        set_end(value, record_destination(record), step->part);
+        return;
     case FORMAT_DOWNSTREAM_DIRECT_LOCAL_ADDRESS:
-        set_local(value, record, down, step->part, false);
+        set_end(value, record_downstream_local(record), step->part);
         return;
     case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
-        if (record->source)
-            set_address(value, record->source, step->part);
-        else
-            set_peer(value, down, step->part);
+        set_end(value, record_source(record), step->part);
         return;
-    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS: set_peer(value, down, step->part); return;
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS:
+        set_end(value, record_downstream_peer(record), step->part);
+        return;
     case FORMAT_CONNECTION_ID:
         if (down)
             set_number(value, conn_id(transport_conn(down)));

@@ -51,7 +51,9 @@ struct record {
     const struct address *upstream_address; /* the host's; NULL: none was picked */
     const struct address *upstream_local;   /* NULL: what the upstream transport says */
     const struct transport *downstream;
-    const struct transport *upstream;    /* of the last try, while it lives */
+    const struct transport *upstream;              /* of the last try, while it lives */
+    const struct address_packed *downstream_local; /* its socket's; NULL: it is asked */
+    const struct address_packed *downstream_peer;  /* the same */
     struct address original_destination; /* of the connection; none when it was not redirected */
     const struct address *source, *destination; /* what a PROXY header said; else NULL */
 };
@@ -61,5 +63,9 @@ static inline void record_flag(struct record *record, enum access_log_flag flag)
     record->flags |= UINT64_C(1) << flag;
 }
 
-/* The client and what it wanted to reach, for a PROXY header: as one told us, or as the sockets do. */
-void record_ends(const struct record *record, struct address *source, struct address *destination);
+/* The ends of the downstream's socket; none without a downstream. */
+struct address record_downstream_local(const struct record *record);
+struct address record_downstream_peer(const struct record *record);
+/* The client and what it wanted to reach: as one told us, or as the sockets do. */
+struct address record_source(const struct record *record);
+struct address record_destination(const struct record *record);

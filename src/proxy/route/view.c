@@ -87,6 +87,7 @@ void view_connection(struct view *view, const struct downstream *downstream)
                                            ? &downstream->original_destination
                                            : &downstream->local);
     struct address from = address_unpack(&downstream->peer);
-    struct address direct = conn_peer_address(transport_conn(transport));
+    struct address direct =
+        downstream->has_header ? conn_peer_address(transport_conn(transport)) : from;
     view_ends(&view->connection, transport, &direct, &from, &to);
 }

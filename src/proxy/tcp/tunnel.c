@@ -503,7 +503,9 @@ static const struct address *original_of(const struct tunnel *tunnel)
 static void find_ends(const struct dialing *dialing, struct address *source,
                       struct address *destination)
 {
-    record_ends(&CONTAINER_OF(dialing, const struct tunnel, dialing)->record, source, destination);
+    const struct record *record = &CONTAINER_OF(dialing, const struct tunnel, dialing)->record;
+    *source = record_source(record);
+    *destination = record_destination(record);
 }
 
 static void overflow(struct tunnel *tunnel)

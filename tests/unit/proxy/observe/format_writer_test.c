@@ -20,10 +20,20 @@ static struct record record_of(struct http_request *head, const char *path, size
                             .start_us = 1000,
                             .end_us = 2500,
                             .start_wall_us = 1767225600123456};
-    static struct address upstream;
+    static struct address upstream, upstream_local;
     CHECK(address_parse(SLICE("127.0.0.255:65535"), &upstream));
     record.upstream_address = &upstream;
     CHECK(address_parse(SLICE("[2001:db8::1]:80"), &record.original_destination));
+    static struct address_packed local, peer;
+    struct address end;
+    CHECK(address_parse(SLICE("10.0.0.1:8080"), &end));
+    local = address_pack(&end);
+    CHECK(address_parse(SLICE("10.0.0.2:3333"), &end));
+    peer = address_pack(&end);
+    record.downstream_local = &local;
+    record.downstream_peer = &peer;
+    CHECK(address_parse(SLICE("10.0.0.3:4444"), &upstream_local));
+    record.upstream_local = &upstream_local;
     return record;
 }
 
@@ -50,6 +60,9 @@ static const struct {
     {"%RESPONSE_CODE% %BYTES_SENT% %BYTES_RECEIVED% %DURATION%", "200 18446744073709551615 0 1"},
     {"%UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "127.0.0.255:65535 127.0.0.255"},
     {"%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_PORT%", "[2001:db8::1]:80 80"},
+    {"%DOWNSTREAM_DIRECT_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%",
+     "10.0.0.1:8080 10.0.0.2:3333"},
+    {"%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%", "10.0.0.3:4444 10.0.0.2:3333"},
     {"%START_TIME%", "2026-01-01T00:00:00.123Z"},
     {"%REQ(:METHOD)% %REQ(absent)% %ROUTE_NAME%", "GET - -"},
     {"%REQ(:PATH)%|", "/a\\\"b\\\\c\\x0a\\x7f\xc3\xa9|"},
