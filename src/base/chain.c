@@ -255,6 +255,35 @@ void chain_move(struct chain *to, struct chain *from)
     rest(from);
 }
 
+static bool should_copy(const struct chain *to, const struct segment *segment)
+{
+    return segment->block && segment->size < segment->block->capacity / 2 &&
+           to->count >= CHAIN_INLINE && tail_room(to) >= segment->size;
+}
+
+static void copy_front(struct chain *to, struct chain *from)
+{
+    size_t size = segment_at(from, 0)->size;
+    memcpy(tail(to), segment_at(from, 0)->data, size);
+    last_segment(to)->size += size;
+    to->size += size;
+    chain_consume(from, size);
+}
+
+void chain_gather(struct chain *to, struct chain *from)
+{
+    while (to->count >= CHAIN_INLINE && from->count > 1) {
+        if (should_copy(to, segment_at(from, 0)))
+            copy_front(to, from);
+        else
+            chain_move_n(to, from, segment_at(from, 0)->size);
+    }
+    if (from->count == 1 && should_copy(to, segment_at(from, 0)))
+        copy_front(to, from);
+    else
+        chain_move(to, from);
+}
+
 void chain_move_n(struct chain *to, struct chain *from, size_t size)
 {
     assert(size <= from->size && to != from);

@@ -73,6 +73,12 @@ void chain_commit(struct chain *chain, size_t size);
 /* Moves all, or the first `size` bytes, from one chain to the tail of another; no byte is copied. */
 void chain_move(struct chain *to, struct chain *from);
 void chain_move_n(struct chain *to, struct chain *from, size_t size);
+/*
+ * As chain_move, for bytes that may have to wait for long: when more than a few segments do already, what fills less than half of
+ * its block is copied behind them if it fits there. So, however small the pieces come, the blocks take about twice their bytes
+ * at most.
+ */
+void chain_gather(struct chain *to, struct chain *from);
 /* As chain_move_n, but `from` keeps its bytes too: both hold references. */
 void chain_share_n(struct chain *to, const struct chain *from, size_t size);
 /* Drops `size` bytes from the front. */

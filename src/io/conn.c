@@ -90,6 +90,7 @@ static struct conn *conn_new(struct loop *loop, unsigned flags, const struct con
     conn->is_exempt = flags & CONN_EXEMPT;
     conn->has_two_queues = flags & CONN_SHORT_CUT;
     conn->is_writable = true;
+    conn->large_blocks = CONN_LARGE_BLOCKS;
     task_init(&conn->run, on_run);
     task_init(&conn->flush, on_flush);
     count(&loop->stats.conns, 1);
@@ -164,6 +165,11 @@ void conn_read_start(struct conn *conn)
 void conn_read_stop(struct conn *conn)
 {
     conn->is_reading = false;
+}
+
+void conn_read_room(struct conn *conn, size_t room)
+{
+    conn->large_blocks = (uint8_t)MIN(room / BLOCK_LARGE_BYTES + 1, (size_t)CONN_LARGE_BLOCKS);
 }
 
 bool conn_is_reading(const struct conn *conn)
@@ -313,7 +319,7 @@ void conn_write(struct conn *conn, struct chain *bytes)
     if (chain_is_empty(bytes))
         return;
     if (open_out(conn))
-        chain_move(conn->out, bytes);
+        chain_gather(conn->out, bytes);
     else
         chain_fini(bytes);
 }

@@ -24,7 +24,6 @@
 
 enum {
     IOVECS_MAX = 64,
-    LARGE_BLOCKS = 4, /* one read fills at most so many large blocks: the conn's share of a turn */
     HUNG_UP = EPOLLRDHUP | EPOLLHUP | EPOLLERR,
     CONN_EPOLL_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP,
 };
@@ -74,10 +73,11 @@ static bool receive_small(struct conn *conn)
     return true;
 }
 
-static size_t borrow_large(struct loop *loop, struct block **blocks, struct iovec *iovecs)
+static size_t borrow_large(const struct conn *conn, struct block **blocks, struct iovec *iovecs)
 {
     size_t count = 0;
-    while (count < LARGE_BLOCKS && (blocks[count] = block_alloc(loop->blocks, BLOCK_LARGE))) {
+    while (count < conn->large_blocks &&
+           (blocks[count] = block_alloc(conn->loop->blocks, BLOCK_LARGE))) {
         iovecs[count] = (struct iovec){blocks[count]->bytes, blocks[count]->capacity};
         count++;
     }
@@ -87,9 +87,9 @@ static size_t borrow_large(struct loop *loop, struct block **blocks, struct iove
 /* Bulk comes 64 KB a call; the blocks that stay empty go back to the pool. Apart, as its tables would be made for all. */
 __attribute__((noinline)) static bool receive_large(struct conn *conn)
 {
-    struct block *blocks[LARGE_BLOCKS];
-    struct iovec iovecs[LARGE_BLOCKS];
-    size_t count = borrow_large(conn->loop, blocks, iovecs);
+    struct block *blocks[CONN_LARGE_BLOCKS];
+    struct iovec iovecs[CONN_LARGE_BLOCKS];
+    size_t count = borrow_large(conn, blocks, iovecs);
     if (count == 0) {
         conn->is_reading_large = false; /* the next read takes a small one */
         return true;

@@ -56,8 +56,12 @@ struct conn {
     bool is_receiving : 1;
     bool is_cancelling : 1; /* the receive */
     uint8_t small_reads;    /* in a row, into large blocks */
+    uint8_t large_blocks;   /* that a read may fill */
     uint8_t group;          /* io_uring's, of whose blocks the receive takes */
 };
+
+/* A read fills at most so many large blocks: the conn's share of a turn. */
+enum { CONN_LARGE_BLOCKS = 4 };
 
 struct conn_ops {
     /* Registers conn->fd. 0 or a negative errno. */

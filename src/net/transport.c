@@ -281,6 +281,11 @@ void transport_read_stop(struct transport *transport)
         conn_read_stop(transport->conn);
 }
 
+void transport_read_room(struct transport *transport, size_t room)
+{
+    conn_read_room(transport->conn, room);
+}
+
 bool transport_is_reading(const struct transport *transport)
 {
     return transport->is_reading;

@@ -65,6 +65,8 @@ struct loop *transport_loop(const struct transport *transport);
 
 void transport_read_start(struct transport *transport);
 void transport_read_stop(struct transport *transport);
+/* The owner has room for so many bytes (io/conn.h). */
+void transport_read_room(struct transport *transport, size_t room);
 bool transport_is_reading(const struct transport *transport);
 
 /* Takes all of the chain. May be called before on_open; leaves together with all that is written in this turn. */

@@ -12,7 +12,7 @@ void tls_session_write(struct tls_session *session, struct chain *plain)
     if (session->state == SESSION_FAILED)
         chain_fini(plain);
     else
-        chain_move(&session->plain, plain);
+        chain_gather(&session->plain, plain);
 }
 
 void tls_session_end(struct tls_session *session)

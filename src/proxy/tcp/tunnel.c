@@ -214,7 +214,10 @@ static void pace(struct tunnel_side *side)
 {
     if (!side->transport || side->has_ended)
         return;
-    bool has_room = backlog(other(side)) < TUNNEL_BACKLOG_MAX;
+    size_t waiting = backlog(other(side));
+    bool has_room = waiting < TUNNEL_BACKLOG_MAX;
+    if (has_room)
+        transport_read_room(side->transport, TUNNEL_BACKLOG_MAX - waiting);
     if (has_room && !transport_is_reading(side->transport))
         transport_read_start(side->transport);
     else if (!has_room && transport_is_reading(side->transport))
@@ -254,9 +257,9 @@ static void flush(struct tunnel_side *side)
 static void on_bytes(void *owner, struct block *block, const char *data, size_t size)
 {
     struct tunnel_side *side = owner, *to = other(side);
+    struct chain bytes = {0};
+    chain_append_block(&bytes, block, data, size);
     if (UNLIKELY(side->tunnel->is_tentative) && side == &side->tunnel->downstream) {
-        struct chain bytes = {0};
-        chain_append_block(&bytes, block, data, size);
         hand_back(side->tunnel, &bytes);
         return;
     }
@@ -264,7 +267,7 @@ static void on_bytes(void *owner, struct block *block, const char *data, size_t 
         note_server_first(side->tunnel);
     side->received += size;
     side->tunnel->moved_ms = loop_now_ms(side->tunnel->worker->loop);
-    chain_append_block(&to->waiting, block, data, size);
+    chain_gather(&to->waiting, &bytes);
     flush(to);
     pace(side);
 }

@@ -21,7 +21,15 @@ struct tcp_series;
 struct tunnel;
 struct worker;
 
-/* Bytes that one direction may hold here before reading pauses. */
+/*
+ * Bytes that one direction may hold here before reading pauses. What that may take, for a peer that chooses its pieces ill:
+ *
+ *   64 KiB that wait, in blocks that are half full or better (chain_gather), after four that may be nearly empty: 192 KiB;
+ *   what the last read brought over them: less than 16 KiB over epoll (conn_read_room), 32 KiB over io_uring
+ *   (io/uring_internal.h).
+ *
+ * So 224 KiB at most. Bulk, which fills its blocks, takes about 100, and TLS on both sides some 30 of its own.
+ */
 enum { TUNNEL_BACKLOG_MAX = 64 * 1024 };
 
 /*

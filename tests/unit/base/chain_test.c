@@ -94,6 +94,45 @@ TEST(chain_is_as_it_was_when_the_pool_refuses)
     block_pool_destroy(pool);
 }
 
+/* However the pieces come, the bytes are those that a move would have brought, in few blocks. */
+TEST(chain_gathers_what_is_not_worth_its_block)
+{
+    static const unsigned sizes[] = {1, 60, 2100, 9000, BLOCK_LARGE_CAPACITY};
+    struct block_pool *pool = block_pool_create(NULL);
+    struct random random;
+    random_seed(&random, 7);
+    EACH (most, sizes) {
+        struct chain gathered = {0}, moved = {0};
+        while (moved.size < 200000 && moved.count < 3000) {
+            struct chain piece = {0}, same = {0};
+            for (uint64_t pieces = 1 + random_below(&random, 3); pieces > 0; pieces--) {
+                size_t size = 1 + random_below(&random, *most);
+                struct block *block =
+                    block_alloc(pool, size > BLOCK_SMALL_CAPACITY ? BLOCK_LARGE : BLOCK_SMALL);
+                memset(block->bytes, (int)(moved.count % 251), size);
+                chain_append_block(&piece, block, block->bytes, size);
+                CHECK(chain_append_copy(&same, pool, slice_of(block->bytes, size)));
+            }
+            chain_gather(&gathered, &piece);
+            CHECK(piece.count == 0 && chain_is_empty(&piece));
+            chain_move(&moved, &same);
+        }
+        size_t in_use = 0;
+        for (uint32_t i = 0; i < gathered.count; i++)
+            in_use += chain_segment(&gathered, i)->block->capacity;
+        CHECK(in_use <= 3 * gathered.size + 5 * BLOCK_LARGE_BYTES, "pieces of %u: %zu for %zu",
+              *most, in_use, gathered.size);
+        char *bytes = mem_alloc(moved.size);
+        chain_copy_out(&moved, 0, bytes, moved.size);
+        CHECK(chain_holds(&gathered, slice_of(bytes, moved.size)), "pieces of %u", *most);
+        mem_free(bytes);
+        chain_fini(&gathered);
+        chain_fini(&moved);
+    }
+    CHECK(block_pool_in_use(pool) == 0);
+    block_pool_destroy(pool);
+}
+
 TEST(chain_reserves_and_commits)
 {
     struct block_pool *pool = block_pool_create(NULL);

@@ -236,6 +236,37 @@ TEST(conn_holds_no_large_block_for_a_few_bytes)
     }
 }
 
+/* Whoever says how much room there is gets less than a large block more. */
+TEST(conn_reads_no_more_bulk_than_there_is_room)
+{
+    static char bulk[128 * 1024];
+    struct world w;
+    EACH_WORLD(w)
+    {
+        struct chain bytes = {0};
+        if (loop_backend(w.loop) == LOOP_SIM)
+            continue; /* reads as much as its seed says */
+        world_pair(&w);
+        conn_read_start(w.b.conn);
+        chain_append_static(&bytes, slice_of(bulk, sizeof(bulk)));
+        conn_write(w.a.conn, &bytes);
+        UNTIL(&w, w.b.got.size == sizeof(bulk)); /* from now on it reads in large blocks */
+        w.b.stop_every = 1;
+        conn_read_room(w.b.conn, 1);
+        chain_append_static(&bytes, slice_of(bulk, sizeof(bulk)));
+        conn_write(w.a.conn, &bytes);
+        while (w.b.got.size < 2 * sizeof(bulk)) {
+            size_t events = w.b.events;
+            UNTIL(&w, w.b.events > events);
+            for (int turns = 0; turns < 3; turns++)
+                loop_turn(w.loop, 0);
+            CHECK(w.b.events == events + 1 && loop_blocks_in_use(w.loop) == 0, "%s: %zu bytes kept",
+                  w.name, loop_blocks_in_use(w.loop));
+            conn_read_start(w.b.conn);
+        }
+    }
+}
+
 TEST(conn_close_lets_queued_bytes_leave)
 {
     enum { SIZE = 300000 };
