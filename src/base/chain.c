@@ -138,7 +138,7 @@ void chain_append_static(struct chain *chain, struct slice bytes)
 }
 
 /* Bytes behind the last segment that nobody else can see. */
-static size_t tail_room(const struct chain *chain)
+size_t chain_tail_room(const struct chain *chain)
 {
     const struct segment *last = last_segment(chain);
     if (!last || !last->block || last->block->refs > 1)
@@ -176,7 +176,7 @@ static struct block *blocks_for(struct block_pool *pool, size_t size)
 
 bool chain_append_copy(struct chain *chain, struct block_pool *pool, struct slice bytes)
 {
-    size_t room = MIN(tail_room(chain), bytes.size);
+    size_t room = MIN(chain_tail_room(chain), bytes.size);
     struct block *fresh = NULL;
     if (bytes.size > room && !(fresh = blocks_for(pool, bytes.size - room)))
         return false;
@@ -199,7 +199,7 @@ bool chain_append_copy(struct chain *chain, struct block_pool *pool, struct slic
 char *chain_reserve(struct chain *chain, struct block_pool *pool, size_t size)
 {
     assert(size > 0 && size <= BLOCK_LARGE_CAPACITY);
-    if (tail_room(chain) < size) {
+    if (chain_tail_room(chain) < size) {
         struct block *block =
             block_alloc(pool, size > BLOCK_SMALL_CAPACITY ? BLOCK_LARGE : BLOCK_SMALL);
         if (!block)
@@ -211,7 +211,7 @@ char *chain_reserve(struct chain *chain, struct block_pool *pool, size_t size)
 
 void chain_commit(struct chain *chain, size_t size)
 {
-    assert(size <= tail_room(chain));
+    assert(size <= chain_tail_room(chain));
     struct segment *last = last_segment(chain);
     last->size += size;
     chain->size += size;

@@ -67,6 +67,8 @@ MUST_USE bool chain_append_copy(struct chain *chain, struct block_pool *pool, st
  * anything is appended; NULL when refused. Moving, emptying or finishing the chain drops it.
  */
 MUST_USE char *chain_reserve(struct chain *chain, struct block_pool *pool, size_t size);
+/* How many bytes could be reserved or copied without taking another block. */
+size_t chain_tail_room(const struct chain *chain);
 /* At most what was reserved; 0 gives the room back. */
 void chain_commit(struct chain *chain, size_t size);
 

@@ -3,7 +3,12 @@
  */
 #include "http/h2_internal.h"
 
-enum { BACKLOG_BYTES = 64 * 1024 }; /* framed and not yet sent: more would be decided too early */
+enum {
+    BACKLOG_BYTES = 64 * 1024, /* framed and not yet sent: more would be decided too early */
+    FRAME_HEAD = 9,
+    /* Payload that is copied behind its frame's head, rather than referred to: at most what a small block holds. */
+    COPIED_BYTES = BLOCK_SMALL_CAPACITY - FRAME_HEAD,
+};
 
 /* --- packing ------------------------------------------------------------------------------------------------ */
 
@@ -42,7 +47,47 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t
     return (ssize_t)size;
 }
 
-/* A DATA frame's head is copied, its payload moves by reference. */
+/* Room for what is copied: a lone message lies in a small block, many frames in large ones. */
+static char *reserve(struct h2 *h2, size_t size)
+{
+    bool is_one_of_many = h2->wire.size > 0 && chain_tail_room(&h2->wire) < size;
+    return chain_reserve(&h2->wire, h2->codec.pool, is_one_of_many ? BLOCK_LARGE_CAPACITY : size);
+}
+
+/* Any frame but DATA. */
+static bool put_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+    if (UNLIKELY(size > BLOCK_SMALL_CAPACITY))
+        return chain_append_copy(&h2->wire, h2->codec.pool, slice_of(bytes, size));
+    char *to = reserve(h2, size);
+    if (!to)
+        return false;
+    memcpy(to, bytes, size);
+    chain_commit(&h2->wire, size);
+    return true;
+}
+
+/* A reference costs a piece of its own in each send, and a block for the head behind it. */
+static bool put_small_data(struct h2 *h2, const uint8_t *head, struct chain *body, size_t size)
+{
+    char *to = reserve(h2, FRAME_HEAD + size);
+    if (!to)
+        return false;
+    memcpy(to, head, FRAME_HEAD);
+    chain_copy_out(body, 0, to + FRAME_HEAD, size);
+    chain_consume(body, size);
+    chain_commit(&h2->wire, FRAME_HEAD + size);
+    return true;
+}
+
+static bool put_large_data(struct h2 *h2, const uint8_t *head, struct chain *body, size_t size)
+{
+    if (!chain_append_copy(&h2->wire, h2->codec.pool, slice_of(head, FRAME_HEAD)))
+        return false;
+    chain_move_n(&h2->wire, body, size);
+    return true;
+}
+
 static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
                         size_t size, nghttp2_data_source *source, void *user)
 {
@@ -54,10 +99,10 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (is_enough(h2))
         return NGHTTP2_ERR_WOULDBLOCK;
-    if (!chain_append_copy(&h2->wire, h2->codec.pool, slice_of(head, 9)))
+    if (size <= COPIED_BYTES ? !put_small_data(h2, head, &own->out, size)
+                             : !put_large_data(h2, head, &own->out, size))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (size > 0) {
-        chain_move_n(&h2->wire, &own->out, size);
         if (own->credit == 0)
             list_push_back(&h2->credit, &own->credit_node);
         own->credit += size;
@@ -100,7 +145,7 @@ static bool pack(struct h2 *h2)
         ssize_t size = nghttp2_session_mem_send(h2->session, &bytes);
         if (size <= 0)
             return size == 0;
-        if (!chain_append_copy(&h2->wire, h2->codec.pool, slice_of(bytes, (size_t)size)))
+        if (!put_frame(h2, bytes, (size_t)size))
             return false;
     }
     return true;

@@ -293,6 +293,33 @@ TEST(frames_are_packed_only_ahead_of_a_short_backlog)
     end(&bench);
 }
 
+/* A piece is an entry of a vectored write, and often a block of its own. */
+TEST(small_frames_of_a_turn_lie_together)
+{
+    static const struct {
+        size_t body, pieces;
+    } cases[] = {{7, 2}, {1024, 6}, {BLOCK_SMALL_CAPACITY - 9, 6}};
+    EACH (c, cases) {
+        struct bench bench;
+        begin_usual(&bench);
+        bench.server.answers = true;
+        talk(&bench, 16384);
+        for (int i = 0; i < 100; i++) {
+            struct http_stream *stream = ask(&bench, HTTP_POST, false);
+            struct chain body = bytes_of(&bench, c->body);
+            http_stream_send_data(stream, &body, true);
+        }
+        bench.client.pieces = 0;
+        recorder_run(&bench.client);
+        CHECK(bench.client.wire.size >= MIN(100 * c->body, (size_t)64 * 1024));
+        CHECK(bench.client.pieces <= c->pieces, "%zu bytes: %zu pieces", c->body,
+              bench.client.pieces);
+        talk(&bench, 16384);
+        CHECK(bench.server.codec->requests == 100);
+        end(&bench);
+    }
+}
+
 /* --- ends --------------------------------------------------------------------------------------------------- */
 
 TEST(a_client_that_leaves_cancels)

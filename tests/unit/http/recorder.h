@@ -16,6 +16,7 @@ struct recorder {
     struct block_pool *pool;
     struct buffer log;
     struct buffer wire;         /* what the codec wrote */
+    size_t pieces;              /* in which it did */
     struct http_stream *stream; /* the latest, while it lives */
     unsigned wakes;
     bool in_data;
@@ -143,6 +144,7 @@ static const struct http_stream_events recorder_events = {
 static inline void recorder_write(struct http_codec *codec, struct chain *bytes)
 {
     struct recorder *recorder = codec->owner;
+    recorder->pieces += bytes->count;
     while (bytes->size > 0) {
         struct slice front = chain_front(bytes);
         buffer_append_slice(&recorder->wire, front);
