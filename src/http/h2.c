@@ -156,10 +156,23 @@ static void forget_unannounced(const struct h2 *h2, struct http_stream *stream)
         stream->released = true;
 }
 
+/* Calls about a stream come in rows, and nghttp2 looks each of them up. */
+struct h2_stream *h2_find(struct h2 *h2, int32_t id)
+{
+    if (h2->found && h2->found->stream.id == (uint32_t)id)
+        return h2->found;
+    struct h2_stream *own = nghttp2_session_get_stream_user_data(h2->session, id);
+    if (own)
+        h2->found = own;
+    return own;
+}
+
 void h2_forget(struct h2 *h2, struct h2_stream *own)
 {
     if (h2->heading == own)
         h2->heading = NULL;
+    if (h2->found == own)
+        h2->found = NULL;
     nghttp2_session_set_stream_user_data(h2->session, (int32_t)own->stream.id, NULL);
 }
 
@@ -374,6 +387,14 @@ static void on_fatal(struct h2 *h2, ssize_t error)
     codec->events->wake(codec);
 }
 
+/* A stalled stream holds its own window back, never the connection's. */
+static void give_connection_credit(struct h2 *h2)
+{
+    if (h2->arrived > 0)
+        h2_need(h2, nghttp2_session_consume_connection(h2->session, h2->arrived));
+    h2->arrived = 0;
+}
+
 /* Gives bytes to the session; false when the rest must wait or be dropped. */
 static bool work(struct h2 *h2, struct block *block, struct slice bytes)
 {
@@ -393,6 +414,7 @@ static bool work(struct h2 *h2, struct block *block, struct slice bytes)
             nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.data, bytes.size);
         h2->in_session = false;
         h2_deliver_part(h2);
+        give_connection_credit(h2);
         h2->block = NULL;
         if (used < 0) {
             on_fatal(h2, used);

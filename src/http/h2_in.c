@@ -6,11 +6,6 @@
 
 /* --- streams ------------------------------------------------------------------------------------------------ */
 
-static struct h2_stream *find(nghttp2_session *session, int32_t id)
-{
-    return nghttp2_session_get_stream_user_data(session, id);
-}
-
 static struct h2_server_stream *new_server_stream(struct h2 *h2, int32_t id)
 {
     struct arena arena;
@@ -90,6 +85,7 @@ static void begin_response(struct h2_stream *own)
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct h2 *h2 = user;
+    (void)session;
     h2->heading = NULL;
     if (frame->hd.type != NGHTTP2_HEADERS)
         return 0;
@@ -97,7 +93,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         h2->heading = begin_request(h2, frame->hd.stream_id);
         return 0;
     }
-    struct h2_stream *own = find(session, frame->hd.stream_id);
+    struct h2_stream *own = h2_find(h2, frame->hd.stream_id);
     if (!own || own->stream.released)
         return 0;
     h2->heading = own;
@@ -346,9 +342,8 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 {
     struct h2 *h2 = user;
     (void)flags;
-    /* A stalled stream holds its own window back, never the connection's. */
-    h2_need(h2, nghttp2_session_consume_connection(session, size));
-    if (!find(session, id)) {
+    h2->arrived += size;
+    if (!h2_find(h2, id)) {
         h2_need(h2, nghttp2_session_consume_stream(session, id, size));
         return 0;
     }
@@ -363,7 +358,7 @@ void h2_deliver_part(struct h2 *h2)
 {
     if (h2->data.size == 0)
         return;
-    struct h2_stream *own = find(h2->session, h2->data_id);
+    struct h2_stream *own = h2_find(h2, h2->data_id);
     if (own)
         receive(h2, own, false);
     else
@@ -414,8 +409,7 @@ static void watch_stream(struct h2 *h2, uint8_t type, int32_t id)
     }
     if (id > h2->last_id || id == 0 || h2->said_notice || h2->said_goaway)
         return; /* nghttp2 knows; after GOAWAY it takes no new ones, and the peer may not have heard it */
-    bool is_open =
-        id > h2->settled_id ? is_fresh(h2, id) : find(h2->session, id) || was_cut(h2, id);
+    bool is_open = id > h2->settled_id ? is_fresh(h2, id) : h2_find(h2, id) || was_cut(h2, id);
     if (id == h2->watched_reset_id || !is_open)
         violate(h2, NGHTTP2_STREAM_CLOSED);
 }
@@ -481,7 +475,7 @@ void h2_watch_frames(struct h2 *h2, struct slice bytes)
 static void take_data(struct h2 *h2, const nghttp2_frame *frame)
 {
     bool is_end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
-    struct h2_stream *own = find(h2->session, frame->hd.stream_id);
+    struct h2_stream *own = h2_find(h2, frame->hd.stream_id);
     /* One empty frame is clumsy, a row of them is an attack. */
     bool is_empty = frame->hd.length == 0 && !is_end;
     if (is_empty && h2->had_empty)
@@ -570,8 +564,8 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
                             void *user)
 {
     struct h2 *h2 = user;
-    struct h2_stream *own = find(session, frame->hd.stream_id);
-    (void)error;
+    struct h2_stream *own = h2_find(h2, frame->hd.stream_id);
+    (void)session, (void)error;
     h2->codec.in_head = false;
     h2_glitch(h2, 1);
     if (!own) {
@@ -591,7 +585,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_code, void *user)
 {
     struct h2 *h2 = user;
-    struct h2_stream *own = find(session, id);
+    struct h2_stream *own = h2_find(h2, id);
     if (h2_is_server(h2) && id != h2->reset_id &&
         nghttp2_session_get_stream_remote_close(session, id) != 1)
         note_cut(h2, id);

@@ -30,11 +30,13 @@ struct h2 {
     struct chain *pending;     /* input that a turn's budget cut off; NULL while empty */
     struct chain data;         /* payload of the DATA frame being received */
     int32_t data_id;           /* its stream */
+    size_t arrived;            /* payload whose window of the connection is not given back yet */
     struct chain wire;         /* frames packed, while h2_pump runs */
     struct list reap;          /* streams to be freed when no event is being delivered */
     struct list credit;        /* streams whose on_sent waits for the end of h2_pump */
     struct block *block;       /* the input that the session is working on */
     struct h2_stream *heading; /* whose field section is being received */
+    struct h2_stream *found;   /* by the last h2_find that found one */
     struct bucket glitches;
     uint64_t window_ms;     /* when the current second of counting resets began */
     uint32_t window_resets; /* in it, by the peer */
@@ -167,6 +169,8 @@ void h2_wake(struct h2 *h2);
 void h2_end_notice(struct h2 *h2);
 /* Packs frames while the backlog is short, and writes them. */
 void h2_pump(struct h2 *h2);
+/* Of what nghttp2 knows; NULL when nobody holds that stream any more. */
+struct h2_stream *h2_find(struct h2 *h2, int32_t id);
 /* nghttp2 has heard of the stream for the last time, or shall know it no more. */
 void h2_forget(struct h2 *h2, struct h2_stream *own);
 /* The stream is over for nghttp2: tells its consumer unless it ended well. */

@@ -20,8 +20,9 @@ static bool is_enough(const struct h2 *h2)
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t room,
                        uint32_t *flags, nghttp2_data_source *source, void *user)
 {
-    struct h2_stream *own = nghttp2_session_get_stream_user_data(session, id);
-    (void)to, (void)source, (void)user;
+    struct h2 *h2 = user;
+    struct h2_stream *own = h2_find(h2, id);
+    (void)to, (void)source;
     if (!own)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     size_t size = MIN(room, own->out.size);
@@ -92,8 +93,8 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
                         size_t size, nghttp2_data_source *source, void *user)
 {
     struct h2 *h2 = user;
-    struct h2_stream *own = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    (void)source;
+    struct h2_stream *own = h2_find(h2, frame->hd.stream_id);
+    (void)session, (void)source;
     /* The frame was cut when the body was still there; a reset that came while it waited took the body away. */
     if (!own || own->out.size < size)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -114,9 +115,10 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct h2 *h2 = user;
+    (void)session;
     if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS)
         return 0;
-    struct h2_stream *own = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    struct h2_stream *own = h2_find(h2, frame->hd.stream_id);
     h2->window_updates = 0;
     if (!own)
         return 0;
@@ -411,15 +413,22 @@ static void send_trailers(struct http_stream *stream, const struct headers *trai
 
 /* --- credit and the consumer's leave ------------------------------------------------------------------------ */
 
+/* Of no use where nothing more will come. */
+static void give_credit(struct h2 *h2, struct http_stream *stream, size_t bytes)
+{
+    bool is_over = stream->in == HTTP_ENDED || h2_stream_of(stream)->is_closed;
+    if (bytes == 0 || is_over || h2->is_failed)
+        return;
+    h2_need(h2, nghttp2_session_consume_stream(h2->session, (int32_t)stream->id, bytes));
+    h2_wake(h2);
+}
+
 static void consumed(struct http_stream *stream, size_t bytes)
 {
     struct h2 *h2 = h2_of(stream->codec);
     bytes = MIN(bytes, stream->unconsumed);
     stream->unconsumed -= bytes;
-    if (h2->is_failed || bytes == 0 || h2_stream_of(stream)->is_closed)
-        return;
-    h2_need(h2, nghttp2_session_consume_stream(h2->session, (int32_t)stream->id, bytes));
-    h2_wake(h2);
+    give_credit(h2, stream, bytes);
 }
 
 static void detach(struct h2 *h2, struct h2_stream *own)
@@ -429,7 +438,7 @@ static void detach(struct h2 *h2, struct h2_stream *own)
     own->credit = 0;
     chain_fini(&own->out);
     chain_fini(&own->held);
-    if (!own->is_closed && own->stream.id > 0 && !h2->is_failed)
+    if (!own->is_closed && own->stream.id > 0)
         h2_forget(h2, own);
 }
 
@@ -474,9 +483,7 @@ static void release_server(struct h2 *h2, struct h2_stream *own)
         h2_rst(h2, (int32_t)stream->id, NGHTTP2_NO_ERROR);
     else if (stream->in == HTTP_OPEN)
         own->rst_at_end = true;
-    if (stream->unconsumed > 0 && !own->is_closed && !h2->is_failed)
-        h2_need(h2, nghttp2_session_consume_stream(h2->session, (int32_t)stream->id,
-                                                   stream->unconsumed));
+    give_credit(h2, stream, stream->unconsumed);
     h2_reap_if_over(h2, own);
     h2_wake(h2);
 }
