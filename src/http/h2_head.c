@@ -19,24 +19,29 @@ static struct slice copy(struct h2_stream *own, struct slice bytes)
         own->refusal = HTTP_REFUSAL_OVERLOAD;
         return SLICE_NONE;
     }
-    if (bytes.size > 0)
-        memcpy(at, bytes.data, bytes.size);
+    copy_short(at, bytes.data, bytes.size);
     return slice_of(at, bytes.size);
+}
+
+/* The size of a literal is a constant, so this takes a word or two and no call. */
+static inline bool is_text(struct slice bytes, struct slice literal)
+{
+    return bytes.size == literal.size && memcmp(bytes.data, literal.data, literal.size) == 0;
 }
 
 /* Which one, where it may come once; 0 for unknown ones. */
 static enum h2_seen request_pseudo_of(const struct h2 *h2, struct slice name)
 {
-    if (slice_equals(name, SLICE(":path")))
+    if (is_text(name, SLICE(":path")))
         return H2_SEEN_PATH;
-    if (slice_equals(name, SLICE(":method")))
+    if (is_text(name, SLICE(":method")))
         return H2_SEEN_METHOD;
-    if (slice_equals(name, SLICE(":scheme")))
+    if (is_text(name, SLICE(":scheme")))
         return H2_SEEN_SCHEME;
-    if (slice_equals(name, SLICE(":authority")))
+    if (is_text(name, SLICE(":authority")))
         return H2_SEEN_AUTHORITY;
     bool is_offered = h2->codec.limits->offer_extended_connect;
-    return is_offered && slice_equals(name, SLICE(":protocol")) ? H2_SEEN_PROTOCOL : 0;
+    return is_offered && is_text(name, SLICE(":protocol")) ? H2_SEEN_PROTOCOL : 0;
 }
 
 static void take_request_pseudo(struct h2 *h2, struct h2_stream *own, struct slice name,
@@ -56,9 +61,9 @@ static void take_request_pseudo(struct h2 *h2, struct h2_stream *own, struct sli
         request->method_text = request->method ? http_method_text((enum http_method)request->method)
                                                : copy(own, value);
     } else if (what == H2_SEEN_SCHEME) {
-        request->scheme = slice_equals(value, SLICE("https"))  ? SLICE("https")
-                          : slice_equals(value, SLICE("http")) ? SLICE("http")
-                                                               : copy(own, value);
+        request->scheme = is_text(value, SLICE("https"))  ? SLICE("https")
+                          : is_text(value, SLICE("http")) ? SLICE("http")
+                                                          : copy(own, value);
     } else if (what == H2_SEEN_AUTHORITY) {
         request->authority = copy(own, value);
     } else {
@@ -69,7 +74,7 @@ static void take_request_pseudo(struct h2 *h2, struct h2_stream *own, struct sli
 static void take_response_pseudo(struct h2_stream *own, struct slice name, struct slice value)
 {
     uint64_t status;
-    if (!slice_equals(name, SLICE(":status")) || !h2_see(own, H2_SEEN_STATUS) || value.size != 3 ||
+    if (!is_text(name, SLICE(":status")) || !h2_see(own, H2_SEEN_STATUS) || value.size != 3 ||
         !slice_to_u64(value, 999, &status))
         own->refusal = HTTP_REFUSAL_PSEUDO;
     else
@@ -84,8 +89,6 @@ static bool is_within_limits(const struct h2 *h2, struct h2_stream *own, size_t 
     own->received += (uint32_t)MIN(size + 4, (size_t)UINT32_MAX / 2);
     if (own->received > most)
         own->refusal = own->in_trailers ? HTTP_REFUSAL_TRAILER_SIZE : HTTP_REFUSAL_HEAD_SIZE;
-    else if (own->count > limits->max_headers)
-        own->refusal = HTTP_REFUSAL_HEAD_COUNT;
     return !own->refusal;
 }
 
@@ -110,7 +113,7 @@ void h2_take_field(struct h2 *h2, struct h2_stream *own, struct slice name, stru
         own->refusal = HTTP_REFUSAL_HEAD_COUNT;
         return;
     }
-    enum header_id id = header_id_find(name.data, name.size);
+    enum header_id id = header_id_find(name.data, name.size, NAME_LOWER_CASE);
     if (name.size > h2->codec.limits->max_name_bytes) {
         own->refusal = HTTP_REFUSAL_NAME_SIZE;
         return;
@@ -192,8 +195,7 @@ static enum http_refusal settle_target(struct h2 *h2, struct h2_stream *own)
             return HTTP_REFUSAL_TARGET_FORM;
         return h2->codec.limits->allow_connect ? HTTP_REFUSAL_NONE : HTTP_REFUSAL_CONNECT;
     }
-    if (!slice_equals(request->scheme, SLICE("http")) &&
-        !slice_equals(request->scheme, SLICE("https")))
+    if (!is_text(request->scheme, SLICE("http")) && !is_text(request->scheme, SLICE("https")))
         return HTTP_REFUSAL_PSEUDO;
     struct slice path = request->path;
     if (slice_equals(path, SLICE("*")))

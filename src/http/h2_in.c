@@ -116,9 +116,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     bool is_first = own->received == 0;
     h2_take_field(h2, own, slice_of(name, name_size), slice_of(value, value_size),
                   flags & NGHTTP2_NV_FLAG_NO_INDEX);
+    if (LIKELY(!is_first))
+        return 0;
     /* A turn takes so many requests up; the rest of the input waits for the next. */
     bool is_spent = h2->turn_messages > h2->codec.limits->max_turn_messages;
-    return h2_is_server(h2) && is_first && is_spent ? NGHTTP2_ERR_PAUSE : 0;
+    return h2_is_server(h2) && is_spent ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 /* --- heads -------------------------------------------------------------------------------------------------- */

@@ -30,7 +30,7 @@ enum { FIRST_CAPACITY = 16 };
 
 enum header_id header_id_of(struct slice name)
 {
-    return header_id_find(name.data, name.size);
+    return header_id_find(name.data, name.size, NAME_ANY_CASE);
 }
 
 struct slice header_id_name(enum header_id id)
@@ -45,7 +45,7 @@ bool header_is_twin(const char *name, size_t size)
         return false;
     for (size_t i = 0; i < size; i++)
         plain[i] = name[i] == '_' ? '-' : name[i];
-    return header_id_find(plain, size) != HEADER_OTHER;
+    return header_id_find(plain, size, NAME_ANY_CASE) != HEADER_OTHER;
 }
 
 bool header_name_is_valid(struct slice name)

@@ -28,11 +28,14 @@ static inline uint64_t load_word(const char *at)
     return word;
 }
 
-/* Equal but for the case of letters: 0x20 may differ only where `lower` holds a letter, which has 0x40 set. */
-static inline bool words_equal_nocase(uint64_t any, uint64_t lower)
+/* Names are in any case in HTTP/1, and in lower case in HTTP/2. */
+enum name_case { NAME_ANY_CASE, NAME_LOWER_CASE };
+
+/* 0x20 may differ only where `lower` holds a letter, which has 0x40 set. */
+static inline bool words_equal(uint64_t word, uint64_t lower, enum name_case name_case)
 {
-    uint64_t case_bits = (lower & 0x4040404040404040u) >> 1;
-    return ((any ^ lower) & ~case_bits) == 0;
+    uint64_t case_bits = name_case == NAME_ANY_CASE ? (lower & 0x4040404040404040u) >> 1 : 0;
+    return ((word ^ lower) & ~case_bits) == 0;
 }
 
 /* At most 7 bytes as one word; the halves of 4 to 7 bytes overlap. */
@@ -50,14 +53,15 @@ static inline uint64_t load_short(const char *at, size_t size)
     return word;
 }
 
-static inline bool name_equals_lower(const char *name, const char *lower, size_t size)
+static inline bool name_equals(const char *name, const char *lower, size_t size,
+                               enum name_case name_case)
 {
     if (size < 8)
-        return words_equal_nocase(load_short(name, size), load_short(lower, size));
+        return words_equal(load_short(name, size), load_short(lower, size), name_case);
     for (size_t at = 0; at + 8 < size; at += 8)
-        if (!words_equal_nocase(load_word(name + at), load_word(lower + at)))
+        if (!words_equal(load_word(name + at), load_word(lower + at), name_case))
             return false;
-    return words_equal_nocase(load_word(name + size - 8), load_word(lower + size - 8));
+    return words_equal(load_word(name + size - 8), load_word(lower + size - 8), name_case);
 }
 
 /* Four bytes with 0x20 set, which lower-cases letters and leaves digits and "-" alone. */
@@ -81,13 +85,13 @@ static inline uint32_t header_slot_of(const char *name, size_t size)
     return key * HEADER_HASH_LAST >> HEADER_HASH_SHIFT;
 }
 
-static inline enum header_id header_id_find(const char *name, size_t size)
+static inline enum header_id header_id_find(const char *name, size_t size, enum name_case name_case)
 {
     if (UNLIKELY(size - 1 >= HEADER_NAME_ROOM))
         return HEADER_OTHER;
     uint8_t id = header_slots[header_slot_of(name, size)];
     const struct header_entry *entry = &header_entries[id];
-    if (entry->size != size || !name_equals_lower(name, entry->text, size))
+    if (entry->size != size || !name_equals(name, entry->text, size, name_case))
         return HEADER_OTHER;
     return (enum header_id)id;
 }
@@ -97,7 +101,7 @@ static inline const struct header_entry *header_entry_padded(const char *name, s
 {
 #ifdef __SSE2__
     if (UNLIKELY(size - 1 >= SCAN_BYTES))
-        return &header_entries[header_id_find(name, size)];
+        return &header_entries[header_id_find(name, size, NAME_ANY_CASE)];
     const struct header_entry *entry = &header_entries[header_slots[header_slot_of(name, size)]];
     __m128i lower = scan_load(entry->text), differs = _mm_xor_si128(scan_load(name), lower);
     __m128i case_bits = _mm_srli_epi16(_mm_and_si128(lower, _mm_set1_epi8(0x40)), 1);
@@ -105,7 +109,7 @@ static inline const struct header_entry *header_entry_padded(const char *name, s
     bool is_it = entry->size == size && (~same & entry->first) == 0;
     return LIKELY(is_it) ? entry : &header_entries[HEADER_OTHER];
 #else
-    return &header_entries[header_id_find(name, size)];
+    return &header_entries[header_id_find(name, size, NAME_ANY_CASE)];
 #endif
 }
 

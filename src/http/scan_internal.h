@@ -16,6 +16,18 @@ static inline __m128i scan_load(const char *data)
 {
     return _mm_loadu_si128((const __m128i *)(const void *)data);
 }
+/* All of 4 to 15 bytes in one register: the halves overlap. */
+static inline __m128i scan_load_short(const char *data, size_t size)
+{
+    if (size >= 8)
+        return _mm_unpacklo_epi64(
+            _mm_loadl_epi64((const __m128i *)(const void *)data),
+            _mm_loadl_epi64((const __m128i *)(const void *)(data + size - 8)));
+    int first, last;
+    memcpy(&first, data, sizeof(first));
+    memcpy(&last, data + size - 4, sizeof(last));
+    return _mm_set_epi32(first, last, first, last);
+}
 static inline unsigned scan_bits(__m128i bytes)
 {
     return (unsigned)_mm_movemask_epi8(bytes);
@@ -59,13 +71,8 @@ static inline bool is_control(uint8_t byte)
             unsigned hits = vector(scan_load(data + at));                                          \
             return hits ? at + (size_t)__builtin_ctz(hits) : size;                                 \
         }                                                                                          \
-        if (size >= 8) {                                                                           \
-            /* Two halves that overlap in one load. */                                             \
-            __m128i half = _mm_loadl_epi64((const __m128i *)(const void *)data);                   \
-            __m128i rest = _mm_loadl_epi64((const __m128i *)(const void *)(data + size - 8));      \
-            if (LIKELY(!vector(_mm_unpacklo_epi64(half, rest))))                                   \
-                return size;                                                                       \
-        }                                                                                          \
+        if (size >= 4 && size < SCAN_BYTES && LIKELY(!vector(scan_load_short(data, size))))        \
+            return size;                                                                           \
         while (at < size && !single((uint8_t)data[at]))                                            \
             at++;                                                                                  \
         return at;                                                                                 \
