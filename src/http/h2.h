@@ -1,7 +1,8 @@
 /*
  * h2: HTTP/2 (RFC 9113) as a codec over nghttp2, in both roles. No type of nghttp2 is visible here.
  *
- * Bodies go both ways by reference. Flow control is ours: the connection window is given back as data arrives, a
+ * Bodies go both ways by reference, but for payload on its way out that a small block holds: it is copied, so that small
+ * frames of a turn lie together. Flow control is ours: the connection window is given back as data arrives, a
  * stream's as its consumer reports bytes consumed, so that one stalled stream never blocks its siblings. Frames are
  * packed when the transport's backlog is short, so that what is sent next is decided late. Floods and malformed
  * messages are counted in buckets, and GOAWAY with ENHANCE_YOUR_CALM ends a connection that spends them.
