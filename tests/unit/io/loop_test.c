@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 static struct loop *open_loop(enum loop_backend backend, struct memory_budget *budget)
@@ -268,10 +269,12 @@ static void on_turn(void *owner)
     if (turns_seen == 3)
         loop_stop(owner);
 }
-static void *wake_thrice(void *argument)
+static atomic_bool has_stopped;
+/* Two that come while the loop's thread stands still are one turn. */
+static void *wake_until_stopped(void *argument)
 {
-    for (int i = 0; i < 3; i++) {
-        usleep(10000);
+    while (!atomic_load(&has_stopped)) {
+        usleep(1000);
         loop_wake(argument);
         while (turns_seen <= i) /* two wake-ups may be one turn */
             usleep(100);
@@ -284,9 +287,11 @@ TEST(loop_runs_until_stopped_and_is_woken)
     pthread_t thread;
     struct loop *loop = open_loop(kernel_backend(), NULL);
     turns_seen = 0;
+    atomic_store(&has_stopped, false);
     loop_on_turn(loop, on_turn, loop);
-    CHECK(pthread_create(&thread, NULL, wake_thrice, loop) == 0, "-");
+    CHECK(pthread_create(&thread, NULL, wake_until_stopped, loop) == 0, "-");
     loop_run(loop);
+    atomic_store(&has_stopped, true);
     CHECK(turns_seen == 3, "%d", turns_seen);
     pthread_join(thread, NULL);
     loop_destroy(loop);
