@@ -258,7 +258,7 @@ void chain_move(struct chain *to, struct chain *from)
 static bool should_copy(const struct chain *to, const struct segment *segment)
 {
     return segment->block && segment->size < segment->block->capacity / 2 &&
-           to->count >= CHAIN_INLINE && tail_room(to) >= segment->size;
+           to->count >= CHAIN_INLINE && chain_tail_room(to) >= segment->size;
 }
 
 static void copy_front(struct chain *to, struct chain *from)

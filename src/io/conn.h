@@ -74,7 +74,8 @@ struct loop *conn_loop(const struct conn *conn);
 void conn_read_start(struct conn *conn);
 /* From now on none of them is; bytes that arrive all the same are kept for the next start. No system call. */
 void conn_read_stop(struct conn *conn);
-/* The owner has room for so many bytes: what a read brings over them is less than a large block (over epoll; see uring_internal.h). */
+/* The owner has room for so many bytes: what a read brings over them is less than a large block (over io_uring:
+   uring_internal.h). */
 void conn_read_room(struct conn *conn, size_t room);
 bool conn_is_reading(const struct conn *conn);
 
