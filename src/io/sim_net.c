@@ -412,8 +412,39 @@ int sim_peer(struct loop *loop, int fd)
 
 /* --- sending --------------------------------------------------------------------------------- */
 
+/* How much the peer's system would take now. */
+static size_t room_at(const struct sim *sim, const struct sim_end *peer)
+{
+    size_t window = sim->faults.window;
+    return window > waiting(peer) ? window - waiting(peer) : 0;
+}
+
+static void pass(struct sim *sim, const struct sim_end *end, struct sim_end *peer, size_t size)
+{
+    char *at = buffer_reserve(&peer->inbound, size);
+    chain_copy_out(end->conn->out, 0, at, size);
+    peer->inbound.size += size;
+    arrive_later(sim, end->peer);
+}
+
+/* The last bytes of a conn that closes leave in the call, as on every back end. */
+static bool sent_at_once(struct conn *conn)
+{
+    struct sim *sim = sim_of(conn);
+    struct sim_end *end = end_at(sim, end_of(conn->fd));
+    struct sim_end *peer = peer_of(sim, end);
+    size_t size = conn->out->size;
+    if (!peer || end->has_reset || peer->has_reset || room_at(sim, peer) < size)
+        return false;
+    pass(sim, end, peer, size);
+    conn_sent_bytes(conn, size);
+    return true;
+}
+
 static void sim_send(struct conn *conn)
 {
+    if (conn->is_closed && sent_at_once(conn))
+        return;
     conn->is_sending = true;
     sim_after(sim_of(conn), SIM_TAKE, end_of(conn->fd), conn, 0);
 }
@@ -444,7 +475,7 @@ static void happen_take(struct sim *sim, unsigned index)
         lose(sim, index);
         return;
     }
-    size_t room = sim->faults.window > waiting(peer) ? sim->faults.window - waiting(peer) : 0;
+    size_t room = room_at(sim, peer);
     if (room == 0) {
         end->is_blocked = true;
         return;
@@ -452,11 +483,8 @@ static void happen_take(struct sim *sim, unsigned index)
     size_t size = MIN(room, conn->out->size);
     if (sim_chance(sim, sim->faults.short_write))
         size = 1 + random_below(&sim->loop->random, size);
-    char *at = buffer_reserve(&peer->inbound, size);
-    chain_copy_out(conn->out, 0, at, size);
-    peer->inbound.size += size;
     sim_after(sim, SIM_SENT, index, conn, size);
-    arrive_later(sim, end->peer);
+    pass(sim, end, peer, size);
 }
 
 static void happen_sent(struct conn *conn, size_t size)
