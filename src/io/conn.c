@@ -349,10 +349,10 @@ bool conn_is_unheard(const struct conn *conn, uint64_t sent)
     size_t unacknowledged;
     /* A write that met a reset behind FIN has heard EPIPE; without FIN the reset may have left bytes that were read. */
     bool has_failed = conn->write_error ? conn->write_error != EPIPE : conn->read_error != 0;
-    if (conn->is_released || conn->is_sending || conn->is_ending || conn->has_two_queues ||
-        has_failed)
+    if (conn->is_released || conn->is_ending || conn->has_two_queues || has_failed)
         return false;
-    return ops(conn)->unacknowledged(conn, &unacknowledged) && unacknowledged >= conn->sent - sent;
+    uint64_t given = conn->sent - sent + (conn->is_sending ? conn_backlog(conn) : 0);
+    return ops(conn)->unacknowledged(conn, &unacknowledged) && unacknowledged >= given;
 }
 
 size_t conn_backlog(const struct conn *conn)

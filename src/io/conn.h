@@ -87,7 +87,7 @@ bool conn_has_news(const struct conn *conn);
 /*
  * Whether the peer's TCP has acknowledged none of what followed the first `sent` bytes (conn_sent): a system call. Asked when
  * the peer's end has come, the answer is final: FIN acknowledges what the peer had, so it ended before it could read any of
- * those bytes. False where it cannot be known: after an error, while a send is under way, for other sockets than TCP's.
+ * those bytes. False where it cannot be known: after an error, for other sockets than TCP's.
  */
 bool conn_is_unheard(const struct conn *conn, uint64_t sent);
 

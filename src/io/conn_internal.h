@@ -85,7 +85,7 @@ struct conn_ops {
     int (*original_destination)(const struct conn *conn, struct address *out);
     uint64_t (*id)(const struct conn *conn);
     bool (*has_news)(const struct conn *conn);
-    /* How many of the bytes that were sent the peer's system has not acknowledged. False: unknown. */
+    /* How many of the bytes that were sent, also by a send under way, the peer's system has not acknowledged. False: unknown. */
     bool (*unacknowledged)(const struct conn *conn, size_t *bytes);
 };
 extern const struct conn_ops epoll_conn_ops;

@@ -62,6 +62,7 @@ struct sim_end {
     bool expects_fin; /* the peer has sent it; */
     bool resets_next; /* and behind it a reset */
     size_t lost;      /* bytes sent to a peer that was gone: it acknowledged none of them */
+    bool is_taken;    /* the send under way has reached the peer, or is lost */
     bool is_held;
     size_t allowed; /* held: so much of what is inbound may still arrive */
     /* Listeners. */

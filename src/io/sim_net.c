@@ -446,6 +446,7 @@ static void sim_send(struct conn *conn)
     if (conn->is_closed && sent_at_once(conn))
         return;
     conn->is_sending = true;
+    end_at(sim_of(conn), end_of(conn->fd))->is_taken = false;
     sim_after(sim_of(conn), SIM_TAKE, end_of(conn->fd), conn, 0);
 }
 
@@ -455,6 +456,7 @@ static void lose(struct sim *sim, unsigned index)
     struct sim_end *end = end_at(sim, index);
     size_t size = end->conn->out->size;
     end->lost += size;
+    end->is_taken = true;
     sim_after(sim, SIM_SENT, index, end->conn, size);
     sim_after(sim, SIM_RESET, index, NULL, 0);
 }
@@ -483,6 +485,7 @@ static void happen_take(struct sim *sim, unsigned index)
     size_t size = MIN(room, conn->out->size);
     if (sim_chance(sim, sim->faults.short_write))
         size = 1 + random_below(&sim->loop->random, size);
+    end->is_taken = true;
     sim_after(sim, SIM_SENT, index, conn, size);
     pass(sim, end, peer, size);
 }
@@ -625,7 +628,8 @@ static bool sim_has_news(const struct conn *conn)
 
 static bool sim_unacknowledged(const struct conn *conn, size_t *bytes)
 {
-    *bytes = end_at(sim_of(conn), end_of(conn->fd))->lost;
+    const struct sim_end *end = end_at(sim_of(conn), end_of(conn->fd));
+    *bytes = end->lost + (conn->is_sending && !end->is_taken ? conn_backlog(conn) : 0);
     return true;
 }
 

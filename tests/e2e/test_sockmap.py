@@ -170,7 +170,7 @@ def test_a_reset_travels(tcp):
 
 
 def kernel_memory_kb():
-    """What TCP's queues and the kernel's own objects hold."""
+    """What TCP's queues and the kernel's own objects hold, of all programs on this system."""
     with open("/proc/net/sockstat") as lines:
         pages = next(int(line.split()[-1]) for line in lines if line.startswith("TCP:"))
     return pages * 4
@@ -203,7 +203,8 @@ def test_a_reader_that_stalls_stops_the_writer(tcp):
     assert stopped > 100, f"the writer was stopped {stopped} times only"
     assert sent < 16 << 20
     assert sidecar.proxy.memory_kb()["anon"] - proxy_before < 4096
-    assert kernel_memory_kb() - kernel_before < 24 << 10
+    # The count is the whole system's: what others hold comes and goes, what this stall holds stays.
+    sidecar.proxy.wait_for(lambda: kernel_memory_kb() - kernel_before < 24 << 10, "the kernel holding little", timeout=30)
     resume.set()
     resumed = time.monotonic()
     connection.socket.setblocking(True)

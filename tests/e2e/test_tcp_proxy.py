@@ -156,7 +156,7 @@ def test_connections_over_the_limit_are_closed_at_once(lab):
         except (Closed, OSError):
             return False
     with client.connect(10000) as first, client.connect(10000) as second:
-        assert serves(first) and serves(second)
+        assert serves(first) and serves(second), lab.admin(proxy, "/stats").text
         with client.connect(10000) as third:
             assert not serves(third)
         assert "listener.refused.downstream_overflow: 1" in lab.admin(proxy, "/stats").text

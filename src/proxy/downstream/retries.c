@@ -132,10 +132,9 @@ void retries_note_status(struct exchange *exchange, const struct http_response *
 }
 
 /*
- * Once, on a fresh connection: that an idle one was closed by the server as we sent is nobody's fault, nor that the server
- * says that it will not look at what we sent. A server that goes away (GOAWAY) and leaves the stream to another connection may
- * do so on that one, too, while its configuration changes fast, and so may one that closed before it heard of the request: so
- * more than once.
+ * On a fresh connection: that an idle one was closed by the server as we sent is nobody's fault, nor that the server says that
+ * it will not look at what we sent. It may do so on the next one, too, while its configuration changes fast: so more than
+ * once, but for a live connection that refuses.
  */
 bool retries_resend(struct exchange *exchange, const struct http_reset *reset)
 {
@@ -145,10 +144,9 @@ bool retries_resend(struct exchange *exchange, const struct http_reset *reset)
     bool is_connection = reset->reason == HTTP_RESET_DISCONNECTED ||
                          reset->reason == HTTP_RESET_TRUNCATED ||
                          reset->reason == HTTP_RESET_REFUSED;
-    bool is_moved =
-        reset->reason == HTTP_RESET_REFUSED ? attempt->stream->codec->draining : reset->unseen;
-    bool may_resend = is_moved ? exchange->resends < EXCHANGE_RESENDS_MAX
-                               : exchange->resends == 0 && (attempt->is_reused || reset->unseen);
+    bool is_live = reset->reason == HTTP_RESET_REFUSED && !attempt->stream->codec->draining;
+    bool may_resend = exchange->resends < (is_live ? 1 : EXCHANGE_RESENDS_MAX) &&
+                      (attempt->is_reused || reset->unseen);
     if (!may_resend || attempt->is_headed || !is_safe || !is_connection || !can_replay(exchange))
         return false;
     exchange->resends++;
