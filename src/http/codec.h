@@ -60,8 +60,7 @@ struct http_codec {
     struct list streams; /* not yet released or not yet over */
     uint64_t now_ms;   /* of the current turn; like `turn` set by the connection before each call */
     uint64_t heard_ms; /* when bytes were last fed; the connection's */
-    uint64_t
-        sent_before; /* client: what the socket had taken when the last stream was opened; the connection's */
+    uint64_t sent_before;   /* conn_sent when the last stream was opened; the connection's */
     uint64_t bytes_in;      /* fed so far */
     uint64_t bytes_written; /* given to events->write so far */
     uint64_t bytes_sent;    /* taken by the socket so far */
@@ -79,8 +78,7 @@ struct http_codec {
     bool broken;      /* it drains, too: close at once, so that the peer sees a reset */
     bool unread;      /* with closing: the peer is still sending, so linger */
     bool half_close;  /* our direction of a tunnel is over: FIN after what is queued */
-    bool
-        unheard; /* client: the peer has ended, and before it could hear of anything behind sent_before; the connection's */
+    bool unheard;     /* the peer ended before it could hear of what follows sent_before */
 };
 
 /* Bytes from the peer, lying in `block`, of which one reference is now the codec's. What it cannot use yet it keeps. */

@@ -103,6 +103,7 @@ static void on_raw_ready(struct raw_waiter *waiter, struct raw_stream *raw)
     attempt->stream = raw_stream_begin(raw, exchange_arena(exchange), &forward_events, attempt);
     send_head(exchange, exchange->head, raw_stream_transport(raw));
 }
+
 static void on_connect_failed(struct pool_waiter *waiter, enum pool_failure failure,
                               const char *text)
 {

@@ -56,11 +56,6 @@ static inline void traffic_ask_now_and_then(struct traffic *t)
         traffic_ask(t);
 }
 
-static inline struct client *traffic_some_client(struct traffic *t)
-{
-    return &t->w.clients[random_below(&t->random, CLIENTS)];
-}
-
 /* --- judges ------------------------------------------------------------------------------------------------------- */
 
 /* Nothing broke: everything was answered, over the tunnels that were there from the beginning. */
@@ -103,4 +98,25 @@ static inline void traffic_meet_breaks(struct traffic *t)
     faults.reset = 5;
     faults.connect_fails = 100;
     sim_set_faults(t->w.loop, &faults);
+}
+
+/*
+ * All of it, while connections break. In each turn `meddle` does to the proxy what the dice, below 100, says, perhaps to that
+ * client.
+ */
+static inline void traffic_suffer(struct traffic *t,
+                                  void (*meddle)(struct traffic *t, struct client *client,
+                                                 uint64_t dice))
+{
+    struct proxy_world *w = &t->w;
+    traffic_meet_breaks(t);
+    for (unsigned turn = 0; turn < 100000 && (t->asked < t->wanted || w->open > 0); turn++) {
+        traffic_ask_now_and_then(t);
+        struct client *client = &w->clients[random_below(&t->random, CLIENTS)];
+        meddle(t, client, random_below(&t->random, 100));
+        commit(w);
+        loop_turn(w->loop, 100);
+    }
+    traffic_check_ended(t);
+    traffic_end(t);
 }

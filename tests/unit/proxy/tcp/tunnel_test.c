@@ -45,31 +45,27 @@ TEST(tunnels_carry_everything_while_the_configuration_changes)
         serve_with_seed(sim_seed(i));
 }
 
+static void meddle(struct traffic *t, struct client *client, uint64_t dice)
+{
+    struct proxy_world *w = &t->w;
+    switch (dice) {
+    case 0: put_endpoints(w, (unsigned)random_below(&t->random, 8)); break;
+    case 1: intake_remove(w->intake, KIND_CLUSTER, SLICE("up")); break;
+    case 2: put_cluster(w, 3, 1000), put_endpoints(w, 7); break;
+    case 3:
+        if (client->http)
+            http_connection_close(give(client->http));
+        break;
+    case 4: put_cluster(w, 3, 2), put_endpoints(w, 7); break;
+    default: break;
+    }
+}
+
 static void suffer_with_seed(uint64_t seed)
 {
     static struct traffic t;
-    struct proxy_world *w = &t.w;
     begin(&t, seed);
-    traffic_meet_breaks(&t);
-    for (unsigned turn = 0; turn < 100000 && (t.asked < REQUESTS || w->open > 0); turn++) {
-        traffic_ask_now_and_then(&t);
-        struct client *client = traffic_some_client(&t);
-        switch (random_below(&t.random, 100)) {
-        case 0: put_endpoints(w, (unsigned)random_below(&t.random, 8)); break;
-        case 1: intake_remove(w->intake, KIND_CLUSTER, SLICE("up")); break;
-        case 2: put_cluster(w, 3, 1000), put_endpoints(w, 7); break;
-        case 3:
-            if (client->http)
-                http_connection_close(give(client->http));
-            break;
-        case 4: put_cluster(w, 3, 2), put_endpoints(w, 7); break;
-        default: break;
-        }
-        commit(w);
-        loop_turn(w->loop, 100);
-    }
-    traffic_check_ended(&t);
-    traffic_end(&t);
+    traffic_suffer(&t, meddle);
 }
 
 TEST(tunnels_that_break_leave_nothing)
